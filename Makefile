@@ -1,0 +1,49 @@
+# Everything a newcomer, a contributor or CI does with this repository. `make` or `make help` lists it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := uv==0.13.9
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow check lock bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## make .venv and install exactly what requirements.lock names (hash-checked)
+
+# The stamp is newer than the lock once everything is in: a second run installs nothing.
+$(STAMP): requirements.lock pyproject.toml
+	@echo "==> making the environment in $(VENV) (once; about 6 GB, most of it torch)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "==> fetching the installer ($(UV))"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV)"
+	@echo "==> installing the locked packages, every file checked against its hash"
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@echo "==> installing this project (editable)"
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --editable .
+	@touch $@
+	@echo "==> ready"
+
+demo: install  ## the main job: the lambda sweep on embedded digits, then its report
+	@echo "==> 50 trials (5 MI weights x 2 entropy weights x 5 seeds) through Ray Tune; results/lambda"
+	@$(BIN)/python sweeps/lambda.py
+	@echo "==> the report: open results/lambda/report.html in any browser"
+	@$(BIN)/vmi report results/lambda
+
+test: install  ## the whole test suite (under 10 minutes on 2 cores)
+	@$(BIN)/python -m pytest
+
+check: install  ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: install  ## write requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	    --group dev pyproject.toml -o requirements.lock
+
+clean:  ## remove the environment and caches (results stay)
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Where results go: the Parquet store (the only truth) and its W&B mirror."""

@@ -1,0 +1,1 @@
+"""Many trials: studies, search, packing and the runners."""

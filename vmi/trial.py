@@ -1,0 +1,77 @@
+"""The few types that everything speaks: what is to be trained, what was seen, how it ended. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from vmi.config import TrialConfig
+
+Value = str | int | float
+Metrics = Mapping[str, float]
+
+
+class Suggestion(NamedTuple):
+    """One point of the search space, as the searcher proposed it; its seeds are replicates of it."""
+
+    suggestion_id: str
+    params: Mapping[str, Value]
+
+
+class Trial(NamedTuple):
+    """One suggestion with one seed. `trial_id` is a hash of the configuration and of the data set's fingerprint."""
+
+    trial_id: str
+    suggestion_id: str
+    config: TrialConfig
+
+
+class PackSpec(NamedTuple):
+    """Trials of one Architecture that are trained as one program."""
+
+    pack_id: str
+    trials: tuple[Trial, ...]
+
+
+class Report(NamedTuple):
+    """What one trial saw since its last report: means over the minibatches up to and including `step`."""
+
+    trial_id: str
+    step: int
+    metrics: Metrics
+
+
+class Completed(NamedTuple):
+    """The trial was trained to its end. Metrics are held-out unless named otherwise; arrays are NumPy arrays."""
+
+    step: int
+    metrics: Metrics
+    arrays: Mapping[str, Any]
+
+
+class Pruned(NamedTuple):
+    """The trial was stopped early by a pruner, with what it had reached."""
+
+    step: int
+    metrics: Metrics
+
+
+class Failed(NamedTuple):
+    """The trial broke, e.g. Failed("loss became NaN at step 1200", 1200)."""
+
+    reason: str
+    step: int
+
+
+Outcome = Completed | Pruned | Failed
+
+
+class Cost(NamedTuple):
+    """What a trial cost and where it ran: its equal share of its pack's training seconds."""
+
+    train_seconds: float
+    pack_id: str
+    pack_size: int
+    attempt: int
+    device: str
+    versions: str
