@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -39,14 +39,16 @@ class Range(NamedTuple):
     open_low: bool = False
 
     def __contains__(self, value: object) -> bool:
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if not isinstance(value, int | float):
             return False
+        # The bounds are finite, so NaN and infinities compare false; isfinite would overflow on an int of 400 digits.
         return (self.low < value if self.open_low else self.low <= value) and value <= self.high
 
     def __str__(self) -> str:
         return f"{'above' if self.open_low else 'from'} {self.low:g} {'up to' if self.open_low else 'to'} {self.high:g}"
 
 
+_WIDTH = re.compile(r"[1-9][0-9]{0,4}")
 MAX_SEED = 2**63 - 1
 RANGES: Mapping[str, Range] = {
     "likelihood_variance": Range(0, 1e3, open_low=True),
@@ -126,6 +128,7 @@ class TrialConfig:
 
 
 FIELD_TYPES: Mapping[str, type] = {f.name: {"str": str, "int": int, "float": float}[str(f.type)] for f in fields(TrialConfig)}
+_KINDS = {str: "a string", int: "a whole number", float: "a number"}
 
 
 def resolve(given: Mapping[str, Any], where: str = "") -> TrialConfig:
@@ -157,13 +160,19 @@ def coerce(name: str, value: Any) -> tuple[Any, Problem | None]:
     """The value in the field's type: 4 becomes 4.0 for a float field; nothing else is converted."""
     wanted = FIELD_TYPES[name]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None, Problem(name, value, f"a {wanted.__name__}")
-    if wanted is float and isinstance(value, int) and abs(value) < 2**53:
-        return float(value), None
+        return None, Problem(name, value, _KINDS[wanted])
+    if wanted is float and isinstance(value, int):
+        return (float(value), None) if abs(value) < 2**53 else (None, Problem(name, value, str(RANGES[name])))
     if not isinstance(value, wanted):
-        return None, Problem(name, value, f"{'a whole number' if wanted is int else f'a {wanted.__name__}'}")
+        return None, Problem(name, value, _KINDS[wanted])
     # -0.0 and 0.0 are one configuration and must have one hash.
     return (value + 0.0 if wanted is float else value), None
+
+
+def field_problems(name: str, value: Any) -> list[Problem]:
+    """What is wrong with this value of the TrialConfig field `name`, whatever the other fields are."""
+    typed, problem = coerce(name, value)
+    return [problem] if problem else list(_problems({name: typed}))
 
 
 def parse_hidden(text: str) -> tuple[int, ...]:
@@ -211,5 +220,6 @@ def _layout_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _hidden_ok(text: str) -> bool:
+    # One spelling per network, hence no leading zero and only ASCII digits: the text is hashed.
     widths = text.split("-")
-    return 1 <= len(widths) <= 8 and all(w.isdecimal() and len(w) <= 5 and 1 <= int(w) <= 65536 for w in widths)
+    return 1 <= len(widths) <= 8 and all(_WIDTH.fullmatch(w) and int(w) <= 65536 for w in widths)

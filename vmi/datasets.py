@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from vmi.errors import InputError, Problem, did_you_mean, one_of
 
-FIGURES = Mapping[str, float | int | str]
+Defaults = Mapping[str, float | int | str]
 
 
 class DatasetSpec(NamedTuple):
@@ -27,7 +27,7 @@ class DatasetSpec(NamedTuple):
     held_out_count: int
     levels: int
     fingerprint: str
-    defaults: FIGURES
+    defaults: Defaults
     source: str
     folder: str = ""
     md5: Mapping[str, str] = {}
@@ -51,7 +51,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             train_count=1437,
             held_out_count=360,
             levels=16,
-            fingerprint="",
+            fingerprint="3d91ba60b6729582",
             defaults={"hidden": "128-64", "likelihood_variance": 0.04, "learning_rate": 3e-3, "steps": 300},
             source="scikit-learn load_digits (embedded, nothing to fetch), split by the hash of the image's index",
         ),
@@ -62,7 +62,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             train_count=60_000,
             held_out_count=10_000,
             levels=255,
-            fingerprint="",
+            fingerprint="1e35582d42a90940",
             defaults=_MLP_28,
             source=_SOURCE_28,
             folder="MNIST/raw",
@@ -80,7 +80,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             train_count=60_000,
             held_out_count=10_000,
             levels=255,
-            fingerprint="",
+            fingerprint="ece172613115fb18",
             defaults=_MLP_28,
             source=_SOURCE_28,
             folder="FashionMNIST/raw",

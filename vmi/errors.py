@@ -53,5 +53,8 @@ def printable(text: str) -> str:
 
 
 def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception as error:  # repr of an int of 5,000 digits raises, and so may that of a foreign object
+        text = f"<{type(value).__name__} without a repr: {type(error).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -45,6 +45,11 @@ class Block(NamedTuple):
         """ln k for a categorical block; a Normal block has no cap."""
         return math.log(self.size) if self.is_categorical else math.inf
 
+    @property
+    def prior_entropy_nats(self) -> float:
+        """Entropy of the prior: ln k (uniform), or d/2 ln 2 pi e (standard Normal)."""
+        return math.log(self.size) if self.is_categorical else 0.5 * self.size * (math.log(2 * math.pi) + 1)
+
 
 class Layout(NamedTuple):
     """The blocks of one latent code, in the order in which they were written."""
@@ -85,8 +90,8 @@ def parse(text: str) -> Layout:
     position = 0
     for piece in text.split("+"):
         match = _BLOCK.fullmatch(piece)
-        if match is None or (match[1] == "c" and int(match[2]) < 2):
-            raise InputError([Problem("layout", text, f"bad block {piece!r} at position {position}; {GRAMMAR}")])
+        if match is None or (match[1] == "c" and match[2] == "1"):
+            raise InputError([Problem("layout", text, f"bad block {_shown(piece)} at position {position}; {GRAMMAR}")])
         if len(match[2]) > 9 or int(match[2]) > MAX_SIZE:
             raise InputError([Problem("layout", text, _too_large(piece, match[2], position))])
         found.append((match[1], int(match[2]), bool(match[3])))
@@ -104,11 +109,15 @@ def _named(found: list[tuple[str, int, bool]]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+def _shown(piece: str) -> str:
+    return repr(piece if len(piece) <= 40 else f"{piece[:40]}…")
+
+
 def _too_large(piece: str, digits: str, position: int) -> str:
     size = float(digits)
     # Rows of one batch of 128 for the pairwise aggregate posterior, in float32, is what grows worst.
     gigabytes = 128 * 128 * size * 4 / 1e9
     return (
-        f"block {piece!r} at position {position} is too large: at most {MAX_SIZE} per block; one batch of 128 would "
+        f"block {_shown(piece)} at position {position} is too large: at most {MAX_SIZE} per block; one batch of 128 would "
         f"need about {gigabytes:.3g} GB per trial for its pairwise log densities"
     )

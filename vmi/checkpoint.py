@@ -1,0 +1,85 @@
+"""Save and restore a pack, or extract one member of it: tensors and plain values only, never pickled code.
+
+A checkpoint taken between two reports holds everything: a restored pack goes on bitwise as the saved one would have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vmi.config import TrialConfig
+from vmi.pack import Pack
+from vmi.trial import Trial
+
+FORMAT = 1
+
+
+class CheckpointError(RuntimeError):
+    """The file is not a whole checkpoint of this version; the message names it."""
+
+
+def save(pack: Pack, path: Path, attempt: int = 1) -> None:
+    """Write the pack to `path`; a crash at any moment leaves the file that was there before, or the new one."""
+    content = {
+        "format": FORMAT,
+        "attempt": attempt,
+        "step": pack.step,
+        "position": pack.minibatches.position,
+        "dtype": str(pack.dtype).removeprefix("torch."),
+        "trials": json.dumps([[t.trial_id, t.suggestion_id, asdict(t.config)] for t in pack.trials]),
+        "tensors": {name: tensor.cpu() for name, tensor in pack.tensors().items()},
+        "generators": {name: [g.get_state() for g in gs] for name, gs in pack.generators().items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def restore(path: Path, device: str | torch.device = "cpu") -> tuple[Pack, int]:
+    """The saved pack and the attempt that saved it. Raises CheckpointError when the file is not a whole checkpoint."""
+    content = _load(path)
+    pack = Pack(_trials(content["trials"]), device, getattr(torch, content["dtype"]))
+    for name, tensor in pack.tensors().items():
+        tensor.copy_(content["tensors"][name])
+    for name, generators in pack.generators().items():
+        for generator, state in zip(generators, content["generators"][name], strict=True):
+            generator.set_state(state)
+    pack.step, pack.minibatches.position = content["step"], content["position"]
+    return pack, content["attempt"]
+
+
+def extract(path: Path, trial_id: str, device: str | torch.device = "cpu") -> Pack:
+    """One member of a saved pack, as a pack of one. Raises KeyError naming the trials that are there."""
+    pack, _ = restore(path, device)
+    ids = [trial.trial_id for trial in pack.trials]
+    if trial_id not in ids:
+        raise KeyError(f"{trial_id} is not in {path}, which holds {', '.join(ids)}")
+    return pack.keep([ids.index(trial_id)])
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        # weights_only: tensors and plain containers; a file that holds code is refused.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch.load raises half a dozen types for a damaged file
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {type(error).__name__}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}")
+    return content
+
+
+def _trials(text: str) -> Sequence[Trial]:
+    return [Trial(trial_id, suggestion_id, TrialConfig(**config)) for trial_id, suggestion_id, config in json.loads(text)]

@@ -1,0 +1,140 @@
+"""Data sets as resident tensors, verified against their fingerprint, and each member's own minibatch order.
+
+Shapes: K member, B batch, N images, D pixels. Pixels are kept as integers 0..levels and read as [0, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from vmi.datasets import DatasetSpec, data_folder, spec_of
+from vmi.errors import InputError, Problem
+
+
+class Split(NamedTuple):
+    """Images as integers [N, D] and their classes [N]."""
+
+    pixels_ND: Tensor
+    labels_N: Tensor
+
+
+class Dataset(NamedTuple):
+    """A training and a held-out split on one device."""
+
+    spec: DatasetSpec
+    train: Split
+    held_out: Split
+
+    def images(self, split: Split, index: Tensor | slice, dtype: torch.dtype) -> Tensor:
+        """The images of `index` (any shape), scaled to [0, 1]: [..., D]."""
+        return split.pixels_ND[index].to(dtype) / self.spec.levels
+
+    def to(self, device: torch.device) -> Dataset:
+        train, held_out = (Split(*(t.to(device) for t in split)) for split in (self.train, self.held_out))
+        return Dataset(self.spec, train, held_out)
+
+
+@lru_cache(maxsize=2)
+def load(name: str, folder: Path | None = None) -> Dataset:
+    """The data set on the CPU, once per process.
+
+    `digits` is embedded; the others are read from `folder` (default: VMI_DATA_DIR, else the user's cache), or
+    downloaded into it when absent. Raises InputError naming path, expected and found; a damaged file is kept.
+    """
+    spec = spec_of(name)
+    dataset = _digits(spec) if name == "digits" else _torchvision(spec, folder or data_folder())
+    found = fingerprint(dataset)
+    if found != spec.fingerprint:
+        raise InputError([Problem("dataset", name, f"content with fingerprint {spec.fingerprint}", f"found {found}")])
+    return dataset
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 (16 digits) over pixels and labels, training split first, so over the split as well."""
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.held_out):
+        digest.update(split.pixels_ND.numpy().tobytes())
+        digest.update(split.labels_N.numpy().astype("<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def seeded(seed: int, purpose: str, device: str | torch.device = "cpu") -> Generator:
+    """A generator for one purpose of one trial: streams of different purposes are independent."""
+    value = int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "little") >> 1
+    return Generator(device=device).manual_seed(value)
+
+
+class Minibatches:
+    """Index [K, B] of the next minibatch of every member; each member walks its own permutation, epoch by epoch.
+
+    The remainder of an epoch that does not fill a batch is left out, as a new permutation follows.
+    """
+
+    def __init__(self, count: int, batch_size: int, generators: Sequence[Generator]) -> None:
+        self.count, self.batch_size = count, batch_size
+        self.generators = list(generators)
+        self.order_KN = torch.empty(len(self.generators), count, dtype=torch.int64)
+        self.position = count
+
+    def next(self) -> Tensor:
+        if self.position + self.batch_size > self.count:
+            for k, generator in enumerate(self.generators):
+                torch.randperm(self.count, generator=generator, out=self.order_KN[k])
+            self.position = 0
+        index_KB = self.order_KN[:, self.position : self.position + self.batch_size]
+        self.position += self.batch_size
+        return index_KB
+
+
+def _digits(spec: DatasetSpec) -> Dataset:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = torch.from_numpy(bunch.data.astype("uint8"))
+    labels = torch.from_numpy(bunch.target.astype("int64"))
+    # Ordered by a hash of the index: a fixed shuffle that no library's generator can change.
+    order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(f"digits-{i}".encode()).digest())
+    train, held_out = order[: spec.train_count], order[spec.train_count :]
+    return Dataset(spec, *(Split(pixels[i], labels[i]) for i in (torch.tensor(train), torch.tensor(held_out))))
+
+
+def _torchvision(spec: DatasetSpec, folder: Path) -> Dataset:
+    from torchvision import datasets
+
+    kind = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[spec.name]
+    missing = [name for name in spec.md5 if not (folder / spec.folder / name).is_file()]
+    if missing:
+        _download(kind, folder, spec, missing)
+    problems = [problem for name in spec.md5 if (problem := _damage(folder / spec.folder / name, spec.md5[name]))]
+    if problems:
+        raise InputError(problems)
+    splits = [kind(root=str(folder), train=train, download=False) for train in (True, False)]
+    return Dataset(spec, *(Split(s.data.reshape(len(s.data), -1), s.targets.long()) for s in splits))
+
+
+def _download(kind: type, folder: Path, spec: DatasetSpec, missing: list[str]) -> None:
+    try:
+        kind(root=str(folder), train=True, download=True)
+    except (OSError, RuntimeError) as error:
+        path = folder / spec.folder / missing[0]
+        hint = "fetch it with torchvision.datasets on a machine with network, or point VMI_DATA_DIR at a folder that has it"
+        problem = Problem("dataset", spec.name, f"file {path} is absent and could not be downloaded: {error}", hint)
+        raise InputError([problem]) from error
+
+
+def _damage(path: Path, expected: str) -> Problem | None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found == expected:
+        return None
+    size = path.stat().st_size
+    return Problem(
+        "dataset", str(path), f"MD5 {expected}, found {found} ({size} bytes)", "the file was kept; remove it to fetch it again"
+    )

@@ -1,0 +1,125 @@
+"""Held-out evaluation of a pack: the MI card, the accuracies of the categorical code, and the arrays of each member.
+
+Networks run in evaluation mode (running statistics). Sampling uses a generator of the trial's own, so the card of a
+member does not depend on its pack-mates.
+Shapes: K member, N images, D pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vmi import accuracy, bounds
+from vmi.card import Pass, card
+from vmi.data import Dataset, Split, seeded
+from vmi.distributions import Categorical, DiagonalNormal, Distribution
+from vmi.latents import Block
+from vmi.objective import Noise, sample
+from vmi.pack import Pack, draw_noise
+from vmi.pictures import member_arrays
+
+CHUNK = 1000
+
+
+class Evaluation(NamedTuple):
+    """One member's held-out metrics (names of `vmi.metrics`) and arrays (names of `vmi.arrays`)."""
+
+    metrics: Mapping[str, float]
+    arrays: Mapping[str, Any]
+
+
+@torch.no_grad()
+def evaluate(pack: Pack, data: Dataset) -> list[Evaluation]:
+    """The card of every member, in the order of `pack.trials`; the pack is left as it was."""
+    pack.train_mode(False)
+    passed = held_out_pass(pack, data)
+    cards = {name: value_K.tolist() for name, value_K in card(pack.layout, passed).items()}
+    scores = code_scores(pack, data, passed.posterior)
+    evaluations = [
+        Evaluation(
+            {**{name: values[k] for name, values in cards.items()}, **scores[k]},
+            member_arrays(pack, data, passed.posterior, k),
+        )
+        for k in range(pack.size)
+    ]
+    pack.train_mode(True)
+    return evaluations
+
+
+def held_out_pass(pack: Pack, data: Dataset) -> Pass:
+    """Encode, sample (hard for the model's own numbers, relaxed for the paper's), decode and score by Q."""
+    generators = [seeded(trial.config.seed, "evaluate", pack.device) for trial in pack.trials]
+    pieces = []
+    for images_KND in _chunks(pack, data, data.held_out):
+        noise = draw_noise(pack.layout, generators, images_KND.shape[1], pack.dtype, pack.device)
+        pieces.append(_pass(pack, images_KND, noise))
+    count = len(data.held_out.labels_N)
+    distortion_K = torch.stack([piece.distortion_K for piece in pieces]).sum(0) / count
+    joined = [_joined([piece[i] for piece in pieces]) for i in (0, 1, 2, 4, 5)]
+    return Pass(joined[0], joined[1], joined[2], distortion_K, joined[3], joined[4])
+
+
+def code_scores(pack: Pack, data: Dataset, posterior: Sequence[Distribution]) -> list[dict[str, float]]:
+    """Accuracies of each member's primary categorical block (none: empty), with the k-means reference beside them."""
+    block = pack.layout.primary("c")
+    if block is None:
+        return [{} for _ in pack.trials]
+    place = pack.layout.blocks.index(block)
+    train_KN = torch.cat([_categories(pack.encoder(x)[place]) for x in _chunks(pack, data, data.train)], 1).cpu().numpy()
+    held_out_KN = _categories(posterior[place]).cpu().numpy()
+    train_labels, labels = (split.labels_N.cpu().numpy() for split in (data.train, data.held_out))
+    reference = accuracy.kmeans_reference(data.spec.name, block.size)
+    return [
+        accuracy.scores(train_KN[k], train_labels, held_out_KN[k], labels, block.size, data.spec.classes)
+        | {"accuracy_kmeans": reference}
+        for k in range(pack.size)
+    ]
+
+
+def _pass(pack: Pack, images_KND: Tensor, noise: Noise) -> Pass:
+    """One chunk; distortion is summed over its images, log Q is kept per image."""
+    posterior = pack.encoder(images_KND)
+    hard = sample(pack.layout.blocks, posterior, noise, None)
+    soft = sample(pack.layout.blocks, posterior, noise, pack.temperatures[1])
+    logits_KND = pack.decoder(torch.cat(hard, -1))
+    likelihood = getattr(bounds, f"distortion_{pack.architecture.likelihood}")
+    distortion_K = likelihood(images_KND, logits_KND, pack.weights.variance_K) * images_KND.shape[1]
+    if not pack.layout.informed:
+        return Pass(posterior, hard, (), distortion_K, (), ())
+    log_q_hard = _log_q(pack, logits_KND, hard)
+    log_q_soft = _log_q(pack, pack.decoder(torch.cat(soft, -1)), soft)
+    return Pass(posterior, hard, pack.auxiliary(images_KND), distortion_K, log_q_hard, log_q_soft)
+
+
+def _log_q(pack: Pack, logits_KND: Tensor, codes: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """log Q(code|x_hat) per image and informed block: [K, N] each."""
+    scored = pack.auxiliary(logits_KND.sigmoid())
+    informed = [code for block, code in zip(pack.layout.blocks, codes, strict=True) if block.informed]
+    return tuple(q.log_prob(code) for q, code in zip(scored, informed, strict=True))
+
+
+def _chunks(pack: Pack, data: Dataset, split: Split) -> Iterator[Tensor]:
+    """The images of a split, the same for every member: [K, n, D] at a time."""
+    for start in range(0, len(split.labels_N), CHUNK):
+        images_ND = data.images(split, slice(start, start + CHUNK), pack.dtype)
+        yield images_ND.expand(pack.size, *images_ND.shape)
+
+
+def _categories(distribution: Distribution) -> Tensor:
+    assert isinstance(distribution, Categorical)
+    return distribution.log_probs_KBC.argmax(-1)
+
+
+def _joined(pieces: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    """Per block, the chunks side by side along N; distributions parameter by parameter."""
+    return tuple(_join(chunks) for chunks in zip(*pieces, strict=True))
+
+
+def _join(chunks: Sequence[Any]) -> Any:
+    if isinstance(chunks[0], Tensor):
+        return torch.cat(list(chunks), dim=1)
+    return type(chunks[0])(*(torch.cat(list(parameters), dim=1) for parameters in zip(*chunks, strict=True)))

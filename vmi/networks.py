@@ -1,0 +1,67 @@
+"""Encoder q(z,c|x), Decoder p(x|z,c) and Auxiliary Q(.|x), stacked over K members.
+
+Shapes: K member, B batch, D pixels, L width of the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Generator, Tensor, nn
+
+from vmi.config import Architecture
+from vmi.datasets import spec_of
+from vmi.distributions import Categorical, DiagonalNormal, Distribution
+from vmi.latents import Block, parse
+from vmi.stacked import StackedMLP
+
+
+class Inference(nn.Module):
+    """From images to one distribution per block: the encoder q(z,c|x) (all blocks), or Q(.|x) (informed blocks)."""
+
+    def __init__(
+        self, architecture: Architecture, blocks: Sequence[Block], generators: Sequence[Generator], dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.blocks = tuple(blocks)
+        outputs = sum(block.parameters for block in blocks)
+        pixels = spec_of(architecture.dataset).pixels
+        self.trunk = StackedMLP(pixels, architecture.widths, outputs, generators, dtype)
+
+    def forward(self, x_KBD: Tensor, track: bool = True) -> tuple[Distribution, ...]:
+        """One distribution per block, in the order of `blocks`; `track` moves the running statistics."""
+        pieces = cast("StackedMLP", self.trunk)(x_KBD, track).split([block.parameters for block in self.blocks], dim=-1)
+        return tuple(_distribution(block, piece) for block, piece in zip(self.blocks, pieces, strict=True))
+
+
+class Decoder(nn.Module):
+    """From the code, blocks side by side [K, B, L], to pixel logits [K, B, D]; the mean image is their sigmoid."""
+
+    def __init__(self, architecture: Architecture, generators: Sequence[Generator], dtype: torch.dtype) -> None:
+        super().__init__()
+        pixels = spec_of(architecture.dataset).pixels
+        width = parse(architecture.layout).width
+        self.trunk = StackedMLP(width, architecture.widths[::-1], pixels, generators, dtype)
+
+    def forward(self, code_KBL: Tensor) -> Tensor:
+        logits_KBD: Tensor = self.trunk(code_KBL)
+        return logits_KBD
+
+
+def encoder(architecture: Architecture, generators: Sequence[Generator], dtype: torch.dtype) -> Inference:
+    """q(z,c|x): one distribution for every block of the layout."""
+    return Inference(architecture, parse(architecture.layout).blocks, generators, dtype)
+
+
+def auxiliary(architecture: Architecture, generators: Sequence[Generator], dtype: torch.dtype) -> Inference:
+    """Q(.|x): one distribution for every informed block of the layout (none: it has no output and is not trained)."""
+    return Inference(architecture, parse(architecture.layout).informed, generators, dtype)
+
+
+def _distribution(block: Block, parameters_KBO: Tensor) -> Distribution:
+    if block.is_categorical:
+        return Categorical.from_logits(parameters_KBO)
+    mean, log_variance = parameters_KBO.split(block.size, dim=-1)
+    return DiagonalNormal(mean, log_variance)
