@@ -1,1 +1,1 @@
-"""From a store to an answer: intervals over seeds, the MI account, figures and the report. No torch, no ray."""
+"""From a store to an answer: intervals over seeds, the MI account, figures, the report. No torch, no ray."""

@@ -44,7 +44,9 @@ def accuracy(mapping: Ints, categories: Ints, labels: Ints) -> float:
     return float((mapping[categories] == labels).mean())
 
 
-def scores(train_categories: Ints, train_labels: Ints, categories: Ints, labels: Ints, size: int, classes: int) -> dict[str, float]:
+def scores(
+    train_categories: Ints, train_labels: Ints, categories: Ints, labels: Ints, size: int, classes: int
+) -> dict[str, float]:
     """Every accuracy of a code: maps fitted on the training split, scored on the held-out split (train: on itself)."""
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
@@ -63,7 +65,7 @@ def scores(train_categories: Ints, train_labels: Ints, categories: Ints, labels:
 
 @lru_cache(maxsize=16)
 def kmeans_reference(dataset: str, clusters: int) -> float:
-    """Held-out majority accuracy of k-means on the pixels (scikit-learn, fixed seed, at most 10,000 training images)."""
+    """Held-out majority accuracy of k-means on the pixels (scikit-learn, fixed seed, 10,000 images at most)."""
     from sklearn.cluster import KMeans
 
     data: Dataset = load(dataset)

@@ -19,7 +19,7 @@ def array_shapes(block: Block, dataset: str) -> Mapping[str, tuple[int, ...]]:
 
     assignments_c10    [C, classes]     held-out images per assigned category and true class (int32)
     probabilities_c10  [C, bins]        histogram of q(c|x) over [0, 1] per category, held-out (int32)
-    traversal_c10      [rows, C, H, W]  decoder means: row r keeps one image's other blocks, with each category in turn (uint8)
+    traversal_c10      [rows, C, H, W]  decoder means: one image's other blocks with each category in turn (uint8)
     traversal_n16      [dims, steps, H, W]  one image's code with one dimension moved from -2 to 2 (uint8)
     """
     spec = spec_of(dataset)

@@ -29,7 +29,8 @@ def distortion_bernoulli(x_KBD: Tensor, logits_KBD: Tensor, variance_K: Tensor) 
 
 def entropy(probabilities: Tensor) -> Tensor:
     """H(p) = -sum p log p over the last axis; 0 log 0 = 0."""
-    return torch.special.entr(probabilities).sum(-1)
+    result: Tensor = torch.special.entr(probabilities).sum(-1)
+    return result
 
 
 def aggregate_posterior(log_probs_KNC: Tensor) -> Tensor:

@@ -83,7 +83,8 @@ def _sandwich(posterior: DiagonalNormal, code_KNZ: Tensor) -> tuple[Tensor, Tens
     """Member by member, so that memory does not grow with K."""
     members = range(code_KNZ.shape[0])
     pairs = [
-        bounds.mi_normal_sandwich(DiagonalNormal(*(p[k : k + 1] for p in posterior)), code_KNZ[k : k + 1]) for k in members
+        bounds.mi_normal_sandwich(DiagonalNormal(*(p[k : k + 1] for p in posterior)), code_KNZ[k : k + 1])
+        for k in members
     ]
     return torch.cat([lower for lower, _ in pairs]), torch.cat([upper for _, upper in pairs])
 

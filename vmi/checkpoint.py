@@ -25,15 +25,15 @@ class CheckpointError(RuntimeError):
     """The file is not a whole checkpoint of this version; the message names it."""
 
 
-def save(pack: Pack, path: Path, attempt: int = 1) -> None:
-    """Write the pack to `path`; a crash at any moment leaves the file that was there before, or the new one."""
+def save(pack: Pack, path: Path, notes: str = "") -> None:
+    """Write the pack and the caller's notes to `path`; a crash leaves the file that was there, or the new one."""
     content = {
         "format": FORMAT,
-        "attempt": attempt,
+        "notes": notes,
         "step": pack.step,
         "position": pack.minibatches.position,
         "dtype": str(pack.dtype).removeprefix("torch."),
-        "trials": json.dumps([[t.trial_id, t.suggestion_id, asdict(t.config)] for t in pack.trials]),
+        "trials": json.dumps([[*trial[:2], asdict(trial.config)] for trial in pack.trials]),
         "tensors": {name: tensor.cpu() for name, tensor in pack.tensors().items()},
         "generators": {name: [g.get_state() for g in gs] for name, gs in pack.generators().items()},
     }
@@ -46,8 +46,8 @@ def save(pack: Pack, path: Path, attempt: int = 1) -> None:
     temporary.replace(path)
 
 
-def restore(path: Path, device: str | torch.device = "cpu") -> tuple[Pack, int]:
-    """The saved pack and the attempt that saved it. Raises CheckpointError when the file is not a whole checkpoint."""
+def restore(path: Path, device: str | torch.device = "cpu") -> tuple[Pack, str]:
+    """The saved pack and its notes. Raises FileNotFoundError; CheckpointError when it is not whole."""
     content = _load(path)
     pack = Pack(_trials(content["trials"]), device, getattr(torch, content["dtype"]))
     for name, tensor in pack.tensors().items():
@@ -56,7 +56,7 @@ def restore(path: Path, device: str | torch.device = "cpu") -> tuple[Pack, int]:
         for generator, state in zip(generators, content["generators"][name], strict=True):
             generator.set_state(state)
     pack.step, pack.minibatches.position = content["step"], content["position"]
-    return pack, content["attempt"]
+    return pack, content["notes"]
 
 
 def extract(path: Path, trial_id: str, device: str | torch.device = "cpu") -> Pack:
@@ -82,4 +82,6 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _trials(text: str) -> Sequence[Trial]:
-    return [Trial(trial_id, suggestion_id, TrialConfig(**config)) for trial_id, suggestion_id, config in json.loads(text)]
+    return [
+        Trial(trial_id, suggestion_id, TrialConfig(**config)) for trial_id, suggestion_id, config in json.loads(text)
+    ]

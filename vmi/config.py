@@ -1,4 +1,4 @@
-"""TrialConfig (everything that decides a trial's numbers), Architecture (what trials must share to be fused), validation.
+"""TrialConfig (all that decides a trial's numbers), Architecture (what trials must share to be fused), validation.
 
 A configuration is flat: each field is one typed column of the `trials` table. Defaults come from the data set, then
 from the preset; what the user gives overrides the data set's defaults but may not contradict the preset.
@@ -83,7 +83,7 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """One trial. mi_weight is lambda, entropy_weight eta, kl_weight beta, temperature tau (initial) of DESIGN section 5.
+    """One trial. mi_weight is lambda, entropy_weight eta, kl_weight beta, temperature tau (at the start).
 
     `likelihood_variance` is sigma^2 of the Gaussian likelihood on pixels in [0, 1] (unused by "bernoulli").
     tau goes geometrically from `temperature` to `temperature_final` over `steps`; equal values hold it constant.
@@ -127,7 +127,9 @@ class TrialConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-FIELD_TYPES: Mapping[str, type] = {f.name: {"str": str, "int": int, "float": float}[str(f.type)] for f in fields(TrialConfig)}
+FIELD_TYPES: Mapping[str, type] = {
+    f.name: {"str": str, "int": int, "float": float}[str(f.type)] for f in fields(TrialConfig)
+}
 _KINDS = {str: "a string", int: "a whole number", float: "a number"}
 
 
@@ -166,7 +168,7 @@ def coerce(name: str, value: Any) -> tuple[Any, Problem | None]:
     if not isinstance(value, wanted):
         return None, Problem(name, value, _KINDS[wanted])
     # -0.0 and 0.0 are one configuration and must have one hash.
-    return (value + 0.0 if wanted is float else value), None
+    return (float(value) + 0.0 if wanted is float else value), None
 
 
 def field_problems(name: str, value: Any) -> list[Problem]:
@@ -216,7 +218,9 @@ def _layout_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
         return
     weight = values.get("mi_weight")
     if not layout.informed and weight and "steps" in values:
-        yield Problem("mi_weight", weight, f"0 for layout {values['layout']!r}", "no block is informed; mark one with '*'")
+        yield Problem(
+            "mi_weight", weight, f"0 for layout {values['layout']!r}", "no block is informed; mark one with '*'"
+        )
 
 
 def _hidden_ok(text: str) -> bool:

@@ -124,7 +124,7 @@ def _download(kind: type, folder: Path, spec: DatasetSpec, missing: list[str]) -
         kind(root=str(folder), train=True, download=True)
     except (OSError, RuntimeError) as error:
         path = folder / spec.folder / missing[0]
-        hint = "fetch it with torchvision.datasets on a machine with network, or point VMI_DATA_DIR at a folder that has it"
+        hint = "fetch it with torchvision.datasets where there is a network, or point VMI_DATA_DIR at a folder with it"
         problem = Problem("dataset", spec.name, f"file {path} is absent and could not be downloaded: {error}", hint)
         raise InputError([problem]) from error
 
@@ -136,5 +136,8 @@ def _damage(path: Path, expected: str) -> Problem | None:
         return None
     size = path.stat().st_size
     return Problem(
-        "dataset", str(path), f"MD5 {expected}, found {found} ({size} bytes)", "the file was kept; remove it to fetch it again"
+        "dataset",
+        str(path),
+        f"MD5 {expected}, found {found} ({size} bytes)",
+        "the file was kept; remove it to fetch it again",
     )

@@ -38,7 +38,7 @@ class DatasetSpec(NamedTuple):
 
 
 # Likelihood variance, step count and learning rate are those under which the code is neither ignored nor forced.
-_MLP_28 = {"hidden": "256-128", "likelihood_variance": 0.49, "learning_rate": 1e-3, "steps": 1200}
+_MLP_28: Defaults = {"hidden": "256-128", "likelihood_variance": 0.49, "learning_rate": 1e-3, "steps": 1200}
 _SOURCE_28 = "torchvision.datasets (downloaded into the data folder when absent), official train and test split"
 
 DATASETS: Mapping[str, DatasetSpec] = {

@@ -39,7 +39,6 @@ class DiagonalNormal(NamedTuple):
         return 0.5 * (self.log_variance_KBZ + LOG_2PI + 1).sum(-1)
 
 
-
 class Categorical(NamedTuple):
     """A one-hot categorical; `log_probs` [K, B, C] are normalised. Prior: uniform.
 
@@ -73,7 +72,6 @@ class Categorical(NamedTuple):
     def entropy(self) -> Tensor:
         """H(p) = -sum p log p."""
         return -(self.log_probs_KBC.exp() * self.log_probs_KBC).sum(-1)
-
 
 
 Distribution = DiagonalNormal | Categorical

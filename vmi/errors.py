@@ -52,7 +52,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def _short(value: object, limit: int = 80) -> str:
+def _short(value: object, limit: int = 200) -> str:
     try:
         text = repr(value)
     except Exception as error:  # repr of an int of 5,000 digits raises, and so may that of a foreign object

@@ -16,8 +16,7 @@ from torch import Tensor
 from vmi import accuracy, bounds
 from vmi.card import Pass, card
 from vmi.data import Dataset, Split, seeded
-from vmi.distributions import Categorical, DiagonalNormal, Distribution
-from vmi.latents import Block
+from vmi.distributions import Categorical, Distribution
 from vmi.objective import Noise, sample
 from vmi.pack import Pack, draw_noise
 from vmi.pictures import member_arrays
@@ -59,8 +58,14 @@ def held_out_pass(pack: Pack, data: Dataset) -> Pass:
         pieces.append(_pass(pack, images_KND, noise))
     count = len(data.held_out.labels_N)
     distortion_K = torch.stack([piece.distortion_K for piece in pieces]).sum(0) / count
-    joined = [_joined([piece[i] for piece in pieces]) for i in (0, 1, 2, 4, 5)]
-    return Pass(joined[0], joined[1], joined[2], distortion_K, joined[3], joined[4])
+    return Pass(
+        posterior=_joined([piece.posterior for piece in pieces]),
+        hard_codes=_joined([piece.hard_codes for piece in pieces]),
+        q_real=_joined([piece.q_real for piece in pieces]),
+        distortion_K=distortion_K,
+        log_q_hard=_joined([piece.log_q_hard for piece in pieces]),
+        log_q_soft=_joined([piece.log_q_soft for piece in pieces]),
+    )
 
 
 def code_scores(pack: Pack, data: Dataset, posterior: Sequence[Distribution]) -> list[dict[str, float]]:
@@ -69,7 +74,9 @@ def code_scores(pack: Pack, data: Dataset, posterior: Sequence[Distribution]) ->
     if block is None:
         return [{} for _ in pack.trials]
     place = pack.layout.blocks.index(block)
-    train_KN = torch.cat([_categories(pack.encoder(x)[place]) for x in _chunks(pack, data, data.train)], 1).cpu().numpy()
+    train_KN = (
+        torch.cat([_categories(pack.encoder(x)[place]) for x in _chunks(pack, data, data.train)], 1).cpu().numpy()
+    )
     held_out_KN = _categories(posterior[place]).cpu().numpy()
     train_labels, labels = (split.labels_N.cpu().numpy() for split in (data.train, data.held_out))
     reference = accuracy.kmeans_reference(data.spec.name, block.size)

@@ -18,8 +18,11 @@ from typing import NamedTuple
 
 from vmi.errors import InputError, Problem
 
-GRAMMAR = "blocks joined by '+': n<size> (Normal, size >= 1) or c<size> (categorical, size >= 2), '*' after an informed one"
+GRAMMAR = (
+    "blocks joined by '+': n<size> (Normal, size >= 1) or c<size> (categorical, size >= 2), '*' after an informed one"
+)
 MAX_SIZE = 4096
+MAX_BLOCKS = 64
 _BLOCK = re.compile(r"([nc])([1-9][0-9]*)(\*?)")
 
 
@@ -96,6 +99,8 @@ def parse(text: str) -> Layout:
             raise InputError([Problem("layout", text, _too_large(piece, match[2], position))])
         found.append((match[1], int(match[2]), bool(match[3])))
         position += len(piece) + 1
+    if len(found) > MAX_BLOCKS:
+        raise InputError([Problem("layout", text, f"at most {MAX_BLOCKS} blocks; this has {len(found)}")])
     return Layout(_named(found))
 
 
@@ -114,10 +119,9 @@ def _shown(piece: str) -> str:
 
 
 def _too_large(piece: str, digits: str, position: int) -> str:
-    size = float(digits)
-    # Rows of one batch of 128 for the pairwise aggregate posterior, in float32, is what grows worst.
-    gigabytes = 128 * 128 * size * 4 / 1e9
+    # The encoder's head and the decoder's first layer at a hidden width of 128, with gradient and Adam's two moments.
+    gigabytes = 4 * 4 * 128 * (3 if piece[0] == "n" else 2) * float(digits) / 1e9
     return (
-        f"block {_shown(piece)} at position {position} is too large: at most {MAX_SIZE} per block; one batch of 128 would "
-        f"need about {gigabytes:.3g} GB per trial for its pairwise log densities"
+        f"block {_shown(piece)} at position {position} is too large: at most {MAX_SIZE} per block; its layers "
+        f"would take about {gigabytes:.3g} GB per trial"
     )

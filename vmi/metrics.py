@@ -25,34 +25,24 @@ METRICS: Mapping[str, Column] = {
     "accuracy_train": Column("1", "accuracy_majority measured on the training split, as the paper does"),
     "nmi": Column("1", "normalised mutual information between assigned category and class"),
     "ari": Column("1", "adjusted Rand index between assigned category and class"),
-    "accuracy_kmeans": Column(
-        "1", "reference: k-means with as many clusters on the pixels, mapped by majority"
-    ),
+    "accuracy_kmeans": Column("1", "reference: k-means with as many clusters on the pixels, mapped by majority"),
     "distortion_nats": Column("nats/image", "-E log p(x|z,c), hard categorical samples"),
     "rate_nats": Column("nats/image", "E KL(q(z,c|x) || p(z,c)), all blocks"),
     "elbo_nats": Column("nats/image", "-(distortion + rate)"),
     "mi_encoder_nats": Column("nats", "I_q(x;c) = H(m) - E H(q(c|x)), exact on the split; m = E q(c|x)"),
-    "mi_encoder_lower_nats": Column(
-        "nats", "lower bound on I_q(x;z) of a Normal block (leave-in, at most ln N)"
-    ),
+    "mi_encoder_lower_nats": Column("nats", "lower bound on I_q(x;z) of a Normal block (leave-in, at most ln N)"),
     "mi_encoder_upper_nats": Column("nats", "upper bound on I_q(x;z) of a Normal block (leave-one-out)"),
     "mi_decoder_bound_nats": Column(
         "nats",
         "H(marginal) + E log Q(code|x_hat), hard codes: lower bound on I(code; x_hat), another MI",
     ),
-    "mi_real_bound_nats": Column(
-        "nats", "H(m) + E sum_c q(c|x) log Q(c|x) on the real x: lower bound on I_q(x;c)"
-    ),
+    "mi_real_bound_nats": Column("nats", "H(m) + E sum_c q(c|x) log Q(c|x) on the real x: lower bound on I_q(x;c)"),
     "mi_paper_nats": Column(
         "nats",
         "H(prior) + E log Q(soft code|x_hat): what the paper plots; does not fall when the code collapses",
     ),
-    "category_entropy_nats": Column(
-        "nats", "H(m), entropy of the aggregate posterior of a categorical block"
-    ),
-    "categories_used": Column(
-        "1", "categories to which at least one held-out image in a hundred is assigned"
-    ),
+    "category_entropy_nats": Column("nats", "H(m), entropy of the aggregate posterior of a categorical block"),
+    "categories_used": Column("1", "categories to which at least one held-out image in a hundred is assigned"),
 }
 INTEGER_METRICS = frozenset({"categories_used"})
 

@@ -6,7 +6,6 @@ Shapes: K member, B batch, D pixels, L width of the code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -32,7 +31,7 @@ class Inference(nn.Module):
 
     def forward(self, x_KBD: Tensor, track: bool = True) -> tuple[Distribution, ...]:
         """One distribution per block, in the order of `blocks`; `track` moves the running statistics."""
-        pieces = cast("StackedMLP", self.trunk)(x_KBD, track).split([block.parameters for block in self.blocks], dim=-1)
+        pieces = self.trunk(x_KBD, track).split([block.parameters for block in self.blocks], dim=-1)
         return tuple(_distribution(block, piece) for block, piece in zip(self.blocks, pieces, strict=True))
 
 
@@ -63,5 +62,5 @@ def auxiliary(architecture: Architecture, generators: Sequence[Generator], dtype
 def _distribution(block: Block, parameters_KBO: Tensor) -> Distribution:
     if block.is_categorical:
         return Categorical.from_logits(parameters_KBO)
-    mean, log_variance = parameters_KBO.split(block.size, dim=-1)
+    mean, log_variance = parameters_KBO.chunk(2, dim=-1)
     return DiagonalNormal(mean, log_variance)

@@ -54,14 +54,18 @@ def expected_log_q(auxiliary: Sequence[Distribution], codes: Sequence[Tensor]) -
 
 
 def code_entropy(posterior: Distribution, code: Tensor) -> Tensor:
-    """H of the code's marginal, estimated on this minibatch: H(m) for a categorical, h(m) leave-in for a Normal block."""
+    """H of the code's marginal on this minibatch: H(m) for a categorical, h(m) leave-in for a Normal block."""
     if isinstance(posterior, Categorical):
         return bounds.entropy(bounds.aggregate_posterior(posterior.log_probs_KBC))
     return bounds.aggregate_entropy_normal(posterior, code)
 
 
 def objective(
-    weights: Weights, distortion_K: Tensor, rates: Mapping[str, Tensor], log_qs: Sequence[Tensor], entropies: Sequence[Tensor]
+    weights: Weights,
+    distortion_K: Tensor,
+    rates: Mapping[str, Tensor],
+    log_qs: Sequence[Tensor],
+    entropies: Sequence[Tensor],
 ) -> Tensor:
     """J [K], to be minimised in the encoder's and the decoder's parameters; sums run over blocks."""
     loss_K = distortion_K + weights.kl_K * torch.stack(list(rates.values())).sum(0)

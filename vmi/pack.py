@@ -38,7 +38,9 @@ class Pack:
         self.step = 0
         self._build_networks()
         self._build_randomness()
-        self.weights = Weights(*(self._column(n) for n in ("mi_weight", "entropy_weight", "kl_weight", "likelihood_variance")))
+        self.weights = Weights(
+            *(self._column(n) for n in ("mi_weight", "entropy_weight", "kl_weight", "likelihood_variance"))
+        )
         self.temperatures = (self._column("temperature"), self._column("temperature_final"))
         self.broken = Broken(self.size, self.device)
 
@@ -85,7 +87,11 @@ class Pack:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that training changes, [K, ...] each, by name: what a checkpoint holds and `keep` selects."""
-        state = {"order": self.minibatches.order_KN, "broken_step": self.broken.step_K, "broken_term": self.broken.term_K}
+        state = {
+            "order": self.minibatches.order_KN,
+            "broken_step": self.broken.step_K,
+            "broken_term": self.broken.term_K,
+        }
         for name, adam in (("vae", self.vae_adam), ("q", self.q_adam)):
             state |= {f"{name}_parameters": adam.flat_KP, f"{name}_first": adam.first_KP}
             state |= {f"{name}_second": adam.second_KP, f"{name}_steps": adam.steps_K}
@@ -134,7 +140,9 @@ def draw_noise(
 ) -> Noise:
     """Standard Normal and Gumbel noise for every block, filled member by member."""
     normal = torch.empty(len(generators), batch, sum(b.size for b in layout.normal), dtype=dtype, device=device)
-    exponential = torch.empty(len(generators), batch, sum(b.size for b in layout.categorical), dtype=dtype, device=device)
+    exponential = torch.empty(
+        len(generators), batch, sum(b.size for b in layout.categorical), dtype=dtype, device=device
+    )
     for k, generator in enumerate(generators):
         if normal.shape[-1]:
             normal[k].normal_(generator=generator)

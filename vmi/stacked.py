@@ -8,6 +8,7 @@ Shapes: K member, B batch, I inputs, O outputs, F features, P parameters of one 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
@@ -91,7 +92,7 @@ class _BatchNormFunction(torch.autograd.Function):
 
 
 def _batch_norm(x_KBF: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    mean, variance, y_KBF = _BatchNormFunction.apply(x_KBF, weight, bias, epsilon)  # type: ignore[no-untyped-call]
+    mean, variance, y_KBF = _BatchNormFunction.apply(x_KBF, weight, bias, epsilon)
     return mean, variance, y_KBF
 
 
@@ -105,7 +106,7 @@ class StackedMLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = [inputs, *hidden]
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.linears = nn.ModuleList([StackedLinear(i, o, generators, dtype) for i, o in pairs])
         self.norms = nn.ModuleList([StackedBatchNorm(o, len(generators), dtype) for _, o in pairs])
         self.head = StackedLinear(widths[-1], outputs, generators, dtype)

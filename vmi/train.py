@@ -34,7 +34,7 @@ class Forward(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a training yields at a report: the pack (without members that broke; None when all did) and their reports."""
+    """What a training yields at a report: the pack (without members that broke; None when all did), their reports."""
 
     pack: Pack | None
     reports: tuple[Report, ...]
@@ -54,7 +54,7 @@ def train(pack: Pack, data: Dataset, reports: int = REPORTS) -> Iterator[Progres
     while pack.step < steps:
         images_KBD = data.images(data.train, pack.minibatches.next().to(pack.device), pack.dtype)
         window.add(train_step(pack, images_KBD, pack.noise()))
-        if pack.step % every == 0 and pack.step + every <= steps or pack.step == steps:
+        if (pack.step % every == 0 and pack.step + every <= steps) or pack.step == steps:
             progress = window.close()
             yield progress
             if progress.pack is None:
@@ -140,7 +140,8 @@ class Window:
             if step >= 0
         }
         reports = tuple(
-            Report(pack.trials[k].trial_id, pack.step, self._metrics(means_TK[:, k].tolist(), last_tau[k])) for k in whole
+            Report(pack.trials[k].trial_id, pack.step, self._metrics(means_TK[:, k].tolist(), last_tau[k]))
+            for k in whole
         )
         kept = pack.keep(whole) if 0 < len(whole) < pack.size else pack
         return Progress(kept if whole else None, reports, failed)

@@ -1,73 +1,32 @@
 """The tables of a store: names, types, units and meaning of every column.
 
-One study's parts share one schema: the fixed columns and, for each block that any of its layouts has, that block's
-own columns. So every reader (pyarrow.dataset, DuckDB, Polars, pandas) takes a folder of parts as one table.
+One study's parts share one schema: the fixed columns and, for each block that any of its layouts has, that
+block's own columns. So every reader (pyarrow.dataset, DuckDB, Polars, pandas) takes a folder as one table.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
 from vmi import latents
+from vmi.arrays import array_shapes
 from vmi.config import FIELD_TYPES
-from vmi.datasets import DATASETS
+from vmi.metrics import CURVE_METRICS as CURVE_METRICS
+from vmi.metrics import INTEGER_METRICS as INTEGER_METRICS
+from vmi.metrics import METRICS as METRICS
+from vmi.metrics import Column as Column
 
 SCHEMA_VERSION = 1
 VERSION_KEY = b"vmi_schema_version"
 TABLES = ("trials", "curves", "arrays")
 
-
-class Column(NamedTuple):
-    """One metric column: its unit and what it is."""
-
-    unit: str
-    meaning: str
-
-
-# The final metrics of a trial, on the held-out split unless said otherwise; None where the layout cannot give it.
-METRICS: Mapping[str, Column] = {
-    "accuracy_majority": Column("1", "categorical code as a classifier; each category takes its majority class on the training split"),
-    "accuracy_hungarian": Column("1", "the same with a one-to-one map of categories to classes"),
-    "accuracy_train": Column("1", "accuracy_majority measured on the training split, as the paper does"),
-    "nmi": Column("1", "normalised mutual information between assigned category and class"),
-    "ari": Column("1", "adjusted Rand index between assigned category and class"),
-    "accuracy_kmeans": Column("1", "reference: k-means with as many clusters on the pixels, mapped by majority"),
-    "distortion_nats": Column("nats/image", "-E log p(x|z,c), hard categorical samples"),
-    "rate_nats": Column("nats/image", "E KL(q(z,c|x) || p(z,c)), all blocks"),
-    "elbo_nats": Column("nats/image", "-(distortion + rate)"),
-    "mi_encoder_nats": Column("nats", "I_q(x;c) = H(m) - E H(q(c|x)), exact on the split; m = E q(c|x)"),
-    "mi_encoder_lower_nats": Column("nats", "lower bound on I_q(x;z) of a Normal block (leave-in, at most ln N)"),
-    "mi_encoder_upper_nats": Column("nats", "upper bound on I_q(x;z) of a Normal block (leave-one-out)"),
-    "mi_decoder_bound_nats": Column("nats", "H(marginal) + E log Q(code|x_hat), hard codes: lower bound on I(code; x_hat), another MI"),
-    "mi_real_bound_nats": Column("nats", "H(m) + E sum_c q(c|x) log Q(c|x) on the real x: lower bound on I_q(x;c)"),
-    "mi_paper_nats": Column("nats", "H(prior) + E log Q(soft code|x_hat): what the paper plots; does not fall when the code collapses"),
-    "category_entropy_nats": Column("nats", "H(m), entropy of the aggregate posterior of a categorical block"),
-    "categories_used": Column("1", "categories to which at least one held-out image in a hundred is assigned"),
-}  # fmt: skip
-INTEGER_METRICS = frozenset({"categories_used"})
-
 _CATEGORICAL = ("rate", "mi_encoder", "mi_decoder_bound", "mi_real_bound", "mi_paper", "category_entropy")
 _NORMAL = ("rate", "mi_encoder_lower", "mi_encoder_upper", "mi_decoder_bound", "mi_paper")
 
-# Means over the training minibatches since the last report.
-CURVE_METRICS: Mapping[str, Column] = {
-    "loss_nats": Column("nats/image", "the objective J"),
-    "distortion_nats": Column("nats/image", "-E log p(x|z,c), relaxed categorical samples"),
-    "rate_nats": Column("nats/image", "E KL(q || p), all blocks"),
-    "elbo_nats": Column("nats/image", "-(distortion + rate)"),
-    "temperature": Column("1", "Gumbel-softmax temperature tau at this step"),
-}
 _CURVE_BLOCK = ("rate", "mi_paper", "code_entropy")
-
-ARRAY_NAMES = ("assignments", "probabilities", "traversal")
-HISTOGRAM_BINS = 20
-TRAVERSAL_ROWS = 8
-TRAVERSAL_STEPS = 9
-TRAVERSAL_DIMS = 10
 
 
 def block_columns(block: latents.Block) -> tuple[str, ...]:
@@ -76,26 +35,8 @@ def block_columns(block: latents.Block) -> tuple[str, ...]:
 
 
 def curve_block_columns(block: latents.Block) -> tuple[str, ...]:
-    """The columns of `curves` that carry a block's own name; code_entropy: H of the minibatch's aggregate posterior."""
+    """The columns of `curves` that carry a block's own name; code_entropy is H(m) of the minibatch."""
     return tuple(f"{q}_{block.name}_nats" for q in _CURVE_BLOCK)
-
-
-def array_shapes(block: latents.Block, dataset: str) -> Mapping[str, tuple[int, ...]]:
-    """Shape of each array of a block, by column name.
-
-    assignments_c10    [C, classes]     held-out images per category and true class (int32)
-    probabilities_c10  [C, bins]        histogram of q(c|x) over [0, 1] per category, held-out (int32)
-    traversal_c10      [rows, C, H, W]  decoder means: an image's z with each category in turn (uint8)
-    traversal_n16      [dims, steps, H, W]  one image's code with one dimension moved from -2 to 2 (uint8)
-    """
-    spec = DATASETS[dataset]
-    if not block.is_categorical:
-        return {f"traversal_{block.name}": (min(block.size, TRAVERSAL_DIMS), TRAVERSAL_STEPS, *spec.image_shape)}
-    return {
-        f"assignments_{block.name}": (block.size, spec.classes),
-        f"probabilities_{block.name}": (block.size, HISTOGRAM_BINS),
-        f"traversal_{block.name}": (TRAVERSAL_ROWS, block.size, *spec.image_shape),
-    }
 
 
 def trials_schema(layouts: Iterable[str]) -> pa.Schema:
@@ -124,7 +65,7 @@ def curves_schema(layouts: Iterable[str]) -> pa.Schema:
 
 
 def arrays_schema(layouts: Iterable[str], dataset: str) -> pa.Schema:
-    """One row per completed trial; each array is a fixed-shape tensor, null where the layout has no such block."""
+    """One row per completed trial; each array is a fixed-shape tensor, null where the layout lacks it."""
     head = [_field("study", pa.string()), _field("trial_id", pa.string()), _field("attempt", pa.int64())]
     tensors = []
     for block in _all_blocks(layouts):

@@ -1,0 +1,100 @@
+"""The MI card as a figure: all that speaks of mutual information, over one parameter, with the cap ln K."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from analysis import labels
+from analysis.aggregate import Interval, Setting, interval
+from analysis.design import Axis
+from analysis.drawing import DODGE, RED, STYLES, Style, add_level, add_series, figure, points, shifts
+from analysis.information import Violation, primary
+from analysis.read import Row
+
+Measure = Callable[[Setting], Interval | None]
+
+
+class Quantity(NamedTuple):
+    """One line of the card."""
+
+    name: str
+    measure: Measure
+    style: Style
+
+
+def card(axis: Axis, group: Sequence[Setting], joined: bool, kind: str, broken: Sequence[Violation]) -> go.Figure:
+    """The card of the primary block of a kind ("c", "n") for one line; violations as red crosses."""
+    made = figure(axis, "nats per image", zero=True)
+    quantities = [q for q in _quantities(kind) if any(q.measure(s) is not None for s in group)]
+    for quantity, shift in zip(quantities, shifts(axis, len(quantities), DODGE / 2), strict=True):
+        pts = points(axis, group, quantity.measure, quantity.name, 2, shift)
+        add_series(made, quantity.name, pts, quantity.style, joined)
+    cap = _cap(group) if kind == "c" else None
+    if cap is not None:
+        add_level(made, axis, f"ln {cap[0]} = {cap[1]:.2f}", cap[1])
+    _crosses(made, axis, group, kind, broken)
+    return made
+
+
+def block_rate(setting: Setting, kind: str) -> Interval | None:
+    """Rate of the primary block of a kind, whatever its name."""
+    return interval(v for row in setting.rows if (v := _block_value(row, "rate", kind)) is not None)
+
+
+def _block_value(row: Row, quantity: str, kind: str) -> float | None:
+    block = primary(row, kind)
+    return row.get(f"{quantity}_{block.name}_nats") if block else None
+
+
+def _quantities(kind: str) -> list[Quantity]:
+    blue, orange, green, purple, _, sky = STYLES
+    if kind == "c":
+        return [
+            Quantity("I_q(x;c), exact", _of("mi_encoder_nats"), blue),
+            Quantity("rate", lambda s: block_rate(s, "c"), green),
+            Quantity("real-image bound", _of("mi_real_bound_nats"), sky),
+            Quantity("decoder bound, of I(c;x̂)", _of("mi_decoder_bound_nats"), purple),
+            Quantity("the paper’s bound", _of("mi_paper_nats"), orange),
+        ]
+    return [
+        Quantity("I_q(x;z), lower bound", _of("mi_encoder_lower_nats"), blue),
+        Quantity("I_q(x;z), upper bound", _of("mi_encoder_upper_nats"), sky),
+        Quantity("rate", lambda s: block_rate(s, "n"), green),
+        Quantity("decoder bound, of I(z;x̂)", lambda s: _of_block(s, "mi_decoder_bound"), purple),
+        Quantity("the paper’s bound", lambda s: _of_block(s, "mi_paper"), orange),
+    ]
+
+
+def _of(metric: str) -> Measure:
+    return lambda s: s.interval(metric)
+
+
+def _of_block(setting: Setting, quantity: str) -> Interval | None:
+    return interval(v for row in setting.rows if (v := _block_value(row, quantity, "n")) is not None)
+
+
+def _cap(group: Sequence[Setting]) -> tuple[int, float] | None:
+    """(K, ln K) where all settings share one K."""
+    blocks = {(b.size, b.max_entropy_nats) for s in group if (b := primary(s.rows[0], "c")) is not None}
+    return blocks.pop() if len(blocks) == 1 else None
+
+
+def _crosses(made: go.Figure, axis: Axis, group: Sequence[Setting], kind: str, broken: Sequence[Violation]) -> None:
+    home = {
+        (row["trial_id"], block.name): setting
+        for setting in group
+        if (block := primary(setting.rows[0], kind)) is not None
+        for row in setting.rows
+    }
+    here = [(v, home[v.trial_id, v.block]) for v in broken if (v.trial_id, v.block) in home]
+    if not here:
+        return
+    texts = [f"not {v.what}: by {v.excess_nats:.3g} nats; trial {v.trial_id}" for v, _ in here]
+    made.add_scatter(
+        x=[axis.position(setting) for _, setting in here], y=[v.value_nats for v, _ in here], mode="markers",
+        name="violates a bound", marker={"color": RED, "symbol": "x", "size": 11}, hoverinfo="text",
+        hovertext=[labels.in_plot(text) for text in texts],
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+"""The table of settings in a terminal: at most 100 columns, the best setting and every collapse marked."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from analysis import columns, labels
+from analysis.aggregate import Setting
+from analysis.design import Design, design, representative
+from analysis.findings import Findings, findings
+from analysis.information import verdict
+from analysis.read import StudyResults
+from vmi.errors import printable
+
+WIDTH = 100
+MAX_ROWS = 40
+MAX_CAUSES = 3
+MAX_LISTED = 10
+
+
+def terminal(results: StudyResults) -> RenderableType:
+    """The settings of a study as a table, its findings, what was not completed; a rich renderable."""
+    plan = design(results)
+    found = findings(results, plan)
+    parts: list[RenderableType] = [_table(results, plan, found)] if plan.settings else []
+    parts += [Text(f"• {printable(line)}") for line in found.sentences]
+    broken = [f"  trial {v.trial_id}: not {v.what}, by {v.excess_nats:.3g} nats" for v in found.violations]
+    parts += [Text(printable(line), style="red") for line in broken[:MAX_LISTED]]
+    parts += [Text(line, style="yellow") for line in _not_completed(results)]
+    return Group(*parts)
+
+
+def _table(results: StudyResults, plan: Design, found: Findings) -> Table:
+    shown = representative(plan.settings, found.score, found.maximize, MAX_ROWS)
+    more = f", {len(shown)} of {len(plan.settings)} settings" if len(shown) < len(plan.settings) else ""
+    table = Table(
+        title=Text(f"{printable(results.name)}: mean ± half of the 95 % interval over seeds{more}"),
+        box=box.SIMPLE_HEAD, width=None, title_justify="left", pad_edge=False,
+    )  # fmt: skip
+    wanted = _fitting(columns.of_settings(plan, found.score, columns.SHORT), shown)
+    for column in wanted:
+        table.add_column(Text(column.head), justify="left" if column.head == "verdict" else "right", no_wrap=True)
+    for setting in shown:
+        style = "bold" if setting is found.best else "red" if verdict(setting) == "collapse" else ""
+        table.add_row(*(Text(column.cell(setting)) for column in wanted), style=style)
+    return table
+
+
+def _fitting(wanted: list[columns.Column], shown: tuple[Setting, ...]) -> list[columns.Column]:
+    """As many of the columns, from the left, as stand beside each other in WIDTH."""
+    kept, room = [], WIDTH
+    for column in wanted:
+        room -= max(len(column.head), *(len(column.cell(s)) for s in shown)) + 3
+        if room < 0:
+            break
+        kept.append(column)
+    return kept
+
+
+def _not_completed(results: StudyResults) -> list[str]:
+    lines = []
+    if results.missing:
+        lines.append(f"{results.missing:,} of {labels.plural(results.planned, 'planned trial')} not finished yet")
+    causes = Counter(labels.value(row["reason"]) for row in results.failed)
+    if causes:
+        lines.append(f"{labels.plural(len(results.failed), 'trial')} failed:")
+        lines += [f"  {count} × {cause}" for cause, count in causes.most_common(MAX_CAUSES)]
+    return lines + [f"damaged, kept as it is: {printable(item)}" for item in results.damaged]

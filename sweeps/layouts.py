@@ -1,0 +1,20 @@
+"""Does the MI regulariser work for other latent layouts than the paper's?"""
+
+from vmi.sweep.main import main
+from vmi.sweep.space import choice
+from vmi.sweep.study import Study
+
+study = Study(
+    name="layouts",
+    fixed={"dataset": "digits"},
+    space={
+        "layout": choice("n16+c10*", "n8+c10*+c2*", "n16+c20*", "c10*", "n2*+n14+c10*"),
+        "mi_weight": choice(0, 4),
+    },
+    seeds=range(3),
+    metric="accuracy_majority",
+    direction="maximize",
+)
+
+if __name__ == "__main__":
+    main(study)

@@ -1,0 +1,123 @@
+"""Studies that a report must manage, each a function from a folder to a study's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
+
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "</script><script>alert(3)</script>",
+    "<svg/onload=alert(4)>",
+    "<a href='javascript:alert(5)'>x</a>",
+    "=cmd()",
+    "\x1b[31mred\x1b[0m \x07",
+    "\u2028alert(6)//",
+    "<!--<script>",
+    "%{x} &lt;b&gt;",
+)
+LAYOUTS = ("n16+c10*", "n8+c10*+c2*", "n2*+n30", "n16+c20*")
+
+
+def usual(root: Path) -> Path:
+    return store(root, lambda_rows())
+
+
+def layouts(root: Path) -> Path:
+    space = {"layout": choice(*LAYOUTS), "mi_weight": choice(0, 4)}
+    return store(root, [trial("layouts", **p) for p in grid(space, range(3))], name="layouts", space=space)
+
+
+def searched(root: Path) -> Path:
+    space = {
+        "mi_weight": {"kind": "float", "low": 0.1, "high": 16, "log": True, "step": None},
+        "temperature": {"kind": "float", "low": 0.1, "high": 1.0, "log": False, "step": None},
+        "learning_rate": {"kind": "float", "low": 1e-4, "high": 1e-2, "log": True, "step": None},
+        "entropy_weight": choice(0, 1),
+    }
+    rng = np.random.default_rng(0)
+    points = [
+        {
+            "mi_weight": 0.1 * 160 ** rng.random(), "temperature": 0.1 + 0.9 * rng.random(),
+            "learning_rate": 10 ** (-4 + 2 * rng.random()), "entropy_weight": int(rng.integers(2)),
+        }
+        for _ in range(30)
+    ]  # fmt: skip
+    rows = [trial("searched", **p, temperature_final=p["temperature"], seed=s) for p in points for s in range(2)]
+    return store(root, rows, name="searched", space=space, searcher="tpe", suggestions=30, planned=64)
+
+
+def temperatures(root: Path) -> Path:
+    space = {"temperature": choice(0.1, 0.5, 1.0)}
+    rows = [trial("temperatures", **p, temperature_final=p["temperature"]) for p in grid(space, range(3))]
+    return store(root, rows, name="temperatures", space=space)
+
+
+def normal_only(root: Path) -> Path:
+    space = {"mi_weight": choice(0, 1, 2)}
+    rows = [trial("normal", layout="n2*+n14", **p) for p in grid(space, range(3))]
+    return store(root, rows, name="normal", space=space, metric="elbo_nats")
+
+
+def hostile(root: Path) -> Path:
+    """Failures with hostile reasons, and hostile text wherever the store can hold text."""
+    failed = [trial(outcome="failed", reason=p, mi_weight=2, seed=100 + i) for i, p in enumerate(PAYLOADS)]
+    bad = {"network": PAYLOADS[0], "hidden": PAYLOADS[1], "device": PAYLOADS[2], "versions": PAYLOADS[3]}
+    odd = [
+        trial(mi_weight=w, seed=i) | {"likelihood": p, "preset": p} | bad
+        for w in (0, 4)
+        for i, p in enumerate(PAYLOADS[:6])
+    ]
+    space: dict[str, Any] = dict(LAMBDA_SPACE) | {
+        PAYLOADS[0]: choice(PAYLOADS[1]),
+        "likelihood": choice(*PAYLOADS),
+    }
+    fixed = {p: p for p in PAYLOADS}
+    return store(root, [*odd, *failed], space=space, fixed=fixed, searcher=PAYLOADS[2], planned=40)
+
+
+def violated(root: Path) -> Path:
+    rows = lambda_rows(range(2))
+    broken = next(r for r in rows if r["mi_weight"] == 2 and r["entropy_weight"] == 1)
+    broken["mi_real_bound_c10_nats"] = broken["mi_real_bound_nats"] = broken["mi_encoder_c10_nats"] + 0.25
+    broken["rate_n16_nats"] = broken["mi_encoder_lower_n16_nats"] - 1
+    return store(root, rows)
+
+
+def none(root: Path) -> Path:
+    return store(root, [], planned=50)
+
+
+def one(root: Path) -> Path:
+    return store(root, [trial()], planned=50)
+
+
+def one_seed(root: Path) -> Path:
+    return store(root, lambda_rows([0]))
+
+
+def all_equal(root: Path) -> Path:
+    rows = [trial(seed=s) for s in range(4)]
+    own = {"trial_id", "seed", "finished_at", "suggestion_id"}
+    return store(root, [{**rows[0], **{k: v for k, v in row.items() if k in own}} for row in rows])
+
+
+def all_failed(root: Path) -> Path:
+    points = grid(LAMBDA_SPACE, range(2))
+    reason = "loss became NaN at step 120 (term: rate_nats)"
+    return store(root, [trial(outcome="failed", reason=reason, **p) for p in points], planned=50)
+
+
+CASES: Mapping[str, Callable[[Path], Path]] = {
+    f.__name__: f
+    for f in (
+        usual, layouts, searched, temperatures, normal_only, hostile, violated, none, one, one_seed,
+        all_equal, all_failed,
+    )
+}  # fmt: skip

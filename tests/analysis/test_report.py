@@ -1,0 +1,140 @@
+"""The page as text: what it says, that it is inert, and that it is written whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from analysis.read import open_study
+from analysis.report import render, write
+from tests.analysis.cases import CASES, PAYLOADS, usual
+from tests.analysis.factory import lambda_rows, publish, store, trial
+from vmi.errors import InputError
+
+MEGABYTE = 10**6
+
+
+class Elements(HTMLParser):
+    """Tags with attributes as a parser sees them, and the text outside scripts and styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem is None:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The page of a case, written once."""
+    return cache(lambda name: write(CASES[name](tmp_path_factory.mktemp(name))))
+
+
+def text_of(page: Path) -> str:
+    return re.sub(r"\s+", " ", Elements(page.read_text(encoding="utf-8")).text)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_makes_a_page(case: str, page_of: Callable[[str], Path]) -> None:
+    path = page_of(case)
+    assert path.name == "report.html" and path.stat().st_size < 10 * MEGABYTE
+    page = path.read_text(encoding="utf-8")
+    figures = re.findall(r'<script type="application/json" data-plot="[^"]*">(.*?)</script>', page)
+    assert all("data" in json.loads(figure) for figure in figures)
+    assert "nan" not in Elements(page).text.lower().replace("became nan", "")
+
+
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [
+        ("none", "No trial has finished yet (50 planned)"),
+        ("one", "The one setting has accuracy"),
+        ("one_seed", "One seed per setting: no interval can be given"),
+        ("all_equal", "All trials have the very same score"),
+        ("all_failed", "None of the 20 finished trials was completed"),
+        ("all_failed", "20 × loss became NaN at step 120"),
+        ("violated", "What must hold does not in 1 trial (2 violations"),
+        ("violated", "real-image bound of c10 ≤ I_q(x;c10)"),
+        ("normal_only", "No accuracy for layout n2*+n14"),
+        ("layouts", "No accuracy for layout n2*+n30"),
+        ("searched", "4 of 64 planned trials not finished yet"),
+        ("temperatures", "Best setting: τ = "),
+    ],
+)
+def test_what_a_page_says(case: str, says: str, page_of: Callable[[str], Path]) -> None:
+    assert says in text_of(page_of(case))
+
+
+def test_headlines_of_the_lambda_study(page_of: Callable[[str], Path]) -> None:
+    text = text_of(page_of("usual"))
+    for line in (
+        "Best setting: λ = 8, η = 1, with accuracy 0.743 (95 % interval",
+        "beside 0.312 for an unused code (λ = 0) and 0.785 for k-means on the pixels.",
+        "With η = 1, the code is used from λ = 1 on.",
+        "With η = 0, the code is used at λ = 1 and 2, but not at λ = 4 and 8.",
+        "High MI that is a collapse: λ = 4, η = 0 and λ = 8, η = 0.",
+        "Every bound that must hold does, in all 50 completed trials.",
+    ):
+        assert line in text
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    folder = usual(tmp_path)
+    part = next((folder / "arrays").glob("part-*"))
+    part.write_bytes(b"")
+    assert part.name in text_of(write(folder))
+    assert part.read_bytes() == b""
+
+
+def test_hostile_text_makes_no_element_and_no_attribute(page_of: Callable[[str], Path]) -> None:
+    page = page_of("hostile").read_text(encoding="utf-8")
+    elements = Elements(page).found
+    scripts = [attributes for tag, attributes in elements if tag == "script" and "data-plot" not in attributes]
+    assert len(scripts) == 2
+    assert not any(name.startswith("on") for _, attributes in elements for name in attributes)
+    assert not {"a", "iframe", "object", "embed", "svg", "form", "base"} & {tag for tag, _ in elements}
+    assert all((a["src"] or "").startswith("data:image/png") for tag, a in elements if tag == "img")
+    assert "\x1b" not in page and "\x07" not in page and "\u2028" not in page.split("<main>")[1].split("</main>")[0]
+    assert PAYLOADS[0] in Elements(page).text
+
+
+def test_writing_is_whole_and_repeatable(tmp_path: Path) -> None:
+    folder = usual(tmp_path)
+    first = write(folder).read_bytes()
+    assert write(folder).read_bytes() == first
+    assert not list(folder.glob(".tmp-*"))
+    assert render(open_study(folder)).encode() == first
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_input_error(tmp_path: Path) -> None:
+    folder = usual(tmp_path)
+    (folder / "report.html").mkdir()
+    with pytest.raises(InputError, match="can be written to"):
+        write(folder)
+    assert not list(folder.glob(".tmp-*"))
+
+
+def test_ten_thousand_trials_fit_the_budget(tmp_path: Path) -> None:
+    rows = lambda_rows(range(8))
+    many = [row | {"trial_id": f"{i:08x}{row['trial_id'][:8]}", "seed": i} for i in range(125) for row in rows]
+    folder = store(tmp_path, [trial()])
+
+    publish(folder, "trials", many)
+    start = time.monotonic()
+    path = write(folder)
+    assert time.monotonic() - start < 30
+    assert path.stat().st_size < 10 * MEGABYTE

@@ -1,0 +1,170 @@
+"""TrialConfig: validation that shows every problem, defaults, identity."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmi.config import FIELD_TYPES, MAX_SEED, RANGES, TrialConfig, field_problems, resolve
+from vmi.errors import InputError, Problem, printable
+
+anything = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([10**400, -(10**400), 2**64, 0, 1, -1]),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["digits", "mnist", "n16+c10*", "n16", "c10*", "paper", "corrected", "mlp", "64-32", "gaussian"]),
+    st.lists(st.integers(), max_size=2),
+    st.binary(max_size=3),
+)
+names = st.one_of(st.sampled_from(sorted(FIELD_TYPES)), st.text(max_size=12), st.integers())
+
+
+@given(st.dictionaries(names, anything, max_size=8))
+def test_resolve_raises_nothing_but_input_error(given_fields: dict[Any, Any]) -> None:
+    try:
+        config = resolve(given_fields)
+    except InputError as error:
+        assert error.problems
+        assert str(error)
+    else:
+        assert all(type(getattr(config, name)) is kind for name, kind in FIELD_TYPES.items())
+        assert resolve(dataclasses.asdict(config)) == config
+        assert len(config.trial_id) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("mi_weight", -1, "from 0 to 1e+06"),
+        ("mi_weight", math.nan, "from 0 to 1e+06"),
+        ("mi_weight", math.inf, "from 0 to 1e+06"),
+        ("mi_weight", 10**400, "from 0 to 1e+06"),
+        ("mi_weight", "4", "a number"),
+        ("mi_weight", True, "a number"),
+        ("mi_weight", None, "a number"),
+        ("kl_weight", -0.5, "from 0 to 1e+06"),
+        ("entropy_weight", math.nan, "from 0 to 1000"),
+        ("temperature", 0, "above 0"),
+        ("temperature", -1.0, "above 0"),
+        ("temperature_final", 0.0, "above 0"),
+        ("learning_rate", 0, "above 0"),
+        ("likelihood_variance", 0, "above 0"),
+        ("batch_size", 0, "from 2 to 1e+06"),
+        ("batch_size", 1438, "at most the 1437 training images of digits"),
+        ("batch_size", 10**400, "from 2 to 1e+06"),
+        ("batch_size", 12.5, "a whole number"),
+        ("steps", 0, "from 1 to 1e+09"),
+        ("steps", -3, "from 1 to 1e+09"),
+        pytest.param("steps", 10**5000, "from 1 to 1e+09", id="steps-too-long-to-print"),
+        ("seed", -1, "from 0"),
+        ("seed", 2**63, "from 0"),
+        ("seed", 2**64, "from 0"),
+        ("seed", 1.5, "a whole number"),
+        ("dataset", "mnits", "one of digits, fashion_mnist, mnist (did you mean 'mnist'?)"),
+        ("preset", "papper", "one of corrected, custom, paper (did you mean 'paper'?)"),
+        ("network", "cnn", "one of "),
+        ("likelihood", "gauss", "did you mean 'gaussian'?"),
+        ("layout", "n16++c10", "bad block '' at position 4"),
+        ("hidden", "", "widths from 1 to 65536"),
+        ("hidden", "0", "widths"),
+        ("hidden", "064-32", "widths"),
+        ("hidden", "٣٢", "widths"),
+        ("hidden", "64-", "widths"),
+        ("hidden", "70000", "widths"),
+        ("learing_rate", 1e-3, "no such field (did you mean 'learning_rate'?)"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: object, allowed: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve({name: value}, "study.json")
+    problem = next(p for p in caught.value.problems if p.field == name)
+    assert allowed in str(problem)
+    assert problem.value is value or repr(problem.value) == repr(float(value))  # type: ignore[arg-type]
+    assert str(caught.value).startswith("study.json: ")
+
+
+def test_every_problem_is_shown_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        resolve({"steps": 0, "layout": "x", "learing_rate": 1, "temperature": -1, "dataset": "nope"})
+    fields = {"steps", "layout", "learing_rate", "temperature", "dataset"}
+    assert {problem.field for problem in caught.value.problems} == fields
+
+
+def test_a_field_alone_is_judged_alone() -> None:
+    assert field_problems("batch_size", 50_000) == []  # mnist has as many
+    assert field_problems("layout", "n16") == []  # with mi_weight 0
+    assert field_problems("steps", 0)[0].allowed == str(RANGES["steps"])
+
+
+def test_ranges_know_their_ends() -> None:
+    assert 0 in RANGES["mi_weight"]
+    assert 0 not in RANGES["temperature"]
+    assert MAX_SEED in RANGES["seed"]
+    assert "4" not in RANGES["mi_weight"]
+
+
+def test_defaults_come_from_the_data_set_then_the_preset_then_the_user() -> None:
+    assert resolve({"dataset": "mnist"}).hidden == "256-128"
+    assert resolve({"dataset": "mnist", "hidden": "32"}).hidden == "32"
+    assert resolve({"preset": "paper"}).entropy_weight == 0
+    assert resolve({"temperature": 2}).temperature_final == 2.0
+
+
+def test_a_preset_is_not_contradicted() -> None:
+    with pytest.raises(InputError, match="preset 'paper' sets it to 0"):
+        resolve({"preset": "paper", "entropy_weight": 1})
+
+
+def test_an_mi_weight_needs_an_informed_block() -> None:
+    with pytest.raises(InputError, match="0 for layout 'n16'"):
+        resolve({"layout": "n16"})
+    assert resolve({"layout": "n16", "mi_weight": 0}).mi_weight == 0
+
+
+def test_one_configuration_has_one_identity() -> None:
+    config = resolve({"mi_weight": 4})
+    assert config.trial_id == resolve({"mi_weight": 4.0}).trial_id
+    assert resolve({"mi_weight": -0.0}).trial_id == resolve({"mi_weight": 0}).trial_id
+    assert config.trial_id != resolve({"mi_weight": 4, "seed": 1}).trial_id
+    assert config.suggestion_id == resolve({"mi_weight": 4, "seed": 1}).suggestion_id
+    assert resolve({"preset": "corrected"}).trial_id == resolve({"entropy_weight": 1}).trial_id
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(TrialConfig) if f.name != "preset"])
+def test_every_field_decides_the_identity(name: str) -> None:
+    base = resolve({})
+    other = {
+        "dataset": "mnist",
+        "layout": "c10*",
+        "network": "other",
+        "hidden": "9",
+        "likelihood": "bernoulli",
+    }
+    value = other.get(name, 3) if FIELD_TYPES[name] is str else getattr(base, name) + 1
+    assert dataclasses.replace(base, **{name: value}).trial_id != base.trial_id
+
+
+def test_members_of_one_architecture_differ_in_weights_and_seed() -> None:
+    base = resolve({})
+    assert base.architecture == resolve({"mi_weight": 1, "seed": 3, "learning_rate": 1e-2}).architecture
+    assert base.architecture != resolve({"steps": 7}).architecture
+    assert base.architecture.widths == (128, 64)
+
+
+def test_a_message_drives_no_terminal_and_survives_any_value() -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    assert "\x1b" not in printable("\x1b[31mred")
+    assert "\x1b" not in str(Problem("name", "\x1b]0;title\x07", "allowed"))
+    assert "Broken" in str(Problem("x", Broken(), "a number"))
+    assert len(str(Problem("x", "a" * 10_000, "short"))) < 200

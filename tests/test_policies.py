@@ -1,0 +1,152 @@
+"""Policies of the house (DESIGN sections 2 and 9), each as a test."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vmi.sweep.search import GridSearcher, searcher_for
+from vmi.sweep.study import load, override, trials, validate
+
+ROOT = Path(__file__).parents[1]
+STUDIES = sorted((ROOT / "sweeps").glob("*.py"))
+CORE = [path for path in sorted((ROOT / "vmi").glob("*.py")) if path.name != "cli.py"]
+SOURCES = [path for folder in ("vmi", "analysis", "sweeps") for path in sorted((ROOT / folder).rglob("*.py"))]
+HEAVY = ("torch", "ray", "optuna", "wandb", "pyarrow")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that the file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def reaches(path: Path, module: str) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for name in imported(path))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
+def test_a_study_file_is_a_short_declaration(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert len(text.splitlines()) < 40
+    assert (ast.get_docstring(tree) or "").endswith("?"), "a study asks one question"
+    banned = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.For | ast.While
+    assert not [node for node in ast.walk(tree) if isinstance(node, banned)]
+    allowed = ("vmi.sweep.main.", "vmi.sweep.space.", "vmi.sweep.study.")
+    assert all(name.startswith(allowed) for name in imported(path))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
+def test_a_study_file_loads_by_path_and_is_valid(path: Path) -> None:
+    study = load(path)
+    assert study.name == path.stem
+    for changed in (study, override(study, dataset="mnist"), override(study, smoke=True)):
+        validate(changed)
+        first = searcher_for(changed, 0).ask(1)
+        assert len(trials(changed, first[0])) == len(tuple(changed.seeds))
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestions", "planned"),
+    [("lambda", 10, 50), ("temperature", 8, 40), ("layouts", 10, 30), ("smoke", 2, 4)],
+)
+def test_the_grids_have_the_size_that_they_promise(name: str, suggestions: int, planned: int) -> None:
+    study = load(ROOT / "sweeps" / f"{name}.py")
+    asked = GridSearcher(study).ask(999)
+    assert len(asked) == suggestions
+    assert len({trial.trial_id for s in asked for trial in trials(study, s)}) == planned
+
+
+@pytest.mark.parametrize(
+    ("module", "banned"),
+    [
+        ("vmi", HEAVY),
+        ("vmi.config", HEAVY),
+        ("vmi.sweep.study", HEAVY),
+        ("vmi.sweep.search", HEAVY),
+        ("vmi.sweep.packing", HEAVY),
+        ("vmi.sweep.to_optuna", ("torch", "ray", "wandb", "pyarrow")),
+    ],
+)
+def test_importing_loads_nothing_heavy(module: str, banned: tuple[str, ...]) -> None:
+    program = f"import sys, {module}; print([m for m in {banned!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_the_library_below_knows_neither_sweeps_nor_records(path: Path) -> None:
+    banned = ("ray", "optuna", "wandb", "pyarrow", "vmi.record", "vmi.sweep")
+    assert [module for module in banned if reaches(path, module)] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "home"),
+    [
+        ("ray", "vmi/sweep/to_tune.py"),
+        ("optuna", "vmi/sweep/to_optuna.py"),
+        ("wandb", "vmi/record/to_wandb.py"),
+    ],
+)
+def test_each_outside_library_has_one_home(module: str, home: str) -> None:
+    users = [path.relative_to(ROOT).as_posix() for path in SOURCES if reaches(path, module)]
+    assert [user for user in users if user != home] == []
+
+
+def contracts_hold(folder: Path) -> tuple[bool, str]:
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    command = [sys.executable, "-c", program, "--no-cache", "--no-logo"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the packages with their contracts."""
+    folder = tmp_path_factory.mktemp("house")
+    for name in ("vmi", "analysis"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".importlinter", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "broken"),
+    [
+        ("vmi/trial.py", "", ""),
+        ("vmi/train.py", "import ray", "Ray stands only in to_tune.py BROKEN"),
+        ("vmi/trial.py", "from vmi.record import schema", "neither records nor reads records BROKEN"),
+        (
+            "vmi/brand_new.py",
+            "from vmi.sweep import study",
+            "Only the command line stands above the sweeps BROKEN",
+        ),
+        (
+            "vmi/sweep/packing.py",
+            "from vmi import train",
+            "A study is declared, searched and packed without torch",
+        ),
+        ("analysis/read.py", "from vmi import data", "it neither trains nor sweeps BROKEN"),
+    ],
+)
+def test_a_planted_import_breaks_its_contract(house: Path, path: str, line: str, broken: str) -> None:
+    file = house / path
+    before = file.read_text(encoding="utf-8") if file.exists() else None
+    file.write_text(f"{before or ''}\n{line}\n", encoding="utf-8")
+    try:
+        kept, said = contracts_hold(house)
+    finally:
+        file.write_text(before, encoding="utf-8") if before is not None else file.unlink()
+    assert kept == (not line), said
+    assert broken in " ".join(said.split())

@@ -1,0 +1,215 @@
+"""The two-phase step: its order, what each phase touches, and that a member never depends on its pack-mates."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from packs import small_pack, trial, varied
+from torch import Tensor
+
+from vmi import data, train
+from vmi.data import Dataset
+from vmi.pack import Pack
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return data.load("digits")
+
+
+def state(pack: Pack, *parts: str) -> dict[str, Tensor]:
+    """Copies of the pack's tensors whose names start with one of `parts`."""
+    return {name: tensor.clone() for name, tensor in pack.tensors().items() if name.startswith(parts)}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Bitwise equality, NaN included."""
+    return a.keys() == b.keys() and all(
+        torch.equal(a[name].contiguous().view(torch.uint8), b[name].contiguous().view(torch.uint8)) for name in a
+    )
+
+
+def minibatch(pack: Pack, digits: Dataset) -> Tensor:
+    return digits.images(digits.train, pack.minibatches.next(), pack.dtype)
+
+
+def networks(pack: Pack) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """State of the VAE (parameters, moments, statistics), and of Q."""
+    modules = {"vae": (pack.encoder, pack.decoder), "q": (pack.auxiliary,)}
+    both = []
+    for name in ("vae", "q"):
+        tensors = state(pack, f"{name}_")
+        for i, module in enumerate(modules[name]):
+            tensors |= {f"{i}.{key}": value.clone() for key, value in module.state_dict().items()}
+        both.append(tensors)
+    return both[0], both[1]
+
+
+def test_q_s_phase_leaves_the_vae_bitwise_alone_and_the_reverse(digits: Dataset) -> None:
+    pack = small_pack()
+    images, noise = minibatch(pack, digits), pack.noise()
+    forward = train.encode_decode(pack, images, noise)
+    vae, q = networks(pack)
+    train.q_phase(pack, forward)
+    vae_after_q, q_after_q = networks(pack)
+    assert same(vae, vae_after_q)
+    assert not same(q, q_after_q)
+    train.vae_phase(pack, images, forward)
+    vae_after_both, q_after_both = networks(pack)
+    assert same(q_after_q, q_after_both)
+    assert not same(vae_after_q, vae_after_both)
+
+
+def test_a_shared_forward_is_bitwise_two_forwards(digits: Dataset) -> None:
+    """Phase 2 on a forward pass of its own, from the same noise, ends in the same bits."""
+    shared, separate = small_pack(), small_pack()
+    for _ in range(3):
+        images, noise = minibatch(shared, digits), shared.noise()
+        train.train_step(shared, images, noise)
+        images, noise = minibatch(separate, digits), separate.noise()
+        train.q_phase(separate, train.encode_decode(separate, images, noise))
+        for norm in [*separate.encoder.trunk.norms, *separate.decoder.trunk.norms]:
+            norm.momentum = 0.0  # the second pass must not move the running statistics again
+        train.vae_phase(separate, images, train.encode_decode(separate, images, noise))
+        for norm in [*separate.encoder.trunk.norms, *separate.decoder.trunk.norms]:
+            norm.momentum = 0.1
+        separate.step += 1
+    assert same(state(shared, "vae", "q", "statistics"), state(separate, "vae", "q", "statistics"))
+
+
+def test_q_is_updated_before_the_vae_and_the_vae_learns_through_the_updated_q(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Section 3.3 of the paper: Q first. A VAE step through the old Q ends elsewhere."""
+    order: list[str] = []
+    first, second = small_pack(), small_pack()
+    for name in ("q", "vae"):
+        optimiser = getattr(first, f"{name}_adam")
+        inner = optimiser.step
+        monkeypatch.setattr(optimiser, "step", lambda g, name=name, inner=inner: (order.append(name), inner(g))[1])
+    train.train_step(first, minibatch(first, digits), first.noise())
+    assert order == ["q", "vae"]
+    images, noise = minibatch(second, digits), second.noise()
+    forward = train.encode_decode(second, images, noise)
+    train.vae_phase(second, images, forward)
+    informed = [k for k, t in enumerate(first.trials) if t.config.mi_weight > 0]
+    for k in informed:
+        assert not torch.equal(first.vae_adam.flat_KP[k], second.vae_adam.flat_KP[k])
+    # With lambda = 0 the VAE does not see Q at all.
+    assert torch.equal(first.vae_adam.flat_KP[0], second.vae_adam.flat_KP[0])
+
+
+def test_no_gradient_of_q_s_parameters_is_computed_in_phase_two(digits: Dataset) -> None:
+    pack = small_pack()
+    images = minibatch(pack, digits)
+    forward = train.encode_decode(pack, images, pack.noise())
+    train.q_phase(pack, forward)
+    pack.q_adam.gradient_KP.fill_(7.0)
+    train.vae_phase(pack, images, forward)
+    assert (pack.q_adam.gradient_KP == 7.0).all()
+    assert all(p.grad is None for p in pack.q_parameters)
+
+
+def test_phase_two_descends_the_objective_written_out(digits: Dataset) -> None:
+    """J's gradient from `train_step`'s terms against a float64 finite difference along a random direction."""
+    pack = Pack([trial(mi_weight=3.0)], dtype=torch.float64)
+    images, noise = minibatch(pack, digits), pack.noise()
+
+    def loss() -> float:
+        probe = pack.keep([0])
+        return train.vae_phase(probe, images, train.encode_decode(probe, images, noise))["loss"].item()
+
+    probe = pack.keep([0])
+    train.vae_phase(probe, images, train.encode_decode(probe, images, noise))
+    direction = torch.randn_like(pack.vae_adam.flat_KP)
+    slope = (probe.vae_adam.gradient_KP * direction).sum().item()
+    epsilon = 1e-6
+    pack.vae_adam.flat_KP.add_(epsilon * direction)
+    above = loss()
+    pack.vae_adam.flat_KP.sub_(2 * epsilon * direction)
+    below = loss()
+    assert (above - below) / (2 * epsilon) == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["n16+c10*", "n2*+n30", "n8+c10*+c2*", "n2*+n14+c10*", "c10*"])
+def test_a_member_is_bitwise_the_same_in_packs_of_1_2_5_and_16(digits: Dataset, layout: str) -> None:
+    trials = varied(16, layout=layout)
+    ends = {}
+    for size in (1, 2, 5, 16):
+        (*_, last) = train.train(Pack(trials[:size]), digits)
+        assert last.pack is not None
+        ends[size] = (last.pack.tensors(), last.reports)
+    for size in (1, 2, 5):
+        for name, tensor in ends[size][0].items():
+            assert torch.equal(tensor, ends[16][0][name][:size]), (name, size)
+        assert ends[size][1] == ends[16][1][:size]
+
+
+def test_the_order_and_the_place_of_members_do_not_matter(digits: Dataset) -> None:
+    trials = varied(4)
+    (*_, forwards) = train.train(Pack(trials), digits)
+    (*_, backwards) = train.train(Pack(trials[::-1]), digits)
+    assert sorted(forwards.reports) == sorted(backwards.reports)
+
+
+def test_a_member_that_turns_nan_fails_alone_with_step_and_term(digits: Dataset) -> None:
+    """Parameters of member 1 are broken at step 4; the others end bitwise as without it."""
+    whole, broken = small_pack(3, steps=10), small_pack(3, steps=10)
+    (*_, expected) = train.train(whole, digits)
+    failed = {}
+    progress = train.Progress(broken, (), {})
+    for progress in train.train(broken, digits):
+        failed |= progress.failed
+        if progress.pack is not None and progress.pack.step == 4:
+            progress.pack.vae_adam.flat_KP[1] = math.nan
+    assert progress.pack is not None and expected.pack is not None
+    assert list(failed) == [broken.trials[1].trial_id]
+    reason, step = failed[broken.trials[1].trial_id]
+    assert step == 4
+    assert reason == "rate_n16 was not finite at step 4"
+    assert [t.trial_id for t in progress.pack.trials] == [whole.trials[k].trial_id for k in (0, 2)]
+    for name, tensor in progress.pack.tensors().items():
+        assert torch.equal(tensor, expected.pack.tensors()[name][[0, 2]]), name
+
+
+def test_a_pack_whose_members_all_fail_ends(digits: Dataset) -> None:
+    pack = small_pack(2)
+    pack.vae_adam.flat_KP.fill_(math.inf)
+    progress = list(train.train(pack, digits))
+    assert len(progress) == 1
+    assert progress[0].pack is None
+    assert set(progress[0].failed) == {t.trial_id for t in pack.trials}
+
+
+@pytest.mark.parametrize(("steps", "reports"), [(1, 1), (9, 9), (10, 10), (25, 12), (105, 10)])
+def test_reports_come_about_ten_times_and_always_at_the_last_step(digits: Dataset, steps: int, reports: int) -> None:
+    seen = [progress.reports[0].step for progress in train.train(small_pack(1, steps=steps), digits)]
+    assert len(seen) == reports
+    assert seen[-1] == steps
+    assert seen == sorted(set(seen))
+
+
+def test_report_holds_the_means_since_the_last_one_with_consistent_sums(digits: Dataset) -> None:
+    (*_, last) = train.train(small_pack(2), digits)
+    metrics = last.reports[1].metrics
+    assert metrics["rate_nats"] == pytest.approx(metrics["rate_n16_nats"] + metrics["rate_c10_nats"])
+    assert metrics["elbo_nats"] == pytest.approx(-(metrics["distortion_nats"] + metrics["rate_nats"]))
+    assert 0 <= metrics["code_entropy_c10_nats"] <= math.log(10) + 1e-6
+
+
+def test_an_uninformed_layout_trains_without_q(digits: Dataset) -> None:
+    pack = Pack([trial(layout="n16+c10", mi_weight=0.0)])
+    before = pack.q_adam.flat_KP.clone()
+    (*_, last) = train.train(pack, digits)
+    assert last.pack is not None
+    assert torch.equal(last.pack.q_adam.flat_KP, before)
+    assert "mi_paper_c10_nats" not in last.reports[0].metrics
+
+
+def test_annealing_ends_at_the_final_temperature(digits: Dataset) -> None:
+    pack = Pack([trial(temperature=2.0, temperature_final=0.5, steps=20), trial(temperature=1.0, steps=20)])
+    assert pack.temperature_K().tolist() == [2.0, 1.0]
+    (*_, last) = train.train(pack, digits)
+    assert [r.metrics["temperature"] for r in last.reports] == pytest.approx([0.5, 1.0])

@@ -1,0 +1,72 @@
+"""The `vmi` command: plan a study, report on its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import vmi
+from vmi.sweep.main import guarded
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Sweeps over VAEs with a mutual-information regulariser. Run a study with: python sweeps/lambda.py",
+)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Write report.html into the study's folder (one page, offline) and print its table."""
+
+    def action() -> int:
+        from analysis.read import open_study  # loads plotly and pyarrow
+        from analysis.report import publish
+        from analysis.table import terminal
+
+        results = open_study(folder)
+        page = publish(results)
+        console = Console()
+        console.print(terminal(results))
+        console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+        return 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
+def plan(
+    study_file: Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")],
+    results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Say what running a study would do: its trials, those finished already, and what to be warned of."""
+
+    def action() -> int:
+        from vmi.sweep.plan import plan_lines
+        from vmi.sweep.study import load
+
+        for line in plan_lines(load(study_file), results):
+            typer.echo(line)
+        return 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(vmi.__version__)
+
+
+def main() -> None:
+    """Entry point of the `vmi` command."""
+    app()

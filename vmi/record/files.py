@@ -1,0 +1,155 @@
+"""Every file operation of a store, behind one small seam, and the two ways in which it puts a file in place.
+
+Durable means: the file was fsynced before it got its name, and its folder was fsynced after. A failed fsync
+is an error and is never tried again: the kernel may have dropped the pages that it could not write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmi.errors import StoreError
+
+TEMPORARY = ".tmp-"
+
+
+class Files:
+    """The operations of the operating system that a store uses, one method each. All may raise OSError."""
+
+    def make_folder(self, path: Path) -> None:
+        """Make one folder, which may be there already."""
+        path.mkdir(exist_ok=True)
+
+    def create(self, path: Path) -> int:
+        """A descriptor of a new file; FileExistsError when it is there."""
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """How many of the bytes were taken, which may be fewer than were given."""
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def link(self, source: Path, target: Path) -> None:
+        """A second name for a file; FileExistsError when the name is taken."""
+        os.link(source, target)
+
+    def replace(self, source: Path, target: Path) -> None:
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink()
+
+    def sync_folder(self, path: Path) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def names(self, path: Path) -> list[str]:
+        return [entry.name for entry in path.iterdir()]
+
+    def read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+
+LOCAL = Files()
+
+
+def put_new(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> Path:
+    """Put a file whose name is its content in place, durably and without replacing; twice is once.
+
+    Raises StoreError when the name is taken by other bytes, OSError naming the file when it could not be made
+    durable; then neither the file nor its temporary is left (unless removing failed as well).
+    """
+    final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
+    undo = [temporary]
+    with _undone_and_named(final, undo, files):
+        make_folders(folder, files)
+        _write(temporary, data, files)
+        if _linked(temporary, final, data, files):
+            # What is not acknowledged shall not be seen; what another writer put there is not ours to undo.
+            undo.append(final)
+        files.unlink(temporary)
+        files.sync_folder(folder)
+    return final
+
+
+def put_replacing(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> Path:
+    """Put a file in place durably; readers see the old or the new one, whole. Raises OSError naming it."""
+    final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
+    with _undone_and_named(final, [temporary], files):
+        make_folders(folder, files)
+        _write(temporary, data, files)
+        files.replace(temporary, final)
+        files.sync_folder(folder)
+    return final
+
+
+def make_folders(folder: Path, files: Files = LOCAL) -> None:
+    """Make a folder and its parents durably; its parent is always synced: another writer may have made it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        files.make_folder(path)
+    for path in reversed(missing[1:]):
+        files.sync_folder(path.parent)
+    files.sync_folder(folder.parent)
+
+
+def probe(folder: Path, files: Files = LOCAL) -> None:
+    """Write, sync and remove a small file in a folder that exists; raises OSError when that fails."""
+    temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
+    with _undone_and_named(folder, [temporary], files):
+        _write(temporary, bytes(4096), files)
+        files.unlink(temporary)
+
+
+@contextlib.contextmanager
+def _undone_and_named(final: Path, undo: list[Path], files: Files) -> Iterator[None]:
+    """On an exception remove what was made; an OSError is raised again with the file's name."""
+    try:
+        yield
+    except BaseException as error:
+        for path in undo:
+            # The first error is what counts; a temporary file that stays is ignored by every reader.
+            with contextlib.suppress(OSError):
+                files.unlink(path)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror or str(error), str(final)) from error
+        raise
+
+
+def _write(path: Path, data: bytes, files: Files) -> None:
+    descriptor = files.create(path)
+    try:
+        rest = memoryview(data)
+        while rest:
+            taken = files.write(descriptor, rest)
+            if taken <= 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            rest = rest[taken:]
+        files.sync(descriptor)
+    finally:
+        files.close(descriptor)
+
+
+def _linked(temporary: Path, final: Path, data: bytes, files: Files) -> bool:
+    """Whether we gave the file its name; False when it was there with the same bytes."""
+    try:
+        files.link(temporary, final)
+    except FileExistsError:
+        if files.read(final) != data:
+            raise StoreError(f"{final}: damaged, kept as it is: its name is the hash of other bytes") from None
+        return False
+    return True

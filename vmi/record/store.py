@@ -1,0 +1,194 @@
+"""The store of one study: where its files lie, which trials are finished, how a commit becomes durable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vmi.errors import InputError, Problem, StoreError
+from vmi.record.files import LOCAL, Files, probe, put_replacing
+from vmi.record.parts import ReadResult, publish, read
+from vmi.record.schema import TABLES, schema_of
+
+OUTCOMES = ("completed", "pruned", "failed")
+# What tells the rows of a table apart when a commit that was cut short has been made again.
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "trials": ("trial_id",),
+    "curves": ("trial_id", "attempt", "step"),
+    "arrays": ("trial_id", "attempt"),
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """root/study: {trials,curves,arrays}/part-*.parquet, study.json, report.html, wandb, checkpoints, ray.
+
+    A trial is finished when, and only when, `trials` has a row of it. Readers of curves and arrays join them
+    to that row on (trial_id, attempt): a commit that was cut short leaves rows that join nothing.
+    """
+
+    root: Path
+    study: str
+    files: Files = LOCAL
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.study
+
+    @property
+    def study_file(self) -> Path:
+        return self.folder / "study.json"
+
+    @property
+    def report_file(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def wandb(self) -> Path:
+        return self.folder / "wandb"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def ray(self) -> Path:
+        return self.folder / "ray"
+
+    def folder_of(self, table: str) -> Path:
+        """The folder of one of TABLES."""
+        return self.folder / table
+
+    def read(self, table: str) -> ReadResult:
+        """Every row of one of TABLES as published (duplicates and orphans too), and what is damaged."""
+        return read(self.folder_of(table), table, self.files)
+
+    def finished(self) -> Mapping[str, dict[str, Any]]:
+        """The row of every finished trial by trial_id, none of which is to be trained again.
+
+        Failed trials are finished too: a trial is deterministic, so it would fail again. Of several rows the
+        first attempt's counts, completed before pruned before failed. Raises StoreError naming what is
+        damaged, because a trial in a damaged part would be trained again.
+        """
+        rows = _first_attempts(self.read("trials").checked()).to_pylist()
+        return {row["trial_id"]: row for row in rows}
+
+    def next_attempt(self) -> int:
+        """One above every attempt in any table, so that rows of a commit that was cut short join nothing."""
+        tables = [self.read(table).checked() for table in TABLES]
+        return 1 + max(pc.max(table["attempt"]).as_py() or 0 for table in tables)
+
+    def commit(self, curves: pa.Table, arrays: pa.Table, trials: pa.Table) -> None:
+        """Publish curves and arrays, then trials, which makes them finished. Raises OSError or StoreError.
+
+        After an error the same commit may be made again: what was published already is found, not doubled.
+        """
+        for name, table in (("curves", curves), ("arrays", arrays), ("trials", trials)):
+            if table.num_rows:
+                publish(self.folder_of(name), table, self.files)
+
+    def adopt(self, trial_ids: Collection[str], layouts: Sequence[str], dataset: str) -> list[str]:
+        """Copy those trials that other studies under the root have completed, in one commit; their ids.
+
+        Trials that are finished here are not looked for. The copies have this study's name and columns
+        (`layouts`, `dataset`); all else stays, the attempt too. A study that is damaged, or newer than this
+        program reads, is passed over.
+        """
+        wanted = set(trial_ids) - set(self.finished())
+        copies: dict[str, list[pa.Table]] = {table: [] for table in TABLES}
+        for other in self._others() if wanted else ():
+            found = _completed_of(other, wanted)
+            wanted -= set(found["trials"]["trial_id"].to_pylist())
+            for table, rows in found.items():
+                copies[table].append(_conformed(rows, schema_of(table, layouts, dataset), self.study))
+        tables = {name: pa.concat_tables(copied) for name, copied in copies.items() if copied}
+        if not tables or not tables["trials"].num_rows:
+            return []
+        self.commit(**tables)
+        return sorted(tables["trials"]["trial_id"].to_pylist())
+
+    def write_study(self, spec: Mapping[str, Any]) -> None:
+        """Keep what was asked for, replacing what was kept before. Raises OSError; ValueError on NaN."""
+        text = json.dumps(spec, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+        put_replacing(self.folder, self.study_file.name, f"{text}\n".encode(), self.files)
+
+    def read_study(self) -> dict[str, Any] | None:
+        """What was asked for, None when nothing was. Raises StoreError naming a damaged file."""
+        try:
+            spec = json.loads(self.files.read(self.study_file))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.study_file}: damaged, kept as it is: {error}") from error
+        if not isinstance(spec, dict):
+            raise StoreError(f"{self.study_file}: damaged, kept as it is: not a JSON object")
+        return spec
+
+    def check_writable(self) -> None:
+        """Raises InputError on "results" when this study cannot be kept there; leaves nothing behind."""
+        for folder in sorted({_nearest(self.folder_of(table)) for table in TABLES}):
+            try:
+                probe(folder, self.files)
+            except OSError as error:
+                allowed, why = "a folder that can be written to", f"{folder}: {error.strerror}"
+                raise InputError([Problem("results", str(self.root), allowed, why)]) from error
+
+    def _others(self) -> Iterable[Store]:
+        for name in sorted(self.files.names(self.root)) if self.root.is_dir() else ():
+            other = Store(self.root, name, self.files)
+            if name != self.study and other.folder_of("trials").is_dir():
+                yield other
+
+
+def _first_attempts(trials: pa.Table) -> pa.Table:
+    """One row per trial: completed before pruned before failed, then lowest attempt, then earliest."""
+    rank = pc.index_in(trials["outcome"], pa.array(OUTCOMES))
+    order = ("trial_id", "rank", "attempt", "finished_at", "pack_id")
+    ranked = trials.append_column("rank", rank)
+    ordered = trials.take(pc.sort_indices(ranked, sort_keys=[(name, "ascending") for name in order]))
+    return _distinct(ordered, KEYS["trials"])
+
+
+def _distinct(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """The first row of every key, in the order of the rows."""
+    numbered = rows.select(keys).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    first = numbered.group_by(list(keys)).aggregate([("row", "min")])["row_min"]
+    return rows.take(first.combine_chunks().sort())
+
+
+def _completed_of(store: Store, trial_ids: Collection[str]) -> Mapping[str, pa.Table]:
+    """The completed ones of these trials with curves and arrays; none of a study that is damaged."""
+    try:
+        tables = {table: store.read(table).checked() for table in TABLES}
+    except StoreError:
+        tables = {table: schema_of(table, (), "").empty_table() for table in TABLES}
+    trials = _first_attempts(tables["trials"])
+    completed = pc.equal(trials["outcome"], "completed")
+    wanted = pc.is_in(trials["trial_id"], pa.array(list(trial_ids), pa.string()))
+    trials = trials.filter(pc.and_(completed, wanted))
+    keys = _attempts(trials).combine_chunks()
+    joined = {t: tables[t].filter(pc.is_in(_attempts(tables[t]), keys)) for t in ("curves", "arrays")}
+    return {table: _distinct(rows, KEYS[table]) for table, rows in joined.items()} | {"trials": trials}
+
+
+def _attempts(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["trial_id"], pc.cast(rows["attempt"], pa.string()), ":")
+
+
+def _conformed(rows: pa.Table, schema: pa.Schema, study: str) -> pa.Table:
+    """The rows with exactly the columns of the schema, absent ones null, as rows of `study`."""
+    size = rows.num_rows
+    values = {name: rows[name] for name in rows.column_names} | {"study": pa.repeat(study, size)}
+    columns = [values[field.name] if field.name in values else pa.nulls(size, field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself or the nearest of its parents that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists() or folder.is_symlink())

@@ -1,0 +1,199 @@
+"""What a study still has to train, what is running and how what ended ended. Pure: it starts nothing, writes nothing.
+
+The runners take packs from it and bring back how each trial ended; the searcher is told once all seeds of a
+suggestion are in, and sees trials of other runs (from the store) as it sees those of this one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from vmi.intervals import Interval, interval
+from vmi.sweep.packing import pack
+from vmi.sweep.search import Searcher, objective
+from vmi.sweep.study import Study, trials
+from vmi.trial import Completed, Failed, Outcome, PackSpec, Pruned, Suggestion, Trial
+
+# A sampler is asked in at least this many rounds, so that it learns from most of what it is told.
+SAMPLER_ROUNDS = 4
+ALL = 10**9
+
+Row = Mapping[str, Any]
+
+
+class Ended(NamedTuple):
+    """How one trial ended, as it travels from a worker: kind, last step, final metrics and the reason of a failure."""
+
+    trial_id: str
+    outcome: str
+    step: int
+    metrics: Mapping[str, float]
+    reason: str = ""
+
+    def as_outcome(self) -> Outcome:
+        if self.outcome == "failed":
+            return Failed(self.reason, self.step)
+        return (
+            Completed(self.step, self.metrics, {}) if self.outcome == "completed" else Pruned(self.step, self.metrics)
+        )
+
+
+class Best(NamedTuple):
+    """The best suggestion so far: its searched values and the metric over its seeds."""
+
+    params: Mapping[str, Any]
+    value: Interval
+
+
+@dataclass
+class _Open:
+    """A suggestion some of whose seeds are not in yet."""
+
+    suggestion: Suggestion
+    waiting: set[str]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class Ledger:
+    """The trials of one study.
+
+    `stored` holds the store's row of every finished trial; `adopt` takes ids and returns the rows of those that other
+    studies have finished. `workers` says how many packs can run at a time, and is asked only when there is work.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        searcher: Searcher,
+        stored: Mapping[str, Row],
+        adopt: Callable[[Collection[str]], Mapping[str, Row]],
+        *,
+        pack_size: int,
+        workers: Callable[[], int],
+    ) -> None:
+        self.study, self.searcher = study, searcher
+        self.pack_size = pack_size
+        self._workers, self._adopt = workers, adopt
+        self._stored = dict(stored)
+        self._ready: deque[PackSpec] = deque()
+        self._open: dict[str, _Open] = {}
+        self.running: dict[str, PackSpec] = {}
+        self.finished: dict[str, Ended] = {}
+        self.lost: dict[str, str] = {}
+        self.reused = 0
+        self.best: Best | None = None
+        self._replay()
+
+    @property
+    def done(self) -> bool:
+        """Nothing is ready, running, or still to be asked for."""
+        return not self._ready and not self.running and self.searcher.done and not self._open
+
+    def has_work(self) -> bool:
+        """Something can be trained now: a pack is ready, or the searcher has more to hand out."""
+        while not self._ready and not self.searcher.done and not self._must_wait():
+            self._ask()
+        return bool(self._ready)
+
+    def next_pack(self) -> PackSpec | None:
+        """The next pack to train; None when there is none now (ask again once a pack has ended, unless `done`)."""
+        if not self.has_work():
+            return None
+        spec = self._ready.popleft()
+        self.running[spec.pack_id] = spec
+        return spec
+
+    def ended(self, pack_id: str, results: Sequence[Ended]) -> None:
+        """A pack came back; trials of it without a result are lost (they stay unfinished and run at the next start)."""
+        spec = self.running.pop(pack_id)
+        by_id = {result.trial_id: result for result in results}
+        for trial in spec.trials:
+            self._settle(
+                trial,
+                by_id.get(trial.trial_id, Ended(trial.trial_id, "failed", 0, {}, "no result came back")),
+            )
+
+    def lose(self, pack_id: str, reason: str) -> None:
+        """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
+        spec = self.running.pop(pack_id)
+        for trial in spec.trials:
+            self.lost[trial.trial_id] = reason
+            self._settle(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
+
+    def failures(self) -> Mapping[str, str]:
+        """Reason by trial id, of everything that failed in this run or was found failed in the store."""
+        return {i: e.reason for i, e in self.finished.items() if e.outcome == "failed"} | self.lost
+
+    def _must_wait(self) -> bool:
+        """A sampler gets its next round when the last one is in; a grid is asked for everything at once."""
+        return bool(self._open) and self.study.searcher != "grid"
+
+    def _ask(self) -> None:
+        fresh: list[Trial] = []
+        for suggestion in self.searcher.ask(self._round()):
+            replicates = trials(self.study, suggestion)
+            self._open[suggestion.suggestion_id] = _Open(suggestion, {t.trial_id for t in replicates})
+            fresh += replicates
+        unknown = [trial.trial_id for trial in fresh if trial.trial_id not in self._stored]
+        if unknown:
+            workers = self._workers()  # before anything is copied: it may refuse to start
+            self._stored |= self._adopt(unknown)
+        for trial in (t for t in fresh if t.trial_id in self._stored):
+            self.reused += 1
+            self._settle(trial, ended_of(self._stored[trial.trial_id]))
+        missing = [trial for trial in fresh if trial.trial_id not in self._stored]
+        if missing:
+            self._ready.extend(pack(missing, self.pack_size, workers))
+
+    def _round(self) -> int:
+        """How many suggestions to ask for: all of a grid; of a sampler enough to fill the workers, in a few rounds."""
+        if self.study.searcher == "grid" or not self.study.suggestions:
+            return ALL
+        filling = -(-self._workers() * self.pack_size // len(tuple(self.study.seeds)))
+        return max(1, min(filling, -(-self.study.suggestions // SAMPLER_ROUNDS)))
+
+    def _settle(self, trial: Trial, result: Ended) -> None:
+        if trial.trial_id not in self.lost:
+            self.finished[trial.trial_id] = result
+        entry = self._open[trial.suggestion_id]
+        entry.waiting.discard(trial.trial_id)
+        entry.outcomes.append(result.as_outcome())
+        if not entry.waiting:
+            del self._open[trial.suggestion_id]
+            self.searcher.tell(trial.suggestion_id, entry.outcomes)
+            self._compare(entry.suggestion.params, entry.outcomes)
+
+    def _compare(self, params: Mapping[str, Any], outcomes: Sequence[Outcome]) -> None:
+        if objective(outcomes, self.study.metric) is None:
+            return
+        value = interval(o.metrics[self.study.metric] for o in outcomes if isinstance(o, Completed))
+        sign = 1 if self.study.direction == "maximize" else -1
+        if value and (self.best is None or sign * value.mean > sign * self.best.value.mean):
+            self.best = Best(params, value)
+
+    def _replay(self) -> None:
+        """Tell the searcher what the store holds: whole suggestions as finished, the others to be handed out again."""
+        groups: dict[str, list[Row]] = {}
+        for row in self._stored.values():
+            groups.setdefault(row["suggestion_id"], []).append(row)
+        seeds = set(self.study.seeds)
+        whole = {sid: rows for sid, rows in groups.items() if seeds <= {row["seed"] for row in rows}}
+        finished = []
+        for rows in whole.values():
+            results = [ended_of(row) for row in rows]
+            self.finished |= {result.trial_id: result for result in results}
+            self.reused += len(rows)
+            outcomes = [result.as_outcome() for result in results]
+            finished.append((rows[0], objective(outcomes, self.study.metric)))
+            self._compare({name: rows[0][name] for name in self.study.space}, outcomes)
+        unfinished = [rows[0] for sid, rows in groups.items() if sid not in whole]
+        self.searcher.replay(finished, unfinished)
+
+
+def ended_of(row: Row) -> Ended:
+    """A stored row of `trials` as the way it ended."""
+    metrics = {name: float(v) for name, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return Ended(row["trial_id"], row["outcome"], int(row["step"] or 0), metrics, row["reason"] or "")

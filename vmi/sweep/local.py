@@ -1,0 +1,41 @@
+"""The in-process runner: one pack after another, no Ray. For debugging, and for machines without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from vmi.errors import InputError, Problem
+from vmi.sweep.ledger import Ledger
+from vmi.sweep.task import Task, Update
+from vmi.sweep.work import work
+from vmi.trial import PackSpec
+
+
+class LocalRunner:
+    """Runs every pack in this process; an exception in a pack is raised here, where a debugger can see it."""
+
+    def __init__(self, gpus_per_pack: float | None) -> None:
+        self._gpus_per_pack = gpus_per_pack
+
+    def workers(self) -> int:
+        """One. Raises InputError when a GPU is asked for and there is none."""
+        if self._gpus_per_pack and not torch.cuda.is_available():
+            raise InputError([Problem("--gpus-per-pack", self._gpus_per_pack, "0: this machine has no GPU")])
+        return 1
+
+    @property
+    def device(self) -> str:
+        wanted = self._gpus_per_pack is None or self._gpus_per_pack > 0
+        return "cuda" if wanted and torch.cuda.is_available() else "cpu"
+
+    def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+        while (spec := ledger.next_pack()) is not None:
+            for update in work(task_of(spec)):
+                if update.ended:
+                    ledger.ended(spec.pack_id, update.ended)
+                show(update)
+
+    def close(self) -> None:
+        """Nothing was started."""

@@ -1,0 +1,76 @@
+"""The command line that every study file gets from `main(study)`."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from vmi.errors import InputError, StoreError, printable
+from vmi.sweep.options import DEFAULT_PACK_SIZE, SEEDS, RunOptions, parse_seeds
+from vmi.sweep.study import Study, override
+
+BROKEN, BAD_INPUT, DAMAGED_STORE = 1, 2, 3
+
+
+def main(study: Study) -> NoReturn:
+    """Run the study as the command line asks, and exit: 0 done, 1 trials failed, 2 bad input, 3 damaged store."""
+
+    def run(
+        smoke: Annotated[
+            bool, typer.Option("--smoke", help="A tiny version: 20 steps, 2 seeds, ends of each axis.")
+        ] = False,
+        local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
+        data: Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")] = None,
+        steps: Annotated[int | None, typer.Option(help="Training steps of every trial.")] = None,
+        seeds: Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")] = None,
+        name: Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")] = None,
+        results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
+        address: Annotated[
+            str | None, typer.Option(help="Ray cluster; default: this machine's, else a new local one.")
+        ] = None,
+        gpus_per_pack: Annotated[
+            float | None, typer.Option(help="GPU share of a pack; default: 1 where there are any.")
+        ] = None,
+        pack_size: Annotated[int, typer.Option(help="Most trials trained as one program.")] = DEFAULT_PACK_SIZE,
+        debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    ) -> None:
+        """Run this study: what is finished is found in the results, the rest is trained."""
+        options = RunOptions(
+            results=results, local=local, address=address, gpus_per_pack=gpus_per_pack, pack_size=pack_size
+        )
+
+        def start() -> int:
+            changed = override(study, dataset=data, steps=steps, seeds=parse_seeds(seeds), smoke=smoke, name=name)
+            from vmi.sweep.launch import launch  # loads pyarrow: not for --help
+
+            return launch(changed, options, Console())
+
+        raise typer.Exit(guarded(start, debug))
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(run)
+    app()
+    raise AssertionError("typer exits")
+
+
+def guarded(action: Callable[[], int], debug: bool = False) -> int:
+    """The action's exit code; 2 for a bad input and 3 for a damaged store, said on standard error."""
+    errors = Console(stderr=True)
+    try:
+        return action()
+    except (InputError, StoreError) as error:
+        if debug:
+            traceback.print_exc()
+        errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        return BAD_INPUT if isinstance(error, InputError) else DAMAGED_STORE
+    except Exception as error:  # what nobody foresaw: still no traceback unless it is asked for
+        if debug:
+            traceback.print_exc()
+        said = printable(f"error: {type(error).__name__}: {error} (--debug shows where)")
+        errors.print(said, highlight=False, markup=False, soft_wrap=True)
+        return BROKEN

@@ -1,0 +1,46 @@
+"""How a study is to be run, as opposed to what is asked for: none of it changes a trial's numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmi.errors import InputError, Problem
+
+DEFAULT_PACK_SIZE = 16
+MAX_PACK_SIZE = 1024
+SEEDS = "a count (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """`gpus_per_pack` None: a whole GPU where there is one, else the CPU; 0: the CPU; up to 1: that share of a GPU."""
+
+    results: Path = Path("results")
+    local: bool = False
+    address: str | None = None
+    gpus_per_pack: float | None = None
+    pack_size: int = DEFAULT_PACK_SIZE
+
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong with the options."""
+        found = []
+        if not 1 <= self.pack_size <= MAX_PACK_SIZE:
+            found.append(Problem("--pack-size", self.pack_size, f"from 1 to {MAX_PACK_SIZE}"))
+        if self.gpus_per_pack is not None and not 0 <= self.gpus_per_pack <= 1:
+            found.append(Problem("--gpus-per-pack", self.gpus_per_pack, "from 0 to 1: a pack runs on one device"))
+        if self.local and self.address:
+            found.append(Problem("--address", self.address, "not together with --local, which starts no Ray"))
+        return found
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...] | range | None:
+    """ "3" -> range(3); "0,3,7" -> (0, 3, 7). Raises InputError."""
+    if text is None:
+        return None
+    pieces = [piece.strip() for piece in text.split(",")]
+    if not all(re.fullmatch(r"-?[0-9]{1,20}", piece) for piece in pieces):
+        raise InputError([Problem("--seeds", text, SEEDS)])
+    numbers = tuple(int(piece) for piece in pieces)
+    return range(numbers[0]) if len(numbers) == 1 else numbers

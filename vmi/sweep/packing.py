@@ -1,0 +1,47 @@
+"""Which trials are trained as one program: packs of one Architecture, even in size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from vmi.config import Architecture
+from vmi.trial import PackSpec, Trial
+
+# Below four members the fixed cost of a step dominates: another busy worker gains less than fusing does.
+TINY = 4
+
+
+def pack(trials: Sequence[Trial], size: int, workers: int) -> list[PackSpec]:
+    """Packs of at most `size` trials of one Architecture; every trial is in exactly one, in the order given.
+
+    The trials of one Architecture are split evenly (sizes differ by at most one) and into a multiple of
+    `workers` packs where none gets tiny by that: 50 trials, size 16 and 2 workers give 13, 13, 12 and 12.
+    """
+    if size < 1 or workers < 1:
+        raise ValueError(f"size and workers must be at least 1, not {size} and {workers}")
+    groups: dict[Architecture, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.config.architecture, []).append(trial)
+    return [_spec(part) for group in groups.values() for part in _split(group, _parts(len(group), size, workers))]
+
+
+def _parts(count: int, size: int, workers: int) -> int:
+    """How many packs: the fewest, rounded up to a multiple of `workers` as far as they stay above TINY."""
+    fewest = -(-count // size)
+    balanced = -(-fewest // workers) * workers
+    return max(fewest, min(balanced, count // TINY))
+
+
+def _split(group: Sequence[Trial], parts: int) -> Iterator[tuple[Trial, ...]]:
+    small, larger = divmod(len(group), parts)
+    start = 0
+    for index in range(parts):
+        stop = start + small + (index < larger)
+        yield tuple(group[start:stop])
+        start = stop
+
+
+def _spec(trials: tuple[Trial, ...]) -> PackSpec:
+    text = "\n".join(trial.trial_id for trial in trials)
+    return PackSpec(hashlib.sha256(text.encode()).hexdigest()[:12], trials)

@@ -1,0 +1,88 @@
+"""Live progress of a study: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+
+from vmi.errors import printable
+from vmi.sweep.ledger import Ledger
+from vmi.sweep.task import Update
+
+PLAIN_SECONDS = 10.0
+
+
+class Display:
+    """Shows trials done, failed and running, the best so far with its interval, time elapsed and left.
+
+    `clock` gives seconds; a terminal gets a bar that moves with the steps of running packs, anything else gets a line
+    every ten seconds and whenever a pack ends.
+    """
+
+    def __init__(self, ledger: Ledger, planned: int, console: Console, clock: Callable[[], float]) -> None:
+        self.ledger, self.planned, self.console, self._clock = ledger, planned, console, clock
+        self._started = self._last = clock()
+        self._fractions: dict[str, float] = {}
+        self._reused = ledger.reused
+        self._bar = Progress(BarColumn(28), TextColumn("{task.description}"), console=console, transient=True)
+        self._task = self._bar.add_task("starting", total=max(planned, 1), completed=ledger.reused)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._bar.stop()
+
+    def update(self, update: Update) -> None:
+        """A pack went on; shows it when there is something to show."""
+        self._fractions[update.pack_id] = update.step / max(update.steps, 1)
+        if update.warning:
+            self.console.print(f"[yellow]warning[/]: {escape(printable(update.warning))}", highlight=False)
+        due = self._clock() - self._last >= PLAIN_SECONDS or bool(update.ended)
+        if self.console.is_terminal:
+            self._bar.update(self._task, completed=self._done(), description=escape(self.line()))
+        elif due:
+            self._last = self._clock()
+            self.console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
+
+    def line(self) -> str:
+        """ "37/50 trials, 0 failed, 13 running | best accuracy_majority 0.743 ± 0.029 at mi_weight 4 | 0:31 elapsed"."""
+        ledger = self.ledger
+        failed, running = len(ledger.failures()), sum(len(spec.trials) for spec in ledger.running.values())
+        parts = [f"{len(ledger.finished)}/{self.planned} trials, {failed} failed, {running} running"]
+        if ledger.best:
+            at = ", ".join(f"{name} {_short(value)}" for name, value in ledger.best.params.items())
+            parts.append(f"best {ledger.study.metric} {ledger.best.value} at {at}")
+        elapsed = self._clock() - self._started
+        left = self._left(elapsed)
+        parts.append(f"{_clock(elapsed)} elapsed" + (f", {_clock(left)} left" if left is not None else ""))
+        return printable(" | ".join(parts))
+
+    def _done(self) -> float:
+        """Finished trials and the shares of those that are running."""
+        running = self.ledger.running.items()
+        return len(self.ledger.finished) + sum(len(s.trials) * self._fractions.get(i, 0.0) for i, s in running)
+
+    def _left(self, elapsed: float) -> float | None:
+        done = self._done() - self._reused
+        return elapsed * max(self.planned - self._done(), 0) / done if done > 0 else None
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,27 @@
+"""The protocol that both runners keep: where packs run, and how many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from vmi.sweep.ledger import Ledger
+from vmi.sweep.task import Task, Update
+from vmi.trial import PackSpec
+
+
+class Runner(Protocol):
+    """Takes packs from a ledger until it is done, and brings back how their trials ended."""
+
+    def workers(self) -> int:
+        """How many packs run at a time. May start what is needed to know; InputError when it cannot be had."""
+
+    @property
+    def device(self) -> str:
+        """Where a pack trains: "cpu" or "cuda"."""
+
+    def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+        """Train everything; a pack that breaks as a whole is given back with `ledger.lose`."""
+
+    def close(self) -> None:
+        """Let go of whatever was started."""

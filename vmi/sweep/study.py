@@ -1,0 +1,231 @@
+"""A study is data: which trials, how they are searched and compared. Construction never raises."""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from itertools import islice
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from vmi.config import TrialConfig, coerce, resolve
+from vmi.errors import InputError, Problem, did_you_mean
+from vmi.sweep import space as domains
+from vmi.sweep.checks import MAX_SEEDS, study_problems
+from vmi.sweep.space import Choice, Domain
+from vmi.trial import Suggestion, Trial
+
+STUDY_VERSION = 1
+SMOKE_STEPS = 20
+SMOKE_SEEDS = 2
+SMOKE_SUGGESTIONS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is asked for.
+
+    fixed        TrialConfig fields that every trial shares; those not named take the data set's defaults
+    space        a domain of `vmi.sweep.space` per searched field
+    seeds        the replicates of every suggestion
+    metric       what suggestions are compared by, the mean over seeds (a name of `vmi.metrics.METRICS`)
+    searcher     "grid" takes every combination; "tpe" and "random" propose `suggestions` points
+    baseline     fields of one more suggestion beside the searched ones, over `fixed`, on the same seeds
+    """
+
+    name: str
+    space: Mapping[str, Domain]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Iterable[int] = range(5)
+    metric: str = "accuracy_majority"
+    direction: str = "maximize"
+    searcher: str = "grid"
+    suggestions: int | None = None
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seeds", _held(self.seeds))
+
+
+def validate(study: Study) -> None:
+    """Raises one InputError with everything that is wrong with the study."""
+    problems = study_problems(study)
+    if problems:
+        raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
+
+
+def trials(study: Study, suggestion: Suggestion) -> tuple[Trial, ...]:
+    """The replicates of one suggestion: one trial per seed."""
+    config = resolve({**study.fixed, **suggestion.params})
+    suggestion_id = config.suggestion_id
+    configs = (replace(config, seed=seed) for seed in study.seeds)
+    return tuple(Trial(c.trial_id, suggestion_id, c) for c in configs)
+
+
+def spec(study: Study, planned: int) -> dict[str, Any]:
+    """What `study.json` holds of a valid study: JSON values only, numbers in the type of their field."""
+    space = domains.canonical_space(study.space)
+    return {
+        "vmi_study_version": STUDY_VERSION,
+        "name": study.name,
+        "fixed": _typed(study.fixed),
+        "space": {name: domain.spec() for name, domain in space.items()},
+        "seeds": list(study.seeds),
+        "metric": study.metric,
+        "direction": study.direction,
+        "searcher": study.searcher,
+        "suggestions": study.suggestions,
+        "baseline": _typed(study.baseline),
+        "planned": planned,
+    }
+
+
+def differences(old_spec: Mapping[str, Any], new_spec: Mapping[str, Any]) -> list[Problem]:
+    """Where two specs ask for different things, field by field; `planned` follows from the rest."""
+    old, new = _flat(old_spec), _flat(new_spec)
+    return [
+        Problem(
+            name,
+            new.get(name, "absent"),
+            f"the stored study has {_json(old[name]) if name in old else 'none'}",
+        )
+        for name in {**old, **new}
+        if name != "planned" and (name in old, old.get(name)) != (name in new, new.get(name))
+    ]
+
+
+def override(
+    study: Study,
+    *,
+    dataset: str | None = None,
+    steps: int | None = None,
+    seeds: Iterable[int] | None = None,
+    smoke: bool = False,
+    name: str | None = None,
+) -> Study:
+    """The study with the command line's wishes; another data set or a smoke run is another study by name.
+
+    A smoke run is cut to 20 steps, two seeds, the first and last value of each choice and four suggestions.
+    """
+    if not isinstance(study.fixed, Mapping) or not isinstance(study.space, Mapping):
+        return study  # `validate` says what is wrong with it
+    changed = study
+    declared = None if "dataset" in study.space else study.fixed.get("dataset", TrialConfig.dataset)
+    if dataset is not None and dataset != declared:
+        changed = replace(_fix(changed, dataset=dataset), name=f"{changed.name}-{dataset}")
+    if steps is not None:
+        changed = _fix(changed, steps=steps)
+    if seeds is not None:
+        changed = replace(changed, seeds=seeds)
+    if smoke:
+        changed = _smoke(changed)
+    return changed if name is None else replace(changed, name=name)
+
+
+def load(path: str | Path) -> Study:
+    """The `study` that a Python file declares; by path, since no one can import a module called lambda.
+
+    Raises InputError when there is no such file, or it is not Python, raises, or does not declare one study.
+    """
+    where = Path(path)
+    if not where.is_file():
+        found = "a folder" if where.is_dir() else "no such file"
+        raise _bad_file(where, f"a Python file that declares `study`; this is {found}")
+    namespace = _run(where)
+    studies = {name: value for name, value in namespace.items() if isinstance(value, Study)}
+    if len({id(value) for value in studies.values()}) > 1:
+        raise _bad_file(where, f"one study; it declares {', '.join(studies)}")
+    study = namespace.get("study")
+    if not isinstance(study, Study):
+        got = f"`study` is a {type(study).__name__}" if "study" in namespace else "it declares no `study`"
+        hint = f"rename {next(iter(studies))!r} to study" if studies else ""
+        raise _bad_file(where, f"study = Study(...) at its top level; {got}", hint)
+    return study
+
+
+def _bad_file(path: Path, allowed: str, hint: str = "") -> InputError:
+    return InputError([Problem("study file", str(path), allowed, hint)])
+
+
+def _held(seeds: Iterable[int]) -> Any:
+    """The seeds as a tuple, cut one above what is allowed: 10**9 of them are refused without being held."""
+    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+        return seeds
+    return tuple(islice(seeds, MAX_SEEDS + 1))
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: coerce(name, value)[0] for name, value in values.items()}
+
+
+def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in spec.items():
+        nested = name in ("fixed", "space", "baseline") and isinstance(value, Mapping)
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
+    return flat
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def _fix(study: Study, **values: Any) -> Study:
+    """The study with these fields fixed, wherever they stood before."""
+    space = {name: domain for name, domain in study.space.items() if name not in values}
+    baseline = study.baseline
+    if isinstance(baseline, Mapping):
+        baseline = {name: value for name, value in baseline.items() if name not in values}
+    return replace(study, fixed={**study.fixed, **values}, space=space, baseline=baseline)
+
+
+def _smoke(study: Study) -> Study:
+    small = replace(_fix(study, steps=SMOKE_STEPS), name=f"{study.name}-smoke")
+    if isinstance(study.seeds, tuple):
+        small = replace(small, seeds=study.seeds[:SMOKE_SEEDS])
+    if study.searcher == "grid":
+        return replace(small, space={name: _first_and_last(name, d) for name, d in small.space.items()})
+    if isinstance(study.suggestions, int):
+        return replace(small, suggestions=min(study.suggestions, SMOKE_SUGGESTIONS))
+    return small
+
+
+def _first_and_last(name: str, domain: Domain) -> Domain:
+    if domains.problems(name, domain) or domains.size(domain) is None:
+        return domain  # left for `validate` to refuse
+    return Choice(tuple(dict.fromkeys(domains.ends(domain))))
+
+
+def _run(path: Path) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__name__": "vmi_study_file", "__file__": str(path)}
+    try:
+        exec(_compiled(path), namespace)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        at = f" at line {lines[-1]}" if lines else ""
+        said = f"a file that runs; it raises {type(error).__name__}{at}: {error}"
+        raise _bad_file(path, said, _unknown_argument(error)) from error
+    return namespace
+
+
+def _compiled(path: Path) -> CodeType:
+    try:
+        return compile(path.read_bytes(), str(path), "exec")
+    except SyntaxError as error:
+        said = f"Python; line {error.lineno}: {error.msg}"
+    except (ValueError, OSError) as error:  # a null byte; a file that may not be read
+        said = f"Python; {error}"
+    raise _bad_file(path, said)
+
+
+def _unknown_argument(error: BaseException) -> str:
+    """Python names an unknown keyword argument; this adds the nearest that Study has."""
+    match = re.search(r"Study\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    return did_you_mean(match[1], [f.name for f in fields(Study)]) if match else ""

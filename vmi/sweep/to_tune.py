@@ -1,0 +1,156 @@
+"""The Ray Tune runner: one Tune trial is one pack. The only file that knows Ray.
+
+Tune schedules, restarts packs whose worker died and spreads them over the cluster; what is trained, what is finished
+and what is stored is ours, so Tune's own state may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+# Before Ray is imported: no per-trial logger files, no output of its own, Ctrl-C is ours to handle.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher as TuneSearcher
+
+from vmi.errors import InputError, Problem
+from vmi.sweep.ledger import Ledger
+from vmi.sweep.task import Task, Update
+from vmi.trial import PackSpec
+
+# Deaths of a worker or node that a pack survives; errors of the program itself are not tried again.
+MAX_WORKER_DEATHS = 2
+
+
+class TuneRunner:
+    """Runs packs on a Ray cluster: the one at `address`, the one this machine belongs to, or a new local one."""
+
+    def __init__(self, address: str | None, gpus_per_pack: float | None) -> None:
+        self._address, self._gpus_per_pack = address, gpus_per_pack
+        self._gpus = 0.0
+
+    def workers(self) -> int:
+        """How many packs fit on the cluster at once. Raises InputError when there is no such cluster or no such GPU."""
+        if not ray.is_initialized():
+            self._connect()
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        gpus = float(resources.get("GPU", 0))
+        self._gpus = self._gpus_per_pack if self._gpus_per_pack is not None else (1.0 if gpus else 0.0)
+        if self._gpus > gpus:
+            allowed = f"at most the {gpus:g} GPUs of the Ray cluster" if gpus else "0: the Ray cluster has no GPU"
+            self.close()
+            raise InputError([Problem("--gpus-per-pack", self._gpus, allowed)])
+        cpus = int(resources.get("CPU", 1))
+        return max(1, min(cpus, int(gpus / self._gpus)) if self._gpus else cpus)
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self._gpus else "cpu"
+
+    def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+        workers = self.workers()
+        with tempfile.TemporaryDirectory(prefix="vmi-tune-") as scratch:
+            tuner = tune.Tuner(
+                tune.with_resources(train_pack, {"cpu": 1, "gpu": self._gpus}),
+                tune_config=tune.TuneConfig(
+                    search_alg=_PackSearcher(ledger, task_of, show),
+                    num_samples=-1,
+                    max_concurrent_trials=workers,
+                    reuse_actors=True,
+                    trial_name_creator=lambda trial: f"pack-{trial.config['pack_id']}",
+                    trial_dirname_creator=lambda trial: f"pack-{trial.config['pack_id']}",
+                ),
+                run_config=tune.RunConfig(
+                    name="packs",
+                    storage_path=scratch,
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
+                ),
+            )
+            tuner.fit()
+
+    def close(self) -> None:
+        ray.shutdown()
+
+    def _connect(self) -> None:
+        try:
+            ray.init(address=self._address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            if self._address is None:
+                raise
+            allowed = "the address of a running Ray cluster (host:6379), or 'auto', or 'local'"
+            raise InputError([Problem("--address", self._address, allowed, str(error).splitlines()[0])]) from error
+
+
+def train_pack(config: dict[str, Any]) -> None:
+    """The trainable: work on one pack, report every update. An error is reported, not raised: Tune would repeat it."""
+    from vmi.sweep.work import work  # loads torch, which the driver does without
+
+    try:
+        for update in work(Task.from_json(config["task"])):
+            # One string: Tune flattens nested results before the driver sees them.
+            tune.report({"update": update.to_json()})
+    except Exception as error:  # whatever breaks a pack must reach the driver as a reason
+        tune.report({"error": f"{type(error).__name__}: {error}"})
+
+
+class _PackSearcher(TuneSearcher):
+    """Hands packs to Tune as it asks for trials, and brings their results back to the ledger."""
+
+    def __init__(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+        super().__init__()
+        self._ledger, self._task_of, self._show = ledger, task_of, show
+        self._packs: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        spec = self._ledger.next_pack()
+        if spec is None:
+            finished: Any = TuneSearcher.FINISHED  # a string, where Ray's annotation has a dict
+            return finished if self._ledger.done else None
+        self._packs[trial_id] = spec.pack_id
+        return {"pack_id": spec.pack_id, "task": self._task_of(spec).to_json()}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._take(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if not error:
+            self._take(trial_id, result or {})
+        if trial_id in self._packs:
+            self._lose(trial_id, "its worker died" if error else "it ended without a result")
+
+    def __reduce__(self) -> tuple[type[TuneSearcher], tuple[()]]:
+        """Tune pickles its searcher for a restore of its own, which is never used: a study resumes from the store."""
+        return TuneSearcher, ()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the store is what a study resumes from."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the store is what a study resumes from."""
+
+    def _take(self, trial_id: str, result: dict[str, Any]) -> None:
+        if trial_id not in self._packs:
+            return
+        if "error" in result:
+            self._lose(trial_id, result["error"])
+        elif "update" in result:
+            update = Update.from_json(result["update"])
+            if update.ended:
+                self._ledger.ended(self._packs.pop(trial_id), update.ended)
+            self._show(update)
+
+    def _lose(self, trial_id: str, reason: str) -> None:
+        pack_id = self._packs.pop(trial_id)
+        self._ledger.lose(pack_id, reason)
+        self._show(Update(pack_id, 0, 1, warning=f"pack {pack_id} failed: {reason}"))
