@@ -156,7 +156,7 @@ def share_y(figures: Sequence[go.Figure]) -> None:
 
 def shifts(axis: Axis, count: int, width: float = DODGE) -> list[float]:
     """Sideways places of `count` lines around their tick; none where x is to scale: they would be false."""
-    step = 0.0 if axis.continuous else min(width * _unit(axis), 0.6 / count)
+    step = 0.0 if axis.continuous else min(width * _unit(axis), 0.6 / max(count, 1))
     return [(i - (count - 1) / 2) * step for i in range(count)]
 
 

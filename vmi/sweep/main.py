@@ -14,7 +14,7 @@ from vmi.errors import InputError, StoreError, printable
 from vmi.sweep.options import DEFAULT_PACK_SIZE, SEEDS, RunOptions, parse_seeds
 from vmi.sweep.study import Study, override
 
-BROKEN, BAD_INPUT, DAMAGED_STORE = 1, 2, 3
+BROKEN, BAD_INPUT, DAMAGED_STORE, INTERRUPTED = 1, 2, 3, 130
 
 
 def main(study: Study) -> NoReturn:
@@ -68,6 +68,8 @@ def guarded(action: Callable[[], int], debug: bool = False) -> int:
             traceback.print_exc()
         errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
         return BAD_INPUT if isinstance(error, InputError) else DAMAGED_STORE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except Exception as error:  # what nobody foresaw: still no traceback unless it is asked for
         if debug:
             traceback.print_exc()

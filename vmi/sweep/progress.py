@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -56,13 +56,12 @@ class Display:
             self.console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
     def line(self) -> str:
-        """ "37/50 trials, 0 failed, 13 running | best accuracy_majority 0.743 ± 0.029 at mi_weight 4 | 0:31 elapsed"."""
+        """ "37/50 trials, 0 failed, 13 running | best nmi 0.743 ± 0.029 at mi_weight 4 | 0:31 elapsed, 0:11 left"."""
         ledger = self.ledger
         failed, running = len(ledger.failures()), sum(len(spec.trials) for spec in ledger.running.values())
         parts = [f"{len(ledger.finished)}/{self.planned} trials, {failed} failed, {running} running"]
         if ledger.best:
-            at = ", ".join(f"{name} {_short(value)}" for name, value in ledger.best.params.items())
-            parts.append(f"best {ledger.study.metric} {ledger.best.value} at {at}")
+            parts.append(f"best {ledger.study.metric} {ledger.best.value} at {shown(ledger.best.params)}")
         elapsed = self._clock() - self._started
         left = self._left(elapsed)
         parts.append(f"{_clock(elapsed)} elapsed" + (f", {_clock(left)} left" if left is not None else ""))
@@ -78,8 +77,9 @@ class Display:
         return elapsed * max(self.planned - self._done(), 0) / done if done > 0 else None
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def shown(params: Mapping[str, object]) -> str:
+    """ "mi_weight 4, layout n16+c10*"."""
+    return ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in params.items())
 
 
 def _clock(seconds: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.options import RunOptions
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
@@ -18,10 +19,41 @@ class Runner(Protocol):
 
     @property
     def device(self) -> str:
-        """Where a pack trains: "cpu" or "cuda"."""
+        """Where a pack trains: "cpu" or "cuda"; known once `workers` was asked."""
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
         """Train everything; a pack that breaks as a whole is given back with `ledger.lose`."""
 
     def close(self) -> None:
         """Let go of whatever was started."""
+
+
+class OnDemand:
+    """Makes the runner that the options ask for once it is needed: a finished study starts neither Ray nor torch."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+        self._made: Runner | None = None
+
+    @property
+    def runner(self) -> Runner:
+        if self._made is None:
+            self._made = _make(self._options)
+        return self._made
+
+    def workers(self) -> int:
+        return self.runner.workers()
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+
+def _make(options: RunOptions) -> Runner:
+    if options.local:
+        from vmi.sweep.local import LocalRunner
+
+        return LocalRunner(options.gpus_per_pack)
+    from vmi.sweep.to_tune import TuneRunner
+
+    return TuneRunner(options.address, options.gpus_per_pack)

@@ -1,0 +1,53 @@
+"""Everything that can be known to be wrong with a run before anything starts, gathered into one error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vmi.datasets import DATASETS, data_folder
+from vmi.errors import InputError, Problem
+from vmi.record.store import Store
+from vmi.record.to_wandb import Mode, mode_from
+from vmi.sweep.extent import planned_trials, values_of
+from vmi.sweep.options import RunOptions
+from vmi.sweep.study import Study, differences, spec, validate
+
+
+def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tuple[Store, dict[str, Any], Mode]:
+    """The study's store, what its study.json has to say, and the W&B mode. Raises one InputError with all problems."""
+    problems = [
+        *_problems(lambda: validate(study)),
+        *options.problems(),
+        *_problems(lambda: mode_from(environ)),
+        *_problems(lambda: _load_data(study)),
+    ]
+    if problems:
+        raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
+    store = Store(options.results.absolute(), study.name)
+    store.check_writable()
+    asked = json.loads(json.dumps(spec(study, planned_trials(study))))
+    stored = store.read_study()
+    if stored is not None and (different := differences(stored, asked)):
+        raise InputError(different, f"{store.folder} holds another study of this name (choose another with --name)")
+    return store, asked, mode_from(environ)
+
+
+def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:
+    try:
+        action()
+    except InputError as error:
+        return error.problems
+    return ()
+
+
+def _load_data(study: Study) -> None:
+    """Read (or fetch) each data set that is not embedded, once, before any worker needs it."""
+    if not isinstance(study.space, Mapping) or not isinstance(study.fixed, Mapping):
+        return
+    for name in values_of(study, "dataset"):
+        if name in DATASETS and DATASETS[name].folder:
+            from vmi import data  # loads torch
+
+            data.load(name, data_folder())
