@@ -35,6 +35,9 @@ demo: install  ## the main job: the lambda sweep on embedded digits, then its re
 test: install  ## the whole test suite (under 10 minutes on 2 cores)
 	@$(BIN)/python -m pytest
 
+bench: install  ## CPU time of a pack against the plain way, as ratios
+	@$(BIN)/python benchmarks/packs.py digits
+
 check: install  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -64,7 +64,9 @@ def _trials(results: StudyResults, plan: Design) -> Markup:
     metrics = [m for m in TRIAL_METRICS if any(row.get(m) is not None for row in results.trials)]
     heads = ["trial", *map(labels.symbol, names), "seed", "outcome"]
     heads += [*(labels.metric(m).short for m in metrics), "seconds"]
-    rows = [(_trial_css(row), _trial(row, names, metrics)) for row in results.trials[:MAX_TRIALS]]
+    ordered = [row for s in plan.settings for row in s.rows]
+    ordered += [row for row in results.trials if row["outcome"] != "completed"]
+    rows = [(_trial_css(row), _trial(row, names, metrics)) for row in ordered[:MAX_TRIALS]]
     caption = f"Trials, one row each.{_limited(len(results.trials), MAX_TRIALS, 'trials')}"
     return folded(f"Every trial ({len(results.trials):,})", table(heads, rows, caption, 1))
 

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
 from analysis.read import Row
+from vmi.intervals import Interval as Interval
+from vmi.intervals import interval as interval
 from vmi.record.schema import trials_schema
-
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Mean of `count` values and the ends of its interval; no ends where one value can give none."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    count: int
-
-    @property
-    def half_width(self) -> float | None:
-        return None if self.high is None else self.high - self.mean
 
 
 @dataclass(frozen=True)
@@ -49,22 +32,6 @@ class Setting:
     def mean(self, metric: str) -> float | None:
         found = self.interval(metric)
         return found.mean if found else None
-
-
-def interval(values: Iterable[float], level: float = LEVEL) -> Interval | None:
-    """mean +- t_{(1+level)/2, n-1} s / sqrt(n), s the sample standard deviation; Student's t: seeds are few.
-
-    Exact for independent Normal values of unknown variance. The ends are not clipped to a metric's range.
-    One value: no ends. No finite value: None.
-    """
-    x = np.asarray([v for v in values if math.isfinite(v)], dtype=np.float64)
-    if x.size == 0:
-        return None
-    mean = float(x.mean())
-    if x.size == 1:
-        return Interval(mean, None, None, 1)
-    half = float(stats.t.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
-    return Interval(mean, mean - half, mean + half, int(x.size))
 
 
 def paired_gain(setting: Setting, reference: Setting, metric: str) -> Interval | None:

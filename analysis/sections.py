@@ -110,9 +110,8 @@ def _normal(shown: Shown, some: str) -> Iterator[Markup]:
     if shown:
         text = f"One dimension per row, moved from −2 to 2 from left to right; all else is kept.{some}"
         inner = join([element("p", text, "soft"), _pictures(shown)])
-        yield element("h3", "What the Normal latents draw")
         # As many large pictures as settings: shown on demand, so that they do not bury the tables.
-        yield folded(f"Traversals of {labels.plural(len(shown), 'setting')}", inner)
+        yield folded(f"What the Normal latents draw ({labels.plural(len(shown), 'setting')})", inner)
 
 
 def _pictures(shown: Shown) -> Markup:

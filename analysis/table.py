@@ -23,11 +23,11 @@ MAX_CAUSES = 3
 MAX_LISTED = 10
 
 
-def terminal(results: StudyResults) -> RenderableType:
-    """The settings of a study as a table, its findings, what was not completed; a rich renderable."""
+def terminal(results: StudyResults, width: int = WIDTH) -> RenderableType:
+    """The settings of a study as a table no wider than `width`, its findings, what was not completed; for rich."""
     plan = design(results)
     found = findings(results, plan)
-    parts: list[RenderableType] = [_table(results, plan, found)] if plan.settings else []
+    parts: list[RenderableType] = [_table(results, plan, found, min(width, WIDTH))] if plan.settings else []
     parts += [Text(f"• {printable(line)}") for line in found.sentences]
     broken = [f"  trial {v.trial_id}: not {v.what}, by {v.excess_nats:.3g} nats" for v in found.violations]
     parts += [Text(printable(line), style="red") for line in broken[:MAX_LISTED]]
@@ -35,14 +35,14 @@ def terminal(results: StudyResults) -> RenderableType:
     return Group(*parts)
 
 
-def _table(results: StudyResults, plan: Design, found: Findings) -> Table:
+def _table(results: StudyResults, plan: Design, found: Findings, width: int) -> Table:
     shown = representative(plan.settings, found.score, found.maximize, MAX_ROWS)
     more = f", {len(shown)} of {len(plan.settings)} settings" if len(shown) < len(plan.settings) else ""
     table = Table(
         title=Text(f"{printable(results.name)}: mean ± half of the 95 % interval over seeds{more}"),
         box=box.SIMPLE_HEAD, width=None, title_justify="left", pad_edge=False,
     )  # fmt: skip
-    wanted = _fitting(columns.of_settings(plan, found.score, columns.SHORT), shown)
+    wanted = _fitting(columns.of_settings(plan, found.score, columns.SHORT), shown, width)
     for column in wanted:
         table.add_column(Text(column.head), justify="left" if column.head == "verdict" else "right", no_wrap=True)
     for setting in shown:
@@ -51,9 +51,9 @@ def _table(results: StudyResults, plan: Design, found: Findings) -> Table:
     return table
 
 
-def _fitting(wanted: list[columns.Column], shown: tuple[Setting, ...]) -> list[columns.Column]:
-    """As many of the columns, from the left, as stand beside each other in WIDTH."""
-    kept, room = [], WIDTH
+def _fitting(wanted: list[columns.Column], shown: tuple[Setting, ...], width: int) -> list[columns.Column]:
+    """As many of the columns, from the left, as stand beside each other in `width`."""
+    kept, room = [], width
     for column in wanted:
         room -= max(len(column.head), *(len(column.cell(s)) for s in shown)) + 3
         if room < 0:

@@ -11,6 +11,9 @@ from rich.console import Console
 import vmi
 from vmi.sweep.main import guarded
 
+# A pipe has no width; the table is made for this one.
+PIPED_WIDTH = 100
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,8 +37,8 @@ def report(
 
         results = open_study(folder)
         page = publish(results)
-        console = Console()
-        console.print(terminal(results))
+        console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
+        console.print(terminal(results, console.width))
         console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
         return 0
 

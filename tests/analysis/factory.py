@@ -205,8 +205,10 @@ def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:
     values = [row.get(field.name) for row in rows]
     if not isinstance(field.type, pa.FixedShapeTensorType):
         return pa.array(values, field.type)
-    flat = [None if v is None else v.ravel() for v in values]
-    return pa.ExtensionArray.from_storage(field.type, pa.array(flat, field.type.storage_type))
+    if any(v is None for v in values):
+        flat = [None if v is None else v.ravel() for v in values]
+        return pa.ExtensionArray.from_storage(field.type, pa.array(flat, field.type.storage_type))
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(values)).cast(field.type)
 
 
 def lambda_rows(seeds: Iterable[int] = range(5)) -> list[dict[str, Any]]:
