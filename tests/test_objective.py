@@ -1,22 +1,58 @@
-"""J = distortion + beta rate - lambda (E log Q + eta H), and the sampling of codes."""
+"""The terms of the objective, written out, and the sampling of codes."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from vmi.distributions import Categorical, DiagonalNormal
 from vmi.latents import parse
-from vmi.objective import Noise, Weights, objective, sample
+from vmi.objective import Noise, Weights, mi_terms, prior_codes, rate_terms, sample
 
 
-def test_objective_is_the_weighted_sum_of_its_terms_per_member() -> None:
-    mi, entropy, kl = torch.tensor([0.0, 2.0]), torch.tensor([1.0, 0.5]), torch.tensor([1.0, 4.0])
-    weights = Weights(mi, entropy, kl, torch.ones(2))
-    rates = {"n2": torch.tensor([1.0, 2.0]), "c3": torch.tensor([0.5, 0.25])}
-    log_qs, entropies = [torch.tensor([-1.0, -2.0]), torch.tensor([-3.0, -1.0])], [torch.tensor([1.0, 1.0])] * 2
-    loss = objective(weights, torch.tensor([10.0, 20.0]), rates, log_qs, entropies)
-    expected = [10 + 1.5, 20 + 4 * 2.25 - 2 * ((-2 - 1) + 0.5 * 2)]
-    torch.testing.assert_close(loss, torch.tensor(expected))
+def weights(**given: list[float]) -> Weights:
+    """Two members; what is not given is 0."""
+    return Weights(**{field: torch.tensor(given.get(field, [0.0, 0.0])) for field in Weights._fields})
+
+
+def test_mi_terms_weigh_each_block_by_its_kind_and_its_entropy_by_eta() -> None:
+    blocks = parse("n2*+c3*").informed
+    log_qs, entropies = [torch.tensor([-1.0, -2.0]), torch.tensor([-3.0, -1.0])], [torch.tensor([1.0, 1.5])] * 2
+    w = weights(mi_K=[0.0, 2.0], mi_normal_K=[3.0, 0.5], entropy_K=[1.0, 0.5])
+    expected = [3 * (-1 + 1), 0.5 * (-2 + 0.75) + 2 * (-1 + 0.75)]
+    torch.testing.assert_close(mi_terms(w, blocks, log_qs, entropies), torch.tensor(expected))
+
+
+def test_rate_terms_are_beta_times_the_rate_plus_gamma_times_the_distance_to_the_capacity_of_each_kind() -> None:
+    blocks = parse("n2+n3+c4*").blocks
+    rates = {"n2": torch.tensor([1.0, 2.0]), "n3": torch.tensor([0.5, 0.5]), "c4": torch.tensor([1.0, 0.25])}
+    w = weights(
+        kl_K=[1.0, 0.0], capacity_K=[0.0, 30.0], capacity_normal_K=[0.0, 4.0], capacity_categorical_K=[0.0, 1.0]
+    )
+    expected = [2.5, 30 * abs(2.5 - 4) + 30 * abs(0.25 - 1)]
+    torch.testing.assert_close(rate_terms(w, blocks, rates, step=7), torch.tensor(expected))
+
+
+def test_kl_annealing_and_capacity_grow_linearly_and_then_stay() -> None:
+    blocks, rates = parse("n2").blocks, {"n2": torch.tensor([3.0, 3.0])}
+    w = weights(
+        kl_K=[2.0, 0.0],
+        kl_anneal_K=[10.0, 0.0],
+        capacity_K=[0.0, 1.0],
+        capacity_normal_K=[0.0, 8.0],
+        capacity_steps_K=[0.0, 4.0],
+    )
+    found = [rate_terms(w, blocks, rates, step).tolist() for step in (0, 1, 5, 10, 1000)]
+    assert [pair[0] for pair in found] == pytest.approx([0, 0.6, 3, 6, 6])
+    assert [pair[1] for pair in found] == pytest.approx([3, 1, 5, 5, 5])
+
+
+def test_prior_codes_are_standard_normal_and_uniform_one_hot() -> None:
+    noise = Noise(torch.randn(1, 20_000, 2), -torch.empty(1, 20_000, 4).exponential_().log())
+    z, c = prior_codes(parse("n2+c4*").blocks, noise)
+    assert torch.equal(z, noise.normal_KBZ)
+    assert (c.sum(-1) == 1).all()
+    assert (c.mean(1) - 0.25).abs().max() < 0.02
 
 
 def test_each_block_takes_its_own_slice_of_the_noise() -> None:

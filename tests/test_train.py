@@ -9,7 +9,7 @@ import torch
 from packs import small_pack, trial, varied
 from torch import Tensor
 
-from vmi import data, train
+from vmi import data, step, train
 from vmi.data import Dataset
 from vmi.pack import Pack
 
@@ -50,13 +50,13 @@ def networks(pack: Pack) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def test_q_s_phase_leaves_the_vae_bitwise_alone_and_the_reverse(digits: Dataset) -> None:
     pack = small_pack()
     images, noise = minibatch(pack, digits), pack.noise()
-    forward = train.encode_decode(pack, images, noise)
+    forward = step.encode_decode(pack, images, noise)
     vae, q = networks(pack)
-    train.q_phase(pack, forward)
+    step.q_phase(pack, forward)
     vae_after_q, q_after_q = networks(pack)
     assert same(vae, vae_after_q)
     assert not same(q, q_after_q)
-    train.vae_phase(pack, images, forward)
+    step.vae_phase(pack, images, forward)
     vae_after_both, q_after_both = networks(pack)
     assert same(q_after_q, q_after_both)
     assert not same(vae_after_q, vae_after_both)
@@ -67,12 +67,12 @@ def test_a_shared_forward_is_bitwise_two_forwards(digits: Dataset) -> None:
     shared, separate = small_pack(), small_pack()
     for _ in range(3):
         images, noise = minibatch(shared, digits), shared.noise()
-        train.train_step(shared, images, noise)
+        step.train_step(shared, images, noise)
         images, noise = minibatch(separate, digits), separate.noise()
-        train.q_phase(separate, train.encode_decode(separate, images, noise))
+        step.q_phase(separate, step.encode_decode(separate, images, noise))
         for norm in [*separate.encoder.trunk.norms, *separate.decoder.trunk.norms]:
             norm.momentum = 0.0  # the second pass must not move the running statistics again
-        train.vae_phase(separate, images, train.encode_decode(separate, images, noise))
+        step.vae_phase(separate, images, step.encode_decode(separate, images, noise))
         for norm in [*separate.encoder.trunk.norms, *separate.decoder.trunk.norms]:
             norm.momentum = 0.1
         separate.step += 1
@@ -89,11 +89,11 @@ def test_q_is_updated_before_the_vae_and_the_vae_learns_through_the_updated_q(
         optimiser = getattr(first, f"{name}_adam")
         inner = optimiser.step
         monkeypatch.setattr(optimiser, "step", lambda g, name=name, inner=inner: (order.append(name), inner(g))[1])
-    train.train_step(first, minibatch(first, digits), first.noise())
+    step.train_step(first, minibatch(first, digits), first.noise())
     assert order == ["q", "vae"]
     images, noise = minibatch(second, digits), second.noise()
-    forward = train.encode_decode(second, images, noise)
-    train.vae_phase(second, images, forward)
+    forward = step.encode_decode(second, images, noise)
+    step.vae_phase(second, images, forward)
     informed = [k for k, t in enumerate(first.trials) if t.config.mi_weight > 0]
     for k in informed:
         assert not torch.equal(first.vae_adam.flat_KP[k], second.vae_adam.flat_KP[k])
@@ -104,10 +104,10 @@ def test_q_is_updated_before_the_vae_and_the_vae_learns_through_the_updated_q(
 def test_no_gradient_of_q_s_parameters_is_computed_in_phase_two(digits: Dataset) -> None:
     pack = small_pack()
     images = minibatch(pack, digits)
-    forward = train.encode_decode(pack, images, pack.noise())
-    train.q_phase(pack, forward)
+    forward = step.encode_decode(pack, images, pack.noise())
+    step.q_phase(pack, forward)
     pack.q_adam.gradient_KP.fill_(7.0)
-    train.vae_phase(pack, images, forward)
+    step.vae_phase(pack, images, forward)
     assert (pack.q_adam.gradient_KP == 7.0).all()
     assert all(p.grad is None for p in pack.q_parameters)
 
@@ -119,10 +119,10 @@ def test_phase_two_descends_the_objective_written_out(digits: Dataset) -> None:
 
     def loss() -> float:
         probe = pack.keep([0])
-        return train.vae_phase(probe, images, train.encode_decode(probe, images, noise))["loss"].item()
+        return step.vae_phase(probe, images, step.encode_decode(probe, images, noise))["loss"].item()
 
     probe = pack.keep([0])
-    train.vae_phase(probe, images, train.encode_decode(probe, images, noise))
+    step.vae_phase(probe, images, step.encode_decode(probe, images, noise))
     direction = torch.randn_like(pack.vae_adam.flat_KP)
     slope = (probe.vae_adam.gradient_KP * direction).sum().item()
     epsilon = 1e-6
@@ -145,6 +145,58 @@ def test_a_member_is_bitwise_the_same_in_packs_of_1_2_5_and_16(digits: Dataset, 
         for name, tensor in ends[size][0].items():
             assert torch.equal(tensor, ends[16][0][name][:size]), (name, size)
         assert ends[size][1] == ends[16][1][:size]
+
+
+METHODS: dict[str, dict[str, object]] = {
+    "vae": {"mi_weight": 0},
+    "paper": {"mi_weight": 4, "entropy_weight": 0},
+    "corrected": {"mi_weight": 4, "entropy_weight": 1},
+    "annealing": {"mi_weight": 0, "kl_anneal_steps": 6},
+    "jointvae": {
+        "mi_weight": 0,
+        "kl_weight": 0,
+        "capacity_weight": 30,
+        "capacity_normal_nats": 5,
+        "capacity_categorical_nats": 2,
+        "capacity_steps": 8,
+    },
+    "beta-tcvae": {"mi_weight": 0, "tc_weight": 5},
+    "beta-tcvae, stratified": {"mi_weight": 0, "tc_weight": 5, "tc_estimator": "stratified"},
+    "infovae": {"mi_weight": 0, "kl_weight": 0.5, "mmd_weight": 100},
+    "infogan": {"mi_weight": 0, "generator_mi_weight": 4},
+}
+
+
+def test_every_method_in_one_pack_is_bitwise_what_it_is_alone(digits: Dataset) -> None:
+    trials = [trial(**fields) for fields in METHODS.values()]
+    (*_, together) = train.train(Pack(trials), digits)
+    assert together.pack is not None
+    for k, name in enumerate(METHODS):
+        (*_, alone) = train.train(Pack(trials[k : k + 1]), digits)
+        assert alone.pack is not None
+        for key, tensor in alone.pack.tensors().items():
+            assert torch.equal(tensor[0], together.pack.tensors()[key][k]), (name, key)
+        assert alone.reports[0] == together.reports[k]
+
+
+def test_every_method_s_term_changes_what_is_learnt(digits: Dataset) -> None:
+    (*_, last) = train.train(Pack([trial(**fields) for fields in METHODS.values()]), digits)
+    assert last.pack is not None
+    ends = {tuple(row[:50].tolist()) for row in last.pack.vae_adam.flat_KP}
+    assert len(ends) == len(METHODS)
+
+
+def test_vae_first_descends_through_the_old_q_and_updates_q_on_a_forward_of_its_own(digits: Dataset) -> None:
+    pack, q_first = Pack([trial(phase_order="vae_first")]), Pack([trial()])
+    images, noise = minibatch(pack, digits), pack.noise()
+    step.train_step(pack, images, noise)
+    step.vae_phase(q_first, images, step.encode_decode(q_first, images, noise))
+    assert torch.equal(pack.vae_adam.flat_KP, q_first.vae_adam.flat_KP)
+    with torch.no_grad():
+        q_first.noise()  # the first minibatch's, taken above
+        forward = step.encode_decode(q_first, images, q_first.noise())
+    step.q_phase(q_first, forward)
+    assert torch.equal(pack.q_adam.flat_KP, q_first.q_adam.flat_KP)
 
 
 def test_the_order_and_the_place_of_members_do_not_matter(digits: Dataset) -> None:

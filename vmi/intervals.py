@@ -34,7 +34,7 @@ def interval(values: Iterable[float], level: float = LEVEL) -> Interval | None:
     Exact for independent Normal values of unknown variance. The ends are not clipped to a metric's range. One value:
     no ends. No finite value: None.
     """
-    from scipy import stats
+    from scipy.special import stdtrit  # scipy.stats is the same quantile, and a second of imports
 
     x = np.asarray([v for v in values if math.isfinite(v)], dtype=np.float64)
     if x.size == 0:
@@ -42,5 +42,5 @@ def interval(values: Iterable[float], level: float = LEVEL) -> Interval | None:
     mean = float(x.mean())
     if x.size == 1:
         return Interval(mean, None, None, 1)
-    half = float(stats.t.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
+    half = float(stdtrit(x.size - 1, (1 + level) / 2) * x.std(ddof=1) / math.sqrt(x.size))
     return Interval(mean, mean - half, mean + half, int(x.size))

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from vmi.config import Architecture
+from vmi.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from vmi.datasets import spec_of
 from vmi.distributions import Categorical, DiagonalNormal, Distribution
 from vmi.latents import Block, parse
@@ -25,9 +26,12 @@ class Inference(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = tuple(blocks)
-        outputs = sum(block.parameters for block in blocks)
-        pixels = spec_of(architecture.dataset).pixels
-        self.trunk = StackedMLP(pixels, architecture.widths, outputs, generators, dtype)
+        spec, outputs = spec_of(architecture.dataset), sum(block.parameters for block in blocks)
+        self.trunk: nn.Module
+        if architecture.network == "conv":
+            self.trunk = ConvolutionalEncoder(spec.image_shape, architecture.widths, outputs, generators, dtype)
+        else:
+            self.trunk = StackedMLP(spec.pixels, architecture.widths, outputs, generators, dtype)
 
     def forward(self, x_KBD: Tensor, track: bool = True) -> tuple[Distribution, ...]:
         """One distribution per block, in the order of `blocks`; `track` moves the running statistics."""
@@ -40,12 +44,20 @@ class Decoder(nn.Module):
 
     def __init__(self, architecture: Architecture, generators: Sequence[Generator], dtype: torch.dtype) -> None:
         super().__init__()
-        pixels = spec_of(architecture.dataset).pixels
-        width = parse(architecture.layout).width
-        self.trunk = StackedMLP(width, architecture.widths[::-1], pixels, generators, dtype)
+        spec, width, mirrored = (
+            spec_of(architecture.dataset),
+            parse(architecture.layout).width,
+            architecture.widths[::-1],
+        )
+        self.trunk: nn.Module
+        if architecture.network == "conv":
+            self.trunk = ConvolutionalDecoder(spec.image_shape, width, mirrored, generators, dtype)
+        else:
+            self.trunk = StackedMLP(width, mirrored, spec.pixels, generators, dtype)
 
-    def forward(self, code_KBL: Tensor) -> Tensor:
-        logits_KBD: Tensor = self.trunk(code_KBL)
+    def forward(self, code_KBL: Tensor, track: bool = True) -> Tensor:
+        """`track` moves the running statistics."""
+        logits_KBD: Tensor = self.trunk(code_KBL, track)
         return logits_KBD
 
 

@@ -1,28 +1,92 @@
-"""The objective J = distortion + beta * rate - lambda * (E log Q + eta * H), per member, and its terms.
+"""The objective of every method here, as one weighted sum per member, in nats per image:
 
-Shapes: K member, B batch, L width of the code. Everything in nats per image.
+J = distortion + beta(step) rate + gamma sum_kind |rate_kind - C_kind(step)| + w_tc TC + w_mmd MMD
+    - sum_informed lambda (E log Q(code|x_hat) + eta H(code)) - w_gen E log Q(code|generated)
+
+VAE: beta 1. beta-VAE: beta. KL annealing (Bowman et al. 2016): beta(step). Controlled capacity (Burgess et al. 2018) and
+JointVAE (Dupont 2018): beta 0, gamma, C(step). beta-TCVAE (Chen et al. 2018): w_tc = its beta - 1. InfoVAE (Zhao et al.
+2019): w_mmd. InfoGAN's term (Chen et al. 2016): w_gen. VMI (Serdega & Kim 2020): lambda, eta.
+Shapes: K member, B batch, Z all Normal dimensions, C all categories, L width of the code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vmi import bounds
+from vmi.config import TrialConfig
 from vmi.distributions import Categorical, Distribution
 from vmi.latents import Block
+from vmi.penalties import capacity
 
 
 class Weights(NamedTuple):
-    """What may differ between the members of a pack, each [K]: lambda, eta, beta and sigma^2 of the likelihood."""
+    """What may differ between the members of a pack, each [K]."""
 
     mi_K: Tensor
+    mi_normal_K: Tensor
     entropy_K: Tensor
     kl_K: Tensor
+    kl_anneal_K: Tensor
+    capacity_K: Tensor
+    capacity_normal_K: Tensor
+    capacity_categorical_K: Tensor
+    capacity_steps_K: Tensor
+    tc_K: Tensor
+    mmd_K: Tensor
+    generator_mi_K: Tensor
     variance_K: Tensor
+
+    def of_block(self, block: Block) -> Tensor:
+        """lambda of an informed block of this kind."""
+        return self.mi_K if block.is_categorical else self.mi_normal_K
+
+
+_FIELDS = (
+    "mi_weight",
+    "mi_weight_normal",
+    "entropy_weight",
+    "kl_weight",
+    "kl_anneal_steps",
+    "capacity_weight",
+    "capacity_normal_nats",
+    "capacity_categorical_nats",
+    "capacity_steps",
+    "tc_weight",
+    "mmd_weight",
+    "generator_mi_weight",
+    "likelihood_variance",
+)
+
+
+def weights_of(column: Callable[[str], Tensor]) -> Weights:
+    """The weights from a function that gives a field of every member as a tensor [K]."""
+    return Weights(*(column(field) for field in _FIELDS))
+
+
+class Uses(NamedTuple):
+    """Which costly terms some member of a pack has a weight on; the others' weight on them is 0, exactly."""
+
+    tc: bool
+    mmd: bool
+    generator: bool
+
+    @property
+    def prior(self) -> bool:
+        """Codes drawn from the prior are needed."""
+        return self.mmd or self.generator
+
+
+def uses_of(configs: Sequence[TrialConfig]) -> Uses:
+    return Uses(
+        any(c.tc_weight for c in configs),
+        any(c.mmd_weight for c in configs),
+        any(c.generator_mi_weight for c in configs),
+    )
 
 
 class Noise(NamedTuple):
@@ -48,6 +112,20 @@ def sample(
     return tuple(codes)
 
 
+def prior_codes(blocks: Sequence[Block], noise: Noise) -> tuple[Tensor, ...]:
+    """One hard code per block from the prior: standard Normal, uniform one-hot (the Gumbel's argmax)."""
+    codes, z, c = [], 0, 0
+    for block in blocks:
+        if block.is_categorical:
+            index = noise.gumbel_KBC[..., c : c + block.size].argmax(-1)
+            codes.append(torch.nn.functional.one_hot(index, block.size).to(noise.gumbel_KBC.dtype))
+            c += block.size
+        else:
+            codes.append(noise.normal_KBZ[..., z : z + block.size])
+            z += block.size
+    return tuple(codes)
+
+
 def expected_log_q(auxiliary: Sequence[Distribution], codes: Sequence[Tensor]) -> list[Tensor]:
     """E log Q(code|x_hat) for each informed block: [K] each."""
     return [q.log_prob(code).mean(-1) for q, code in zip(auxiliary, codes, strict=True)]
@@ -60,15 +138,30 @@ def code_entropy(posterior: Distribution, code: Tensor) -> Tensor:
     return bounds.aggregate_entropy_normal(posterior, code)
 
 
-def objective(
-    weights: Weights,
-    distortion_K: Tensor,
-    rates: Mapping[str, Tensor],
-    log_qs: Sequence[Tensor],
-    entropies: Sequence[Tensor],
+def ramp(step: int, steps_K: Tensor) -> Tensor:
+    """min(1, step / steps), and 1 from the start where steps is 0: [K]."""
+    return (step / steps_K.clamp_min(1)).clamp_max(1.0).where(steps_K > 0, torch.ones_like(steps_K))
+
+
+def rate_terms(weights: Weights, blocks: Sequence[Block], rates: Mapping[str, Tensor], step: int) -> Tensor:
+    """beta(step) rate + gamma sum_kind |rate_kind - C_kind(step)|: [K]."""
+    zero_K = torch.zeros_like(weights.kl_K)
+    total_K = weights.kl_K * ramp(step, weights.kl_anneal_K) * sum(rates.values(), zero_K)
+    reached_K = ramp(step, weights.capacity_steps_K)
+    kinds = ((False, weights.capacity_normal_K), (True, weights.capacity_categorical_K))
+    for categorical, target_K in kinds:
+        of_kind = [rates[block.name] for block in blocks if block.is_categorical == categorical]
+        if of_kind:
+            total_K = total_K + weights.capacity_K * capacity(sum(of_kind, zero_K), reached_K * target_K)
+    return total_K
+
+
+def mi_terms(
+    weights: Weights, informed: Sequence[Block], log_qs: Sequence[Tensor], entropies: Sequence[Tensor]
 ) -> Tensor:
-    """J [K], to be minimised in the encoder's and the decoder's parameters; sums run over blocks."""
-    loss_K = distortion_K + weights.kl_K * torch.stack(list(rates.values())).sum(0)
-    for log_q_K, entropy_K in zip(log_qs, entropies, strict=True):
-        loss_K = loss_K - weights.mi_K * (log_q_K + weights.entropy_K * entropy_K)
-    return loss_K
+    """sum over informed blocks of lambda (E log Q + eta H): [K], to be ascended."""
+    terms = (
+        weights.of_block(block) * (log_q_K + weights.entropy_K * entropy_K)
+        for block, log_q_K, entropy_K in zip(informed, log_qs, entropies, strict=True)
+    )
+    return sum(terms, torch.zeros_like(weights.mi_K))

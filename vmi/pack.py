@@ -19,8 +19,9 @@ from vmi.data import Minibatches, seeded
 from vmi.datasets import spec_of
 from vmi.distributions import gumbel_from_exponential
 from vmi.latents import Layout, parse
-from vmi.objective import Noise, Weights
+from vmi.objective import Noise, Uses, Weights, uses_of, weights_of
 from vmi.optim import MemberAdam
+from vmi.penalties import importance_weights
 from vmi.stacked import flat_buffers, flatten_parameters
 from vmi.trial import Trial
 
@@ -38,9 +39,9 @@ class Pack:
         self.step = 0
         self._build_networks()
         self._build_randomness()
-        self.weights = Weights(
-            *(self._column(n) for n in ("mi_weight", "entropy_weight", "kl_weight", "likelihood_variance"))
-        )
+        self.weights: Weights = weights_of(self._column)
+        self.uses: Uses = uses_of([trial.config for trial in self.trials])
+        self.tc_log_weights_KBB = self._tc_log_weights() if self.uses.tc else torch.empty(0)
         self.temperatures = (self._column("temperature"), self._column("temperature_final"))
         self.broken = Broken(self.size, self.device)
 
@@ -67,19 +68,29 @@ class Pack:
         count, batch = spec_of(self.architecture.dataset).train_count, self.architecture.batch_size
         self.minibatches = Minibatches(count, batch, [seeded(seed, "order") for seed in seeds])
         self.noise_generators: list[Generator] = [seeded(seed, "noise", self.device) for seed in seeds]
+        self.prior_generators: list[Generator] = [seeded(seed, "prior", self.device) for seed in seeds]
 
     def _column(self, field: str) -> Tensor:
         values = [getattr(trial.config, field) for trial in self.trials]
         return torch.tensor(values, dtype=self.dtype, device=self.device)
 
+    def _tc_log_weights(self) -> Tensor:
+        """log weights [K, B, B] of each member's estimator of the total correlation."""
+        batch, count = self.architecture.batch_size, self.minibatches.count
+        of_member = [importance_weights(batch, count, t.config.tc_estimator == "stratified") for t in self.trials]
+        return torch.stack(of_member).to(self.device, self.dtype)
+
     def temperature_K(self) -> Tensor:
         """tau of every member at the current step."""
         return geometric(self.step, self.architecture.steps, *self.temperatures)
 
-    def noise(self, generators: Sequence[Generator] | None = None, batch: int | None = None) -> Noise:
-        """The next noise of every member, each from its own generator."""
-        generators, batch = generators or self.noise_generators, batch or self.architecture.batch_size
-        return draw_noise(self.layout, generators, batch, self.dtype, self.device)
+    def noise(self) -> Noise:
+        """The next noise of every member's codes, each from its own generator."""
+        return draw_noise(self.layout, self.noise_generators, self.architecture.batch_size, self.dtype, self.device)
+
+    def prior_noise(self) -> Noise:
+        """The next noise of every member's prior codes: a stream of its own, so that the other is as without it."""
+        return draw_noise(self.layout, self.prior_generators, self.architecture.batch_size, self.dtype, self.device)
 
     def train_mode(self, training: bool) -> None:
         for module in (self.encoder, self.decoder, self.auxiliary):
@@ -100,7 +111,7 @@ class Pack:
 
     def generators(self) -> dict[str, list[Generator]]:
         """The generators that training advances, one per member."""
-        return {"order": self.minibatches.generators, "noise": self.noise_generators}
+        return {"order": self.minibatches.generators, "noise": self.noise_generators, "prior": self.prior_generators}
 
     def keep(self, members: Sequence[int]) -> Pack:
         """A pack of just these members (indices), at the same step and bitwise as they were."""

@@ -35,7 +35,8 @@ class StackedLinear(nn.Module):
 class StackedBatchNorm(nn.Module):
     """Batch normalisation per member and feature (Ioffe & Szegedy 2015); running averages as torch.nn.BatchNorm1d.
 
-    In training the minibatch's own mean and (biased) variance are used; in evaluation the running averages.
+    For activations [K, B, F], or [K, B, F, H, W] with `spatial`. In training the minibatch's own mean and (biased)
+    variance are used; in evaluation the running averages.
     """
 
     running_mean_K1F: Tensor
@@ -43,56 +44,62 @@ class StackedBatchNorm(nn.Module):
     momentum = 0.1
     epsilon = 1e-5
 
-    def __init__(self, features: int, members: int, dtype: torch.dtype) -> None:
+    def __init__(self, features: int, members: int, dtype: torch.dtype, spatial: bool = False) -> None:
         super().__init__()
-        self.weight_K1F = nn.Parameter(torch.ones(members, 1, features, dtype=dtype))
-        self.bias_K1F = nn.Parameter(torch.zeros(members, 1, features, dtype=dtype))
-        self.register_buffer("running_mean_K1F", torch.zeros(members, 1, features, dtype=dtype))
-        self.register_buffer("running_var_K1F", torch.ones(members, 1, features, dtype=dtype))
+        shape = (members, 1, features, 1, 1) if spatial else (members, 1, features)
+        self.axes = (1, 3, 4) if spatial else (1,)
+        self.weight_K1F = nn.Parameter(torch.ones(shape, dtype=dtype))
+        self.bias_K1F = nn.Parameter(torch.zeros(shape, dtype=dtype))
+        self.register_buffer("running_mean_K1F", torch.zeros(shape, dtype=dtype))
+        self.register_buffer("running_var_K1F", torch.ones(shape, dtype=dtype))
 
     def forward(self, x_KBF: Tensor, track: bool = True) -> Tensor:
         """Normalise; `track` moves the running averages (a second pass over the same batch must not)."""
         if not self.training:
             scale = self.weight_K1F * (self.running_var_K1F + self.epsilon).rsqrt()
             return torch.addcmul(self.bias_K1F - self.running_mean_K1F * scale, x_KBF, scale)
-        mean, variance, y_KBF = _batch_norm(x_KBF, self.weight_K1F, self.bias_K1F, self.epsilon)
+        mean, variance, y_KBF = _batch_norm(x_KBF, self.weight_K1F, self.bias_K1F, self.epsilon, self.axes)
         if track:
-            batch = x_KBF.shape[1]
+            count = x_KBF.numel() // mean.numel()
             self.running_mean_K1F.lerp_(mean, self.momentum)
-            self.running_var_K1F.lerp_(variance * (batch / (batch - 1)), self.momentum)
+            self.running_var_K1F.lerp_(variance * (count / (count - 1)), self.momentum)
         return y_KBF
 
 
 class _BatchNormFunction(torch.autograd.Function):
     """Normalisation with its closed-form gradient: a third of the kernels of the composed expression.
 
-    dL/dx = w / std * (g - mean_B g - x_norm * mean_B(g * x_norm)), dL/dw = sum_B g x_norm, dL/db = sum_B g.
+    dL/dx = w / std * (g - mean g - x_norm * mean(g * x_norm)), dL/dw = sum g x_norm, dL/db = sum g, with means and
+    sums over `axes` (the batch, and the image plane where there is one).
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, epsilon):  # type: ignore[no-untyped-def]
-        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+    def forward(ctx, x, weight, bias, epsilon, axes):  # type: ignore[no-untyped-def]
+        variance, mean = torch.var_mean(x, dim=axes, keepdim=True, correction=0)
         inverse_std = (variance + epsilon).rsqrt()
         normalised = (x - mean).mul_(inverse_std)
         ctx.save_for_backward(normalised, weight, inverse_std)
+        ctx.axes = axes
         ctx.mark_non_differentiable(mean, variance)
         return mean, variance, torch.addcmul(bias, normalised, weight)
 
     @staticmethod
     def backward(ctx, _mean, _variance, gradient):  # type: ignore[no-untyped-def]
         normalised, weight, inverse_std = ctx.saved_tensors
-        batch = gradient.shape[1]
-        bias_gradient = gradient.sum(1, keepdim=True)
-        weight_gradient = (gradient * normalised).sum(1, keepdim=True)
+        count = gradient.numel() // weight.numel()
+        bias_gradient = gradient.sum(ctx.axes, keepdim=True)
+        weight_gradient = (gradient * normalised).sum(ctx.axes, keepdim=True)
         x_gradient = None
         if ctx.needs_input_grad[0]:
-            x_gradient = torch.addcmul(gradient - bias_gradient / batch, normalised, weight_gradient, value=-1 / batch)
+            x_gradient = torch.addcmul(gradient - bias_gradient / count, normalised, weight_gradient, value=-1 / count)
             x_gradient.mul_(weight * inverse_std)
-        return x_gradient, weight_gradient, bias_gradient, None
+        return x_gradient, weight_gradient, bias_gradient, None, None
 
 
-def _batch_norm(x_KBF: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    mean, variance, y_KBF = _BatchNormFunction.apply(x_KBF, weight, bias, epsilon)
+def _batch_norm(
+    x_KBF: Tensor, weight: Tensor, bias: Tensor, epsilon: float, axes: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    mean, variance, y_KBF = _BatchNormFunction.apply(x_KBF, weight, bias, epsilon, axes)
     return mean, variance, y_KBF
 
 

@@ -1,0 +1,47 @@
+"""Presets: the paper's text, its authors' published code, and the corrected objective, as fields of a configuration.
+
+Sources: `paper` is Serdega & Kim (arXiv 2005.13953, 2006.02227): Q first, and the code's entropy taken for the prior's
+(eta = 0). `authors` is what their published code does, which differs: the VAE is updated before Q, on a forward pass of
+its own; the temperature stays at 1; pixel-mean squared error on [-1, 1] with KL weight 0.005 and MI weight 0.01, which
+in nats per image on [0, 1] is sigma^2 = 0.49, beta = 1, lambda = 2. `corrected` estimates the entropy (eta = 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+Fields = Mapping[str, float | int | str]
+
+
+class Preset(NamedTuple):
+    """`sets` may not be contradicted by what a user gives; `suggests` may be overridden."""
+
+    sets: Fields
+    suggests: Fields = MappingProxyType({})
+
+
+PRESETS: Mapping[str, Preset] = {
+    "custom": Preset({}),
+    "paper": Preset(
+        {"entropy_weight": 0.0, "phase_order": "q_first"}, {"mi_weight": 2.0, "kl_weight": 1.0, "temperature": 1.0}
+    ),
+    "authors": Preset(
+        {"entropy_weight": 0.0, "phase_order": "vae_first", "network": "conv", "likelihood": "gaussian"},
+        {
+            "hidden": "64-128-512",
+            "likelihood_variance": 0.49,
+            "mi_weight": 2.0,
+            "kl_weight": 1.0,
+            "temperature": 1.0,
+            "learning_rate": 1e-4,
+            "batch_size": 124,
+            "steps": 150_000,
+        },
+    ),
+    "corrected": Preset({"entropy_weight": 1.0, "phase_order": "q_first"}, {"mi_weight": 8.0}),
+}
+
+# The first widths are channels of 4 x 4 convolutions with stride 2, the last is a fully connected layer.
+NETWORK_DEFAULTS: Mapping[str, Fields] = {"conv": {"hidden": "16-32-128"}}
