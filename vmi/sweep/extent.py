@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from vmi.config import TrialConfig
+from vmi.sweep import space as domains
 from vmi.sweep.search import GridSearcher
 from vmi.sweep.space import Choice
 from vmi.sweep.study import Study
@@ -11,11 +14,13 @@ EVERYTHING = 10**9
 
 
 def planned_trials(study: Study) -> int:
-    """Suggestions times seeds; of a sampler the number asked for, which a small discrete space may not reach."""
+    """Suggestions times seeds; of a sampler the number asked for, as far as its space has that many points."""
     if study.searcher == "grid":
         suggestions = len(GridSearcher(study).ask(EVERYTHING))
     else:
-        suggestions = (study.suggestions or 0) + bool(study.baseline)
+        sizes = [domains.size(domain) for domain in study.space.values()]
+        points = math.prod(count if count is not None else EVERYTHING for count in sizes)
+        suggestions = min(study.suggestions or 0, points) + bool(study.baseline)
     return suggestions * len(tuple(study.seeds))
 
 

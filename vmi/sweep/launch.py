@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
+import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 
@@ -24,16 +23,13 @@ from vmi.sweep.preflight import check
 from vmi.sweep.progress import Display, shown
 from vmi.sweep.runner import OnDemand
 from vmi.sweep.search import searcher_for
+from vmi.sweep.signals import exit_code, terminable, undisturbed
 from vmi.sweep.study import Study
 from vmi.sweep.task import Task
 from vmi.trial import PackSpec
 
 OK, FAILED = 0, 1
-SHOWN_FAILURES = 3
-
-
-class TerminatedError(Exception):
-    """SIGTERM was received."""
+SHOWN_CAUSES = SHOWN_TRIALS = 3
 
 
 def launch(study: Study, options: RunOptions, console: Console) -> int:
@@ -44,35 +40,53 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
     """
     store, asked, wandb = check(study, options, os.environ)
     on_demand = OnDemand(options)
+    ledger = Ledger(
+        study,
+        searcher_for(study, seed=0),
+        store.finished(),
+        lambda ids: _adopt(study, store, ids),
+        pack_size=options.pack_size,
+        workers=on_demand.workers,
+    )
+    _say(console, [f"note: {wandb.note}"] if wandb.note else [])
     try:
-        ledger = Ledger(
-            study,
-            searcher_for(study, seed=0),
-            store.finished(),
-            lambda ids: _adopt(study, store, ids),
-            pack_size=options.pack_size,
-            workers=on_demand.workers,
-        )
-        _say(console, [f"note: {wandb.note}"] if wandb.note else [])
-        if ledger.has_work():
-            store.write_study(asked)
-            planned = int(asked["planned"])
-            _say(console, [_start(ledger, planned, store)])
-            runner = on_demand.runner
-            with _signals(), Display(ledger, planned, console, time.monotonic) as display:
-                try:
-                    runner.run(ledger, _task_of(study, store, runner.device, wandb.mode), display.update)
-                except (KeyboardInterrupt, TerminatedError) as error:
-                    _say(console, _interrupted(ledger, planned, store))
-                    return 128 + (signal.SIGTERM if isinstance(error, TerminatedError) else signal.SIGINT)
-        else:
-            _say(console, ["nothing to train: every trial of this study is finished"])
-            if store.read_study() is None:
-                store.write_study(asked)
+        with terminable():
+            _train(ledger, store, asked, on_demand, wandb.mode, console)
+    except KeyboardInterrupt as error:
+        _say(console, _interrupted(ledger, asked, store))
+        return exit_code(error)
     finally:
-        on_demand.close()
+        with undisturbed():
+            on_demand.close()
     _say(console, _summary(ledger, store))
     return FAILED if ledger.failures() or not ledger.done else OK
+
+
+def _train(
+    ledger: Ledger, store: Store, asked: Mapping[str, Any], on_demand: OnDemand, wandb_mode: str, console: Console
+) -> None:
+    """Train everything that is missing; nothing is started or written where nothing is."""
+    if not ledger.has_work():
+        _say(console, ["nothing to train: every trial of this study is finished"])
+        if store.read_study() is None:
+            store.write_study(_found(asked, ledger))
+        return
+    store.write_study(asked)
+    _say(console, [_start(ledger, asked, store)])
+    runner = on_demand.runner
+    with Display(ledger, asked["planned"], console, time.monotonic) as display:
+        runner.run(ledger, _task_of(ledger.study, store, runner.device, wandb_mode), display.update)
+    if ledger.done and not ledger.lost:
+        if _found(asked, ledger) != asked:
+            _say(console, [f"the space has no more points: {len(ledger.finished)} trials, not {asked['planned']}"])
+            store.write_study(_found(asked, ledger))
+        # Those of packs that were cut short and put together in another way since.
+        shutil.rmtree(store.checkpoints, ignore_errors=True)
+
+
+def _found(asked: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:
+    """What was asked for, with the number of trials that a finished study turned out to have."""
+    return {**asked, "planned": len(ledger.finished)}
 
 
 def _adopt(study: Study, store: Store, trial_ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
@@ -99,28 +113,15 @@ def _task_of(study: Study, store: Store, device: str, wandb_mode: str) -> Callab
     return task_of
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM ends a study as Ctrl-C does, but is told apart."""
-
-    def terminate(number: int, frame: object) -> NoReturn:
-        raise TerminatedError
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _start(ledger: Ledger, planned: int, store: Store) -> str:
+def _start(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
+    planned = asked["planned"]
     resumed = f"resuming: {ledger.reused} of {planned} trials are finished" if ledger.reused else f"{planned} trials"
     return f"{store.study}: {resumed}; results go to {_near(store.folder)}"
 
 
-def _interrupted(ledger: Ledger, planned: int, store: Store) -> list[str]:
+def _interrupted(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:
     command = shlex.join(["python", *sys.argv])
-    kept = f"interrupted: {len(ledger.finished)} of {planned} trials are safe in {_near(store.folder)}"
+    kept = f"interrupted: {len(ledger.finished)} of {asked['planned']} trials are safe in {_near(store.folder)}"
     return [kept, f"resume with: {command}"]
 
 
@@ -133,8 +134,22 @@ def _summary(ledger: Ledger, store: Store) -> list[str]:
     if ledger.best:
         best = ledger.best
         lines.append(f"best {ledger.study.metric}: {best.value} (n = {best.value.count}) at {shown(best.params)}")
-    lines += [f"failed {trial_id}: {reason}" for trial_id, reason in list(failures.items())[:SHOWN_FAILURES]]
+    lines += _causes(failures)
+    if ledger.lost:
+        lines.append(f"{len(ledger.lost)} of the failed trials have no result: the next start trains them again")
     return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
+
+
+def _causes(failures: Mapping[str, str]) -> list[str]:
+    """The commonest causes of failure, each with some of its trials."""
+    trials: dict[str, list[str]] = {}
+    for trial_id, reason in failures.items():
+        trials.setdefault(reason, []).append(trial_id)
+    commonest = sorted(trials.items(), key=lambda item: -len(item[1]))[:SHOWN_CAUSES]
+    return [
+        f"{len(ids)} failed: {reason} ({', '.join(ids[:SHOWN_TRIALS])}{', …' if len(ids) > SHOWN_TRIALS else ''})"
+        for reason, ids in commonest
+    ]
 
 
 def _say(console: Console, lines: list[str]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from vmi.config import FIELD_TYPES, TrialConfig
 from vmi.intervals import Interval, interval
 from vmi.sweep.packing import pack
 from vmi.sweep.search import Searcher, objective
@@ -60,8 +61,9 @@ class _Open:
 class Ledger:
     """The trials of one study.
 
-    `stored` holds the store's row of every finished trial; `adopt` takes ids and returns the rows of those that other
-    studies have finished. `workers` says how many packs can run at a time, and is asked only when there is work.
+    `stored` holds the store's row of every finished trial; rows that this program would give another id, because their
+    configuration has come to mean other numbers or data, are left aside. `adopt` takes ids and returns the rows of
+    those that other studies have finished. `workers` says how many packs can run at a time; asked when there is work.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Ledger:
         self.study, self.searcher = study, searcher
         self.pack_size = pack_size
         self._workers, self._adopt = workers, adopt
-        self._stored = dict(stored)
+        self._stored = {trial_id: row for trial_id, row in stored.items() if _is_current(row)}
         self._ready: deque[PackSpec] = deque()
         self._open: dict[str, _Open] = {}
         self.running: dict[str, PackSpec] = {}
@@ -111,17 +113,15 @@ class Ledger:
         spec = self.running.pop(pack_id)
         by_id = {result.trial_id: result for result in results}
         for trial in spec.trials:
-            self._settle(
-                trial,
-                by_id.get(trial.trial_id, Ended(trial.trial_id, "failed", 0, {}, "no result came back")),
-            )
+            if trial.trial_id in by_id:
+                self._settle(trial, by_id[trial.trial_id])
+            else:
+                self._lose(trial, "no result came back")
 
     def lose(self, pack_id: str, reason: str) -> None:
         """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
-        spec = self.running.pop(pack_id)
-        for trial in spec.trials:
-            self.lost[trial.trial_id] = reason
-            self._settle(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
+        for trial in self.running.pop(pack_id).trials:
+            self._lose(trial, reason)
 
     def failures(self) -> Mapping[str, str]:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
@@ -133,7 +133,8 @@ class Ledger:
 
     def _ask(self) -> None:
         fresh: list[Trial] = []
-        for suggestion in self.searcher.ask(self._round()):
+        first = self.searcher.ask(1)  # alone: where there is none, nothing is started to count the workers
+        for suggestion in [*first, *(self.searcher.ask(self._round() - 1) if first else ())]:
             replicates = trials(self.study, suggestion)
             self._open[suggestion.suggestion_id] = _Open(suggestion, {t.trial_id for t in replicates})
             fresh += replicates
@@ -155,9 +156,16 @@ class Ledger:
         filling = -(-self._workers() * self.pack_size // len(tuple(self.study.seeds)))
         return max(1, min(filling, -(-self.study.suggestions // SAMPLER_ROUNDS)))
 
+    def _lose(self, trial: Trial, reason: str) -> None:
+        self.lost[trial.trial_id] = reason
+        self._tell(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
+
     def _settle(self, trial: Trial, result: Ended) -> None:
-        if trial.trial_id not in self.lost:
-            self.finished[trial.trial_id] = result
+        self.finished[trial.trial_id] = result
+        self._tell(trial, result)
+
+    def _tell(self, trial: Trial, result: Ended) -> None:
+        """Note how a trial ended for its suggestion, and tell the searcher once all its seeds have."""
         entry = self._open[trial.suggestion_id]
         entry.waiting.discard(trial.trial_id)
         entry.outcomes.append(result.as_outcome())
@@ -191,6 +199,11 @@ class Ledger:
             self._compare({name: rows[0][name] for name in self.study.space}, outcomes)
         unfinished = [rows[0] for sid, rows in groups.items() if sid not in whole]
         self.searcher.replay(finished, unfinished)
+
+
+def _is_current(row: Row) -> bool:
+    """Whether this program would give the row's configuration the row's id."""
+    return bool(TrialConfig(**{name: row[name] for name in FIELD_TYPES}).trial_id == row["trial_id"])
 
 
 def ended_of(row: Row) -> Ended:

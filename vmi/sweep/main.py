@@ -12,9 +12,10 @@ from rich.console import Console
 
 from vmi.errors import InputError, StoreError, printable
 from vmi.sweep.options import DEFAULT_PACK_SIZE, SEEDS, RunOptions, parse_seeds
+from vmi.sweep.signals import exit_code
 from vmi.sweep.study import Study, override
 
-BROKEN, BAD_INPUT, DAMAGED_STORE, INTERRUPTED = 1, 2, 3, 130
+BROKEN, BAD_INPUT, DAMAGED_STORE = 1, 2, 3
 
 
 def main(study: Study) -> NoReturn:
@@ -41,11 +42,17 @@ def main(study: Study) -> NoReturn:
     ) -> None:
         """Run this study: what is finished is found in the results, the rest is trained."""
         options = RunOptions(
-            results=results, local=local, address=address, gpus_per_pack=gpus_per_pack, pack_size=pack_size
+            results=results,
+            seeds=seeds,
+            local=local,
+            address=address,
+            gpus_per_pack=gpus_per_pack,
+            pack_size=pack_size,
         )
 
         def start() -> int:
-            changed = override(study, dataset=data, steps=steps, seeds=parse_seeds(seeds), smoke=smoke, name=name)
+            replicates = parse_seeds(seeds) if seeds is not None else None
+            changed = override(study, dataset=data, steps=steps, seeds=replicates, smoke=smoke, name=name)
             from vmi.sweep.launch import launch  # loads pyarrow: not for --help
 
             return launch(changed, options, Console())
@@ -68,8 +75,8 @@ def guarded(action: Callable[[], int], debug: bool = False) -> int:
             traceback.print_exc()
         errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
         return BAD_INPUT if isinstance(error, InputError) else DAMAGED_STORE
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return exit_code(error)
     except Exception as error:  # what nobody foresaw: still no traceback unless it is asked for
         if debug:
             traceback.print_exc()

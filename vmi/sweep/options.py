@@ -6,18 +6,23 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmi.errors import InputError, Problem
+from vmi.errors import Problem
+from vmi.sweep.checks import MAX_SEEDS
 
 DEFAULT_PACK_SIZE = 16
 MAX_PACK_SIZE = 1024
-SEEDS = "a count (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
+SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """`gpus_per_pack` None: a whole GPU where there is one, else the CPU; 0: the CPU; up to 1: that share of a GPU."""
+    """`seeds`: as `parse_seeds` reads them, None for the study's own.
+
+    `gpus_per_pack` None: a whole GPU where there is one, else the CPU; 0: the CPU; up to 1: that share of a GPU.
+    """
 
     results: Path = Path("results")
+    seeds: str | None = None
     local: bool = False
     address: str | None = None
     gpus_per_pack: float | None = None
@@ -25,7 +30,7 @@ class RunOptions:
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options."""
-        found = []
+        found = [] if self.seeds is None or parse_seeds(self.seeds) else [Problem("--seeds", self.seeds, SEEDS)]
         if not 1 <= self.pack_size <= MAX_PACK_SIZE:
             found.append(Problem("--pack-size", self.pack_size, f"from 1 to {MAX_PACK_SIZE}"))
         if self.gpus_per_pack is not None and not 0 <= self.gpus_per_pack <= 1:
@@ -35,12 +40,12 @@ class RunOptions:
         return found
 
 
-def parse_seeds(text: str | None) -> tuple[int, ...] | range | None:
-    """ "3" -> range(3); "0,3,7" -> (0, 3, 7). Raises InputError."""
-    if text is None:
-        return None
+def parse_seeds(text: str) -> tuple[int, ...] | range | None:
+    """ "3" -> range(3); "0,3,7" -> (0, 3, 7); None for anything else."""
     pieces = [piece.strip() for piece in text.split(",")]
     if not all(re.fullmatch(r"-?[0-9]{1,20}", piece) for piece in pieces):
-        raise InputError([Problem("--seeds", text, SEEDS)])
+        return None
     numbers = tuple(int(piece) for piece in pieces)
-    return range(numbers[0]) if len(numbers) == 1 else numbers
+    if len(numbers) > 1:
+        return numbers
+    return range(numbers[0]) if 1 <= numbers[0] <= MAX_SEEDS else None

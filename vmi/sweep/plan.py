@@ -7,11 +7,12 @@ from pathlib import Path
 
 from vmi import latents
 from vmi.config import TrialConfig, resolve
-from vmi.errors import printable
+from vmi.errors import InputError, Problem, printable
 from vmi.record.store import Store
-from vmi.sweep.extent import EVERYTHING, planned_trials, values_of
+from vmi.sweep.extent import EVERYTHING, values_of
 from vmi.sweep.options import DEFAULT_PACK_SIZE
 from vmi.sweep.packing import pack
+from vmi.sweep.preflight import asked_of
 from vmi.sweep.search import GridSearcher
 from vmi.sweep.study import Study, trials, validate
 
@@ -19,8 +20,8 @@ from vmi.sweep.study import Study, trials, validate
 def plan_lines(study: Study, results: Path) -> Iterator[str]:
     """The plan, line by line. Raises InputError when the study is not valid, StoreError when its store is damaged."""
     validate(study)
-    planned = planned_trials(study)
-    finished = Store(results.absolute(), study.name).finished()
+    store = _store(study, results)
+    planned, finished = asked_of(study, store)["planned"], store.finished()
     seeds, datasets = len(tuple(study.seeds)), ", ".join(values_of(study, "dataset"))
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
     yield f"in the store already: {len(finished)}"
@@ -33,6 +34,14 @@ def plan_lines(study: Study, results: Path) -> Iterator[str]:
         configs = [resolve({**study.fixed, **s.params}) for s in suggestions]
         for warning in dict.fromkeys(printable(w) for config in configs for w in warnings(config)):
             yield f"warning: {warning}"
+
+
+def _store(study: Study, results: Path) -> Store:
+    store = Store(results.absolute(), study.name)
+    for path in (store.root, store.folder):
+        if path.exists() and not path.is_dir():
+            raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
+    return store
 
 
 def warnings(config: TrialConfig) -> Iterator[str]:

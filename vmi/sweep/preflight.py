@@ -10,28 +10,38 @@ from vmi.datasets import DATASETS, data_folder
 from vmi.errors import InputError, Problem
 from vmi.record.store import Store
 from vmi.record.to_wandb import Mode, mode_from
+from vmi.sweep.checks import NAME
 from vmi.sweep.extent import planned_trials, values_of
 from vmi.sweep.options import RunOptions
 from vmi.sweep.study import Study, differences, spec, validate
 
 
 def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tuple[Store, dict[str, Any], Mode]:
-    """The study's store, what its study.json has to say, and the W&B mode. Raises one InputError with all problems."""
+    """The study's store, what its study.json has to say, and the W&B mode. Raises one InputError with all problems.
+
+    Data that may have to be fetched is looked at once all else is right. Raises StoreError on a damaged study.json.
+    """
+    store = Store(options.results.absolute(), str(study.name))
     problems = [
         *_problems(lambda: validate(study)),
         *options.problems(),
         *_problems(lambda: mode_from(environ)),
-        *_problems(lambda: _load_data(study)),
+        *(_problems(store.check_writable) if NAME.fullmatch(store.study) else ()),
     ]
     if problems:
         raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
-    store = Store(options.results.absolute(), study.name)
-    store.check_writable()
-    asked = json.loads(json.dumps(spec(study, planned_trials(study))))
+    asked = asked_of(study, store)
+    _load_data(study)
+    return store, asked, mode_from(environ)
+
+
+def asked_of(study: Study, store: Store) -> dict[str, Any]:
+    """What study.json holds of a valid study. Raises InputError, field by field, when it holds another study."""
+    asked: dict[str, Any] = json.loads(json.dumps(spec(study, planned_trials(study))))
     stored = store.read_study()
     if stored is not None and (different := differences(stored, asked)):
         raise InputError(different, f"{store.folder} holds another study of this name (choose another with --name)")
-    return store, asked, mode_from(environ)
+    return asked
 
 
 def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:
@@ -44,10 +54,8 @@ def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:
 
 def _load_data(study: Study) -> None:
     """Read (or fetch) each data set that is not embedded, once, before any worker needs it."""
-    if not isinstance(study.space, Mapping) or not isinstance(study.fixed, Mapping):
-        return
     for name in values_of(study, "dataset"):
-        if name in DATASETS and DATASETS[name].folder:
+        if DATASETS[name].folder:
             from vmi import data  # loads torch
 
             data.load(name, data_folder())

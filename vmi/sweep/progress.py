@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 from vmi.errors import printable
 from vmi.sweep.ledger import Ledger
@@ -28,8 +29,9 @@ class Display:
         self.ledger, self.planned, self.console, self._clock = ledger, planned, console, clock
         self._started = self._last = clock()
         self._fractions: dict[str, float] = {}
-        self._reused = ledger.reused
-        self._bar = Progress(BarColumn(28), TextColumn("{task.description}"), console=console, transient=True)
+        # Wrapped where the terminal is narrow: Rich would cut off the time that is left.
+        text = TextColumn("{task.description}", table_column=Column(no_wrap=False))
+        self._bar = Progress(BarColumn(28), text, console=console, transient=True)
         self._task = self._bar.add_task("starting", total=max(planned, 1), completed=ledger.reused)
 
     def __enter__(self) -> Self:
@@ -73,7 +75,7 @@ class Display:
         return len(self.ledger.finished) + sum(len(s.trials) * self._fractions.get(i, 0.0) for i, s in running)
 
     def _left(self, elapsed: float) -> float | None:
-        done = self._done() - self._reused
+        done = self._done() - self.ledger.reused
         return elapsed * max(self.planned - self._done(), 0) / done if done > 0 else None
 
 

@@ -13,7 +13,7 @@ from vmi.trial import PackSpec, Trial
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One pack and where its results go. `layouts` and `datasets` are the whole study's: they fix the columns."""
+    """One pack and where its results go. `layouts` are the whole study's: they fix the columns."""
 
     pack: PackSpec
     root: str
@@ -41,7 +41,7 @@ class Task:
 
 
 class Update(NamedTuple):
-    """How far a pack is (steps of all), and, in its last update, how each trial ended and what the mirror said."""
+    """How far a pack is (steps of all), what to be warned of, and in its last update how each trial ended."""
 
     pack_id: str
     step: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -25,11 +26,14 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from vmi.errors import InputError, Problem
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.signals import kept_handlers
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
 # Deaths of a worker or node that a pack survives; errors of the program itself are not tried again.
 MAX_WORKER_DEATHS = 2
+REACH_SECONDS = 5.0
+ADDRESS = "the address of a running Ray cluster (host:6379), or 'auto', or 'local'"
 
 
 class TuneRunner:
@@ -83,13 +87,32 @@ class TuneRunner:
         ray.shutdown()
 
     def _connect(self) -> None:
+        """Raises InputError naming where the address comes from: the option, RAY_ADDRESS, or Ray's own note of it."""
+        address = self._address or os.environ.get("RAY_ADDRESS") or None
+        field = "--address" if self._address or not address else "RAY_ADDRESS"
         try:
-            ray.init(address=self._address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            if self._address is None:
+            _reach(address)
+            with kept_handlers():
+                ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, ValueError, RuntimeError) as error:
+            # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.
+            if address is None and not isinstance(error, ConnectionError):
                 raise
-            allowed = "the address of a running Ray cluster (host:6379), or 'auto', or 'local'"
-            raise InputError([Problem("--address", self._address, allowed, str(error).splitlines()[0])]) from error
+            self.close()
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError([Problem(field, address, ADDRESS, said)]) from error
+
+
+def _reach(address: str | None) -> None:
+    """Ray waits for minutes for what is no server of it. Raises OSError when nothing at host:port speaks HTTP/2."""
+    host, _, port = (address or "").rpartition(":")
+    if host and "://" not in host and port.isdecimal() and int(port) < 65536:
+        with socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") != "0":
+                return
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+            if connection.recv(9, socket.MSG_WAITALL)[3:4] != b"\x04":  # a server's first frame: its settings
+                raise ConnectionError(f"what listens at {address} is not a Ray cluster")
 
 
 def train_pack(config: dict[str, Any]) -> None:

@@ -12,8 +12,9 @@ import torch
 
 import vmi
 from vmi import checkpoint, data
-from vmi.evaluate import evaluate
+from vmi.evaluation import evaluate
 from vmi.pack import Pack
+from vmi.record.recorder import Committed
 from vmi.record.store import Store
 from vmi.record.to_parquet import ParquetRecorder
 from vmi.record.to_wandb import mirror
@@ -23,6 +24,8 @@ from vmi.train import train
 from vmi.trial import Completed, Cost, Failed, Outcome, Report
 
 CHECKPOINT_SECONDS = 30.0
+# Where W&B's server has failed once in this process: no later pack waits for it again.
+_GIVEN_UP: set[str] = set()
 
 
 def work(task: Task) -> Iterator[Update]:
@@ -32,7 +35,7 @@ def work(task: Task) -> Iterator[Update]:
     """
     prepare(task.device)
     session = _Session(task)
-    yield Update(task.pack.pack_id, session.pack.step, session.steps)
+    yield Update(task.pack.pack_id, session.pack.step, session.steps, warning=session.warning)
     dataset = data.load(session.pack.architecture.dataset, Path(task.data_folder)).to(session.pack.device)
     pack: Pack | None = session.pack
     for progress in train(session.pack, dataset):
@@ -70,20 +73,28 @@ class _Session:
         self.failed: dict[str, Failed] = {}
         self.reports: list[Report] = []
         self.seconds = 0.0
+        self.warning = ""
         self.pack = self._start()
         self.steps = self.pack.architecture.steps
         self.saved = self.resumed = time.monotonic()
 
     def _start(self) -> Pack:
+        """The pack as its checkpoint has it; without a whole one it starts over, with the same result."""
         try:
-            pack, notes = checkpoint.restore(self.path, self.task.device)
-        except (FileNotFoundError, checkpoint.CheckpointError):
-            # A checkpoint only saves time: without a whole one the pack starts over, with the same result.
-            return Pack(self.task.pack.trials, self.task.device)
+            return self._resume()
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # a checkpoint only saves time, so nothing that is wrong with one may stop the pack
+            said = str(error) if isinstance(error, checkpoint.CheckpointError) else f"{self.path}: {error!r}"
+            self.warning = f"{said}: the pack starts over"
+        return Pack(self.task.pack.trials, self.task.device)
+
+    def _resume(self) -> Pack:
+        pack, notes = checkpoint.restore(self.path, self.task.device)
         kept = json.loads(notes)
-        self.reports = [Report(*report) for report in kept["reports"]]
-        self.failed = {trial_id: Failed(*failed) for trial_id, failed in kept["failed"].items()}
-        self.seconds = kept["seconds"]
+        reports = [Report(*report) for report in kept["reports"]]
+        failed = {trial_id: Failed(*failed) for trial_id, failed in kept["failed"].items()}
+        self.reports, self.failed, self.seconds = reports, failed, kept["seconds"]
         return pack
 
     def note(self, reports: Sequence[Report], failed: Mapping[str, Failed], pack: Pack | None) -> None:
@@ -114,8 +125,18 @@ class _Session:
             recorder.finish(trial, outcomes[trial.trial_id], cost)
         committed = recorder.commit()
         self.path.unlink(missing_ok=True)
-        mirrored = mirror(committed.trials, committed.curves, self.store.folder, task.study, task.wandb_mode)
-        return tuple(ended_of(row) for row in committed.trials), mirrored.warning
+        return tuple(ended_of(row) for row in committed.trials), self._mirror(committed)
+
+    def _mirror(self, committed: Committed) -> str:
+        """Mirror to W&B; what a server that fails does not take is kept offline, to be synchronised by hand."""
+        task, folder = self.task, self.store.folder
+        mode = "offline" if task.wandb_mode in _GIVEN_UP else task.wandb_mode
+        runs, warning = mirror(committed.trials, committed.curves, folder, task.study, mode)
+        if mode != "online" or not warning:
+            return warning
+        _GIVEN_UP.add(mode)
+        mirror(committed.trials[runs:], committed.curves, folder, task.study, "offline")
+        return f"{warning}; this worker keeps its W&B runs offline from here on (wandb sync sends them)"
 
 
 def device_name(device: str) -> str:

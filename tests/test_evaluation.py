@@ -10,7 +10,7 @@ from packs import small_pack, trial, varied
 
 from vmi import accuracy, data
 from vmi.arrays import HISTOGRAM_BINS, array_shapes
-from vmi.evaluate import Evaluation, evaluate
+from vmi.evaluation import Evaluation, evaluate
 from vmi.metrics import METRICS, available
 from vmi.pack import Pack
 from vmi.train import train
