@@ -3,7 +3,7 @@
 J = distortion + beta(step) rate + gamma sum_kind |rate_kind - C_kind(step)| + w_tc TC + w_mmd MMD
     - sum_informed lambda (E log Q(code|x_hat) + eta H(code)) - w_gen E log Q(code|generated)
 
-VAE: beta 1. beta-VAE: beta. KL annealing (Bowman et al. 2016): beta(step). Controlled capacity (Burgess et al. 2018) and
+VAE: beta 1. beta-VAE: beta. Annealing (Bowman et al. 2016): beta(step). Controlled capacity (Burgess et al. 2018) and
 JointVAE (Dupont 2018): beta 0, gamma, C(step). beta-TCVAE (Chen et al. 2018): w_tc = its beta - 1. InfoVAE (Zhao et al.
 2019): w_mmd. InfoGAN's term (Chen et al. 2016): w_gen. VMI (Serdega & Kim 2020): lambda, eta.
 Shapes: K member, B batch, Z all Normal dimensions, C all categories, L width of the code.

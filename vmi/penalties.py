@@ -14,7 +14,7 @@ from vmi.distributions import LOG_2PI, DiagonalNormal
 
 
 def capacity(rate_K: Tensor, target_K: Tensor) -> Tensor:
-    """|rate - C|: Burgess et al. 2018 (arXiv 1804.03599); per kind of block, Dupont 2018 (JointVAE, arXiv 1804.00104)."""
+    """|rate - C|: Burgess et al. 2018 (arXiv 1804.03599); per kind of block Dupont 2018 (arXiv 1804.00104)."""
     return (rate_K - target_K).abs()
 
 

@@ -19,6 +19,7 @@ from vmi.distributions import Categorical, DiagonalNormal, Distribution
 from vmi.pack import Pack
 
 Array = NDArray[np.generic]
+HISTOGRAM_IMAGES = 1000
 
 
 def member_arrays(pack: Pack, data: Dataset, posterior: Sequence[Distribution], k: int) -> dict[str, Array]:
@@ -43,6 +44,23 @@ def member_arrays(pack: Pack, data: Dataset, posterior: Sequence[Distribution], 
     return arrays
 
 
+@torch.no_grad()
+def probability_histograms(pack: Pack, data: Dataset) -> list[dict[str, list[int]]]:
+    """For every member and categorical block, a histogram of q(c|x), all categories together, in evaluation mode.
+
+    Over the first held-out images, the same at every step and for every member; running statistics stay as they are.
+    """
+    images_ND = data.images(data.held_out, slice(0, HISTOGRAM_IMAGES), pack.dtype)
+    pack.encoder.eval()
+    posterior = pack.encoder(images_ND.expand(pack.size, *images_ND.shape))
+    pack.encoder.train()
+    pairs = [(b, q) for b, q in zip(pack.layout.blocks, posterior, strict=True) if isinstance(q, Categorical)]
+    return [
+        {f"probabilities_{b.name}": _histogram(q.log_probs_KBC[k].exp()).tolist() for b, q in pairs}
+        for k in range(pack.size)
+    ]
+
+
 def _mode(q: Distribution, k: int) -> Tensor:
     """The most probable code of every image, [N, size]."""
     if isinstance(q, DiagonalNormal):
@@ -57,8 +75,12 @@ def _assignments(probs_NC: Tensor, data: Dataset) -> Array:
 
 
 def _histograms(probs_NC: Tensor) -> Array:
-    rows = [np.histogram(column, HISTOGRAM_BINS, (0.0, 1.0))[0] for column in probs_NC.double().cpu().numpy().T]
-    return np.stack(rows).astype(np.int32)
+    return np.stack([_histogram(column_N) for column_N in probs_NC.T])
+
+
+def _histogram(probabilities: Tensor) -> NDArray[np.int32]:
+    counts, _ = np.histogram(probabilities.double().cpu().numpy(), HISTOGRAM_BINS, (0.0, 1.0))
+    return counts.astype(np.int32)
 
 
 def _each_category(codes_RL: Tensor, place: slice) -> Tensor:

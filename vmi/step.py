@@ -58,7 +58,7 @@ def train_step(pack: Pack, images_KBD: Tensor, noise: Noise) -> dict[str, Tensor
 
 
 def encode_decode(pack: Pack, images_KBD: Tensor, noise: Noise) -> Forward:
-    """x -> q(z,c|x) -> relaxed code -> pixel logits; and prior code -> pixel logits where a member is weighted on it."""
+    """x -> q(z,c|x) -> relaxed code -> pixel logits; prior code -> pixel logits where a member is weighted on it."""
     posterior = pack.encoder(images_KBD)
     codes = sample(pack.layout.blocks, posterior, noise, pack.temperature_K())
     logits_KBD = pack.decoder(torch.cat(codes, dim=-1))

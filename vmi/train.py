@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vmi.data import Dataset
 from vmi.pack import Pack
+from vmi.pictures import probability_histograms
 from vmi.step import train_step
 from vmi.trial import Failed, Report
 
@@ -41,7 +42,7 @@ def train(pack: Pack, data: Dataset, reports: int = REPORTS) -> Iterator[Progres
         images_KBD = data.images(data.train, pack.minibatches.next().to(pack.device), pack.dtype)
         window.add(train_step(pack, images_KBD, pack.noise()))
         if (pack.step % every == 0 and pack.step + every <= steps) or pack.step == steps:
-            progress = window.close()
+            progress = window.close(probability_histograms(pack, data))
             yield progress
             if progress.pack is None:
                 return
@@ -65,7 +66,7 @@ class Window:
         self.sum_TK = stacked_TK if self.sum_TK is None else self.sum_TK + stacked_TK
         self.count += 1
 
-    def close(self) -> Progress:
+    def close(self, histograms: Sequence[Mapping[str, Sequence[int]]]) -> Progress:
         """One copy to the host: reports of the members that are whole, and the reasons of those that broke."""
         assert self.sum_TK is not None
         pack, means_TK = self.pack, (self.sum_TK / self.count).cpu()
@@ -78,7 +79,9 @@ class Window:
             if step >= 0
         }
         reports = tuple(
-            Report(pack.trials[k].trial_id, pack.step, self._metrics(means_TK[:, k].tolist(), last_tau[k]))
+            Report(
+                pack.trials[k].trial_id, pack.step, self._metrics(means_TK[:, k].tolist(), last_tau[k]), histograms[k]
+            )
             for k in whole
         )
         kept = pack.keep(whole) if 0 < len(whole) < pack.size else pack

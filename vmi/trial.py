@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vmi.config import TrialConfig
@@ -34,11 +35,16 @@ class PackSpec(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What one trial saw since its last report: means over the minibatches up to and including `step`."""
+    """What one trial saw since its last report: means over the minibatches up to and including `step`.
+
+    `histograms` holds, for each categorical block, how many of q(c|x) of some held-out images lie in each of
+    `vmi.arrays.HISTOGRAM_BINS` bins over [0, 1], at this step.
+    """
 
     trial_id: str
     step: int
     metrics: Metrics
+    histograms: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 class Completed(NamedTuple):

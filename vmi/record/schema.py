@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from vmi import latents
-from vmi.arrays import array_shapes
+from vmi.arrays import HISTOGRAM_BINS, array_shapes
 from vmi.config import FIELD_TYPES
 from vmi.metrics import CURVE_METRICS as CURVE_METRICS
 from vmi.metrics import INTEGER_METRICS as INTEGER_METRICS
@@ -44,7 +44,7 @@ def trials_schema(layouts: Iterable[str]) -> pa.Schema:
     head = [_field(n, pa.string()) for n in ("study", "trial_id", "suggestion_id")]
     ended = [_field("outcome", pa.string(), "", "completed, pruned or failed"), _field("reason", pa.string())]
     ended += [_field("step", pa.int64(), "steps", "last step that was trained")]
-    config = [_field(name, _ARROW[kind]) for name, kind in FIELD_TYPES.items()]
+    config = [_field(n, _ARROW[kind], "nats/image" if n.endswith("_nats") else "") for n, kind in FIELD_TYPES.items()]
     config += [_field("data_fingerprint", pa.string())]
     metrics = [_field(n, pa.int64() if n in INTEGER_METRICS else pa.float64(), *c) for n, c in METRICS.items()]
     blocks = [_field(n, pa.float64(), "nats") for b in _all_blocks(layouts) for n in block_columns(b)]
@@ -60,8 +60,12 @@ def curves_schema(layouts: Iterable[str]) -> pa.Schema:
     head = [_field("study", pa.string()), _field("trial_id", pa.string())]
     head += [_field("attempt", pa.int64()), _field("step", pa.int64(), "steps")]
     metrics = [_field(n, pa.float64(), *c) for n, c in CURVE_METRICS.items()]
-    blocks = [_field(n, pa.float64(), "nats") for b in _all_blocks(layouts) for n in curve_block_columns(b)]
-    return _versioned(head + metrics + blocks)
+    every = _all_blocks(layouts)
+    blocks = [_field(n, pa.float64(), "nats") for b in every for n in curve_block_columns(b)]
+    meaning = "histogram over [0, 1] of q(c|x) of 1,000 held-out images at most, all categories together"
+    bins = pa.list_(pa.int32(), HISTOGRAM_BINS)
+    histograms = [_field(f"probabilities_{b.name}", bins, "images", meaning) for b in every if b.is_categorical]
+    return _versioned(head + metrics + blocks + histograms)
 
 
 def arrays_schema(layouts: Iterable[str], dataset: str) -> pa.Schema:

@@ -55,7 +55,7 @@ class ParquetRecorder:
     def write(self, report: Report) -> None:
         """Keep one report, not finite values as they are. KeyError on a metric that no layout has."""
         _refuse_unknown(report.metrics, self._curve_metrics)
-        row = self._head(report.trial_id) | {"step": report.step, **report.metrics}
+        row = self._head(report.trial_id) | {"step": report.step, **report.metrics, **report.histograms}
         self._curves.setdefault(report.trial_id, []).append(row)
 
     def finish(self, trial: Trial, outcome: Outcome, cost: Cost) -> None:

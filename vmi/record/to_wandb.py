@@ -95,7 +95,7 @@ def _write_run(wandb: Any, row: Row, curves: Sequence[Row], folder: Path, projec
         if not Path(run.settings.sync_dir).resolve().is_relative_to(folder.resolve()):
             raise OSError(f"{folder} cannot be written to")
         for curve in sorted(curves, key=lambda curve: int(curve["step"])):
-            values = {f"train/{k}": v for k, v in curve.items() if k not in _HEAD and v is not None}
+            values = {f"train/{k}": v for k, v in curve.items() if k not in _HEAD and isinstance(v, int | float)}
             run.log(values, step=curve["step"])
         run.summary.update({k: v for k, v in row.items() if v is not None and _is_final(k)})
     finally:

@@ -128,14 +128,15 @@ class _Session:
         return tuple(ended_of(row) for row in committed.trials), self._mirror(committed)
 
     def _mirror(self, committed: Committed) -> str:
-        """Mirror to W&B; what a server that fails does not take is kept offline, to be synchronised by hand."""
+        """Mirror to W&B; runs after one that its server did not take are kept offline, to be synchronised by hand."""
         task, folder = self.task, self.store.folder
         mode = "offline" if task.wandb_mode in _GIVEN_UP else task.wandb_mode
         runs, warning = mirror(committed.trials, committed.curves, folder, task.study, mode)
         if mode != "online" or not warning:
             return warning
         _GIVEN_UP.add(mode)
-        mirror(committed.trials[runs:], committed.curves, folder, task.study, "offline")
+        # Without the one that failed: within this process W&B holds its id to be taken.
+        mirror(committed.trials[runs + 1 :], committed.curves, folder, task.study, "offline")
         return f"{warning}; this worker keeps its W&B runs offline from here on (wandb sync sends them)"
 
 
