@@ -69,7 +69,7 @@ def test_resolve_raises_nothing_but_input_error(given_fields: dict[Any, Any]) ->
         ("seed", 2**64, "from 0"),
         ("seed", 1.5, "a whole number"),
         ("dataset", "mnits", "one of digits, fashion_mnist, mnist (did you mean 'mnist'?)"),
-        ("preset", "papper", "one of authors, corrected, custom, paper (did you mean 'paper'?)"),
+        ("preset", "papper", "(did you mean 'paper'?)"),
         ("network", "cnn", "one of "),
         ("likelihood", "gauss", "did you mean 'gaussian'?"),
         ("layout", "n16++c10", "bad block '' at position 4"),

@@ -22,6 +22,9 @@ class Preset(NamedTuple):
     suggests: Fields = MappingProxyType({})
 
 
+# The objectives of related work (sources in `vmi.objective`), at weights in the range their authors used.
+_NO_MI: Fields = {"mi_weight": 0.0, "generator_mi_weight": 0.0}
+
 PRESETS: Mapping[str, Preset] = {
     "custom": Preset({}),
     "paper": Preset(
@@ -41,6 +44,21 @@ PRESETS: Mapping[str, Preset] = {
         },
     ),
     "corrected": Preset({"entropy_weight": 1.0, "phase_order": "q_first"}, {"mi_weight": 8.0}),
+    "vae": Preset(_NO_MI, {"kl_weight": 1.0}),
+    "beta_vae": Preset(_NO_MI, {"kl_weight": 4.0}),
+    "kl_annealing": Preset(_NO_MI, {"kl_anneal_steps": 600}),
+    "joint_vae": Preset(
+        {**_NO_MI, "kl_weight": 0.0},
+        {
+            "capacity_weight": 30.0,
+            "capacity_normal_nats": 5.0,
+            "capacity_categorical_nats": 2.3,
+            "capacity_steps": 800,
+        },
+    ),
+    "beta_tcvae": Preset(_NO_MI, {"tc_weight": 5.0}),
+    "info_vae": Preset(_NO_MI, {"kl_weight": 0.5, "mmd_weight": 100.0}),
+    "info_gan": Preset({"mi_weight": 0.0}, {"generator_mi_weight": 8.0}),
 }
 
 # The first widths are channels of 4 x 4 convolutions with stride 2, the last is a fully connected layer.

@@ -18,7 +18,8 @@ from vmi.config import resolve
 from vmi.errors import InputError
 from vmi.sweep.search import GridSearcher
 from vmi.sweep.space import choice, integers, log_uniform, uniform
-from vmi.sweep.study import Study, differences, load, override, spec, trials, validate
+from vmi.sweep.override import override
+from vmi.sweep.study import Study, differences, load, spec, trials, validate
 from vmi.trial import Suggestion
 
 SPACE = {"mi_weight": choice(0, 4), "entropy_weight": choice(0, 1)}

@@ -43,6 +43,7 @@ def study_problems(study: Study) -> list[Problem]:
     return [
         *_name_problems(study.name),
         *alone,
+        *_scale_problems(study.scales),
         *_seed_problems(study.seeds),
         *_named("metric", study.metric, tuple(METRICS)),
         *_named("direction", study.direction, DIRECTIONS),
@@ -58,6 +59,21 @@ def study_problems(study: Study) -> list[Problem]:
 def _name_problems(name: object) -> Iterator[Problem]:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         yield Problem("name", name, f"1 to 64 characters of the pattern {NAME.pattern}")
+
+
+def _scale_problems(scales: object) -> Iterator[Problem]:
+    if not isinstance(scales, Mapping):
+        yield Problem("scales", scales, "a mapping of names to mappings of field names to values")
+        return
+    for scale, fields in scales.items():
+        if not isinstance(scale, str) or not NAME.fullmatch(scale):
+            yield Problem("scales", scale, f"names of the pattern {NAME.pattern}")
+        if not isinstance(fields, Mapping):
+            yield Problem(f"scales.{scale}", fields, "a mapping of field names to values")
+            continue
+        for name, value in fields.items():
+            for problem in _one_fixed(name, value):
+                yield problem._replace(field=f"scales.{scale}.{name}")
 
 
 def _named(field: str, value: object, valid: Sequence[str]) -> Iterator[Problem]:

@@ -13,7 +13,8 @@ from rich.console import Console
 from vmi.errors import InputError, StoreError, printable
 from vmi.sweep.options import DEFAULT_PACK_SIZE, SEEDS, RunOptions, parse_seeds
 from vmi.sweep.signals import exit_code
-from vmi.sweep.study import Study, override
+from vmi.sweep.override import override
+from vmi.sweep.study import Study
 
 BROKEN, BAD_INPUT, DAMAGED_STORE = 1, 2, 3
 
@@ -29,6 +30,7 @@ def main(study: Study) -> NoReturn:
         data: Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")] = None,
         steps: Annotated[int | None, typer.Option(help="Training steps of every trial.")] = None,
         seeds: Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")] = None,
+        scale: Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")] = None,
         name: Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")] = None,
         results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
         address: Annotated[
@@ -52,7 +54,7 @@ def main(study: Study) -> NoReturn:
 
         def start() -> int:
             replicates = parse_seeds(seeds) if seeds is not None else None
-            changed = override(study, dataset=data, steps=steps, seeds=replicates, smoke=smoke, name=name)
+            changed = override(study, dataset=data, steps=steps, seeds=replicates, smoke=smoke, name=name, scale=scale)
             from vmi.sweep.launch import launch  # loads pyarrow: not for --help
 
             return launch(changed, options, Console())

@@ -12,17 +12,14 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from vmi.config import TrialConfig, coerce, resolve
+from vmi.config import coerce, resolve
 from vmi.errors import InputError, Problem, did_you_mean
 from vmi.sweep import space as domains
 from vmi.sweep.checks import MAX_SEEDS, study_problems
-from vmi.sweep.space import Choice, Domain
+from vmi.sweep.space import Domain
 from vmi.trial import Suggestion, Trial
 
 STUDY_VERSION = 1
-SMOKE_STEPS = 20
-SMOKE_SEEDS = 2
-SMOKE_SUGGESTIONS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +32,7 @@ class Study:
     metric       what suggestions are compared by, the mean over seeds (a name of `vmi.metrics.METRICS`)
     searcher     "grid" takes every combination; "tpe" and "random" propose `suggestions` points
     baseline     fields of one more suggestion beside the searched ones, over `fixed`, on the same seeds
+    scales       named sets of fields over `fixed` ("laptop", "full"); the first is what runs unless --scale says else
     """
 
     name: str
@@ -46,6 +44,7 @@ class Study:
     searcher: str = "grid"
     suggestions: int | None = None
     baseline: Mapping[str, Any] = field(default_factory=dict)
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", _held(self.seeds))
@@ -98,34 +97,6 @@ def differences(old_spec: Mapping[str, Any], new_spec: Mapping[str, Any]) -> lis
     ]
 
 
-def override(
-    study: Study,
-    *,
-    dataset: str | None = None,
-    steps: int | None = None,
-    seeds: Iterable[int] | None = None,
-    smoke: bool = False,
-    name: str | None = None,
-) -> Study:
-    """The study with the command line's wishes; another data set or a smoke run is another study by name.
-
-    A smoke run is cut to 20 steps, two seeds, the first and last value of each choice and four suggestions.
-    """
-    if not isinstance(study.fixed, Mapping) or not isinstance(study.space, Mapping):
-        return study  # `validate` says what is wrong with it
-    changed = study
-    declared = None if "dataset" in study.space else study.fixed.get("dataset", TrialConfig.dataset)
-    if dataset is not None and dataset != declared:
-        changed = replace(_fix(changed, dataset=dataset), name=f"{changed.name}-{dataset}")
-    if steps is not None:
-        changed = _fix(changed, steps=steps)
-    if seeds is not None:
-        changed = replace(changed, seeds=seeds)
-    if smoke:
-        changed = _smoke(changed)
-    return changed if name is None else replace(changed, name=name)
-
-
 def load(path: str | Path) -> Study:
     """The `study` that a Python file declares; by path, since no one can import a module called lambda.
 
@@ -173,32 +144,6 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
 def _json(value: object) -> str:
     text = json.dumps(value, default=str)
     return text if len(text) <= 200 else f"{text[:199]}…"
-
-
-def _fix(study: Study, **values: Any) -> Study:
-    """The study with these fields fixed, wherever they stood before."""
-    space = {name: domain for name, domain in study.space.items() if name not in values}
-    baseline = study.baseline
-    if isinstance(baseline, Mapping):
-        baseline = {name: value for name, value in baseline.items() if name not in values}
-    return replace(study, fixed={**study.fixed, **values}, space=space, baseline=baseline)
-
-
-def _smoke(study: Study) -> Study:
-    small = replace(_fix(study, steps=SMOKE_STEPS), name=f"{study.name}-smoke")
-    if isinstance(study.seeds, tuple):
-        small = replace(small, seeds=study.seeds[:SMOKE_SEEDS])
-    if study.searcher == "grid":
-        return replace(small, space={name: _first_and_last(name, d) for name, d in small.space.items()})
-    if isinstance(study.suggestions, int):
-        return replace(small, suggestions=min(study.suggestions, SMOKE_SUGGESTIONS))
-    return small
-
-
-def _first_and_last(name: str, domain: Domain) -> Domain:
-    if domains.problems(name, domain) or domains.size(domain) is None:
-        return domain  # left for `validate` to refuse
-    return Choice(tuple(dict.fromkeys(domains.ends(domain))))
 
 
 def _run(path: Path) -> dict[str, Any]:

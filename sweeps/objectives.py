@@ -1,0 +1,30 @@
+"""At equal budget: maximise a lower bound on the MI (VMI), or control an upper bound on it (JointVAE)?"""
+
+from vmi.sweep.main import main
+from vmi.sweep.space import choice
+from vmi.sweep.study import Study
+
+study = Study(
+    name="objectives",
+    fixed={"layout": "n10+c10*"},
+    space={
+        "dataset": choice("mnist", "fashion_mnist"),
+        "preset": choice(
+            "vae",
+            "corrected",
+            "paper",
+            "joint_vae",
+            "beta_vae",
+            "beta_tcvae",
+            "info_vae",
+            "kl_annealing",
+            "info_gan",
+        ),
+    },
+    seeds=range(5),
+    metric="accuracy_majority",
+    direction="maximize",
+)
+
+if __name__ == "__main__":
+    main(study)

@@ -1,0 +1,30 @@
+"""Do the two settings of the paper hold up: without the regulariser, as the text has it, and corrected?"""
+
+from vmi.sweep.main import main
+from vmi.sweep.space import choice
+from vmi.sweep.study import Study
+
+study = Study(
+    name="paper",
+    space={
+        "dataset": choice("mnist", "fashion_mnist"),
+        "layout": choice("n16+c10*", "n2*+n30"),
+        "preset": choice("vae", "paper", "corrected"),
+    },
+    seeds=range(5),
+    metric="elbo_nats",
+    direction="maximize",
+    scales={
+        "laptop": {"network": "mlp"},
+        "full": {
+            "network": "conv",
+            "hidden": "64-128-512",
+            "batch_size": 124,
+            "learning_rate": 1e-4,
+            "steps": 150_000,
+        },
+    },
+)
+
+if __name__ == "__main__":
+    main(study)
