@@ -1,0 +1,109 @@
+"""A study that varies the preset, as Markdown: what each preset reached, what was published, and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from analysis import labels
+from analysis.aggregate import Setting, settings
+from analysis.paired import Difference, paired_difference
+from analysis.published import FIGURES, published
+from analysis.read import StudyResults
+from vmi.errors import InputError, Problem, did_you_mean, one_of
+
+METRICS = (
+    "accuracy_majority",
+    "accuracy_train",
+    "nmi",
+    "mi_encoder_nats",
+    "mi_paper_nats",
+    "rate_c10_nats",
+    "categories_used",
+    "mi_encoder_lower_nats",
+    "mi_encoder_upper_nats",
+    "mi_decoder_bound_nats",
+    "rate_nats",
+    "distortion_nats",
+    "elbo_nats",
+)
+
+
+def markdown(results: StudyResults, reference: str, command: str) -> str:
+    """One table per data set and layout; differences are against `reference`, paired by seed.
+
+    Raises InputError when the study does not vary its preset, or not to `reference`.
+    """
+    presets = results.spec.get("space", {}).get("preset", {}).get("values", [])
+    if reference not in presets:
+        allowed = one_of(presets) if presets else "a study that varies its preset"
+        raise InputError([Problem("--against", reference, allowed, did_you_mean(reference, presets))])
+    rows = settings(results.completed, results.spec)
+    groups = dict.fromkeys((_of(s, "dataset"), _of(s, "layout")) for s in rows)
+    lines = [f"# {results.name}", "", *_made(results, command)]
+    for dataset, layout in groups:
+        members = [s for s in rows if (_of(s, "dataset"), _of(s, "layout")) == (dataset, layout)]
+        lines += ["", f"## {dataset}, {layout}", "", *_table(members, dataset, layout)]
+        lines += ["", *_differences(members, reference)]
+    return "\n".join(lines) + "\n"
+
+
+def _made(results: StudyResults, command: str) -> list[str]:
+    steps = sorted({row["steps"] for row in results.completed})
+    networks = sorted({f"{row['network']} {row['hidden']}" for row in results.completed})
+    return [
+        f"{len(results.completed)} trials of {', '.join(networks)}, {', '.join(f'{s:,}' for s in steps)} steps; made with",
+        "",
+        f"    {command}",
+        "",
+        "Values are means over seeds with 95 % Student-t intervals, on held-out images unless the row says training. "
+        "Published values stand in parentheses, with their source below the table.",
+    ]
+
+
+def _table(members: Sequence[Setting], dataset: str, layout: str) -> Iterator[str]:
+    presets = [_of(s, "preset") for s in members]
+    yield "| | " + " | ".join(f"`{p}`" for p in presets) + " |"
+    yield "|---|" + "---|" * len(presets)
+    yield "| seeds | " + " | ".join(str(len(s.rows)) for s in members) + " |"
+    for metric in METRICS:
+        if any(s.values(metric) for s in members):
+            name = labels.metric(metric).short
+            yield f"| {name} | " + " | ".join(_cell(s, metric, dataset, layout) for s in members) + " |"
+    sources = dict.fromkeys(
+        f.source for f in FIGURES if (f.dataset, f.layout) == (dataset, layout) and f.preset in presets
+    )
+    if sources:
+        yield ""
+        yield "Published: " + "; ".join(sources) + "."
+
+
+def _cell(setting: Setting, metric: str, dataset: str, layout: str) -> str:
+    own = labels.plus_minus(setting.interval(metric), labels.metric(metric).decimals)
+    found = published(dataset, layout, _of(setting, "preset"), metric)
+    return f"{own} ({found.value:g})" if found else own
+
+
+def _differences(members: Sequence[Setting], reference: str) -> Iterator[str]:
+    base = next(s for s in members if _of(s, "preset") == reference)
+    metric = "accuracy_majority" if base.values("accuracy_majority") else "mi_encoder_lower_nats"
+    name = labels.metric(metric).short
+    yield f"Paired by seed, {name} of `{reference}` minus that of (95 % bootstrap over seeds):"
+    yield ""
+    for other in (s for s in members if s is not base):
+        found = paired_difference(base, other, metric)
+        if found:
+            yield f"- `{_of(other, 'preset')}`: {said(found)}"
+
+
+def said(difference: Difference) -> str:
+    """ "+0.120 [+0.050, +0.190], 5 seeds: decided"."""
+    if difference.low is None or difference.high is None:
+        return f"{difference.mean:+.3f}, too few seeds for an interval ({difference.count})"
+    verdict = "decided" if difference.decided else "not decided"
+    return (
+        f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], {difference.count} seeds: {verdict}"
+    )
+
+
+def _of(setting: Setting, column: str) -> str:
+    return str(setting.rows[0][column])
