@@ -17,7 +17,7 @@ MIN_SEEDS = 3
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of metric(setting) - metric(reference) over `count` shared seeds, and its interval (None below three seeds)."""
+    """Mean of metric(setting) - metric(reference) over `count` shared seeds, and its interval (three seeds or more)."""
 
     mean: float
     low: float | None

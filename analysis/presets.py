@@ -50,8 +50,9 @@ def markdown(results: StudyResults, reference: str, command: str) -> str:
 def _made(results: StudyResults, command: str) -> list[str]:
     steps = sorted({row["steps"] for row in results.completed})
     networks = sorted({f"{row['network']} {row['hidden']}" for row in results.completed})
+    length = ", ".join(f"{count:,}" for count in steps)
     return [
-        f"{len(results.completed)} trials of {', '.join(networks)}, {', '.join(f'{s:,}' for s in steps)} steps; made with",
+        f"{len(results.completed)} trials of {', '.join(networks)}, {length} steps; made with",
         "",
         f"    {command}",
         "",

@@ -1,4 +1,4 @@
-"""Figures that others published, to stand beside ours. Each is named with where it comes from and on what it was taken."""
+"""Figures that others published, to stand beside ours, each with its source and the images it was taken on."""
 
 from __future__ import annotations
 

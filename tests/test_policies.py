@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vmi.sweep.search import GridSearcher, searcher_for
 from vmi.sweep.override import override
+from vmi.sweep.search import GridSearcher, searcher_for
 from vmi.sweep.study import load, trials, validate
 
 ROOT = Path(__file__).parents[1]

@@ -1,3 +1,19 @@
-"""vmi-sweeps: sweeps over VAEs with a mutual-information regulariser. Importing this package loads nothing else."""
+"""vmi-sweeps: sweeps over VAEs with a mutual-information regulariser. Importing this package loads nothing else.
+
+`vmi.evaluate(model, data)` is the MI account of a fixed model (`vmi.account`), loaded when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmi.account import evaluate as evaluate
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name == "evaluate":
+        from vmi.account import evaluate
+
+        return evaluate
+    raise AttributeError(f"module 'vmi' has no attribute {name!r}")

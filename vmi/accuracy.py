@@ -65,10 +65,14 @@ def scores(
 
 @lru_cache(maxsize=16)
 def kmeans_reference(dataset: str, clusters: int) -> float:
+    """`kmeans_accuracy` on a data set of the catalogue, once per process."""
+    return kmeans_accuracy(load(dataset), clusters)
+
+
+def kmeans_accuracy(data: Dataset, clusters: int) -> float:
     """Held-out majority accuracy of k-means on the pixels (scikit-learn, fixed seed, 10,000 images at most)."""
     from sklearn.cluster import KMeans
 
-    data: Dataset = load(dataset)
     fit = data.train.pixels_ND[:KMEANS_IMAGES].numpy().astype(np.float32)
     model = KMeans(clusters, n_init=4, random_state=0).fit(fit)
     held_out = model.predict(data.held_out.pixels_ND.numpy().astype(np.float32))

@@ -85,6 +85,14 @@ def mi_normal_sandwich(posterior: DiagonalNormal, code_KNZ: Tensor, rows: int = 
 
     lower = E[log q(z_i|x_i) - log 1/N sum_j q(z_i|x_j)]            (leave-in, never above ln N)
     upper = E[log q(z_i|x_i) - log 1/(N-1) sum_{j != i} q(z_i|x_j)] (leave-one-out)
+    """
+    lower_KN, upper_KN = normal_sandwich_terms(posterior, code_KNZ, rows)
+    return lower_KN.mean(1), upper_KN.mean(1)
+
+
+def normal_sandwich_terms(posterior: DiagonalNormal, code_KNZ: Tensor, rows: int = 512) -> tuple[Tensor, Tensor]:
+    """The terms of `mi_normal_sandwich`, one per image: [K, N] each.
+
     `rows` codes are handled at a time: memory K * rows * N.
     """
     count = code_KNZ.shape[1]
@@ -100,4 +108,4 @@ def mi_normal_sandwich(posterior: DiagonalNormal, code_KNZ: Tensor, rows: int = 
         lower.append(own_KN[:, start:stop] - (log_density_KMN.logsumexp(-1) - math.log(count)))
         log_density_KMN[:, local, index] = -math.inf
         upper.append(own_KN[:, start:stop] - (log_density_KMN.logsumexp(-1) - math.log(max(count - 1, 1))))
-    return torch.cat(lower, 1).mean(1), torch.cat(upper, 1).mean(1)
+    return torch.cat(lower, 1), torch.cat(upper, 1)

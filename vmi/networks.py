@@ -36,7 +36,7 @@ class Inference(nn.Module):
     def forward(self, x_KBD: Tensor, track: bool = True) -> tuple[Distribution, ...]:
         """One distribution per block, in the order of `blocks`; `track` moves the running statistics."""
         pieces = self.trunk(x_KBD, track).split([block.parameters for block in self.blocks], dim=-1)
-        return tuple(_distribution(block, piece) for block, piece in zip(self.blocks, pieces, strict=True))
+        return tuple(distribution_of(block, piece) for block, piece in zip(self.blocks, pieces, strict=True))
 
 
 class Decoder(nn.Module):
@@ -71,7 +71,8 @@ def auxiliary(architecture: Architecture, generators: Sequence[Generator], dtype
     return Inference(architecture, parse(architecture.layout).informed, generators, dtype)
 
 
-def _distribution(block: Block, parameters_KBO: Tensor) -> Distribution:
+def distribution_of(block: Block, parameters_KBO: Tensor) -> Distribution:
+    """From what a head emits, [K, B, C] logits or [K, B, 2 Z] means and log variances, to the block's distribution."""
     if block.is_categorical:
         return Categorical.from_logits(parameters_KBO)
     mean, log_variance = parameters_KBO.chunk(2, dim=-1)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from vmi.config import resolve
 from vmi.errors import InputError
+from vmi.sweep.override import override
 from vmi.sweep.search import GridSearcher
 from vmi.sweep.space import choice, integers, log_uniform, uniform
-from vmi.sweep.override import override
 from vmi.sweep.study import Study, differences, load, spec, trials, validate
 from vmi.trial import Suggestion
 

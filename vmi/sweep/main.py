@@ -12,8 +12,8 @@ from rich.console import Console
 
 from vmi.errors import InputError, StoreError, printable
 from vmi.sweep.options import DEFAULT_PACK_SIZE, SEEDS, RunOptions, parse_seeds
-from vmi.sweep.signals import exit_code
 from vmi.sweep.override import override
+from vmi.sweep.signals import exit_code
 from vmi.sweep.study import Study
 
 BROKEN, BAD_INPUT, DAMAGED_STORE = 1, 2, 3
