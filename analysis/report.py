@@ -6,8 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
-from analysis import accounts, sections
-from analysis.design import design
+from analysis import accounts, sections, training
+from analysis.design import design, representative
 from analysis.findings import findings
 from analysis.markup import join
 from analysis.page import document
@@ -51,6 +51,8 @@ def render(results: StudyResults) -> str:
     parts = [sections.header(results, found)]
     if plan.settings:
         parts += [sections.figures(results, plan, found), sections.codes(results, plan, found)]
+        few = representative(plan.settings, found.score, found.maximize, training.MAX_LINES)
+        parts.append(training.section(results, few))
     parts += [accounts.tables(results, plan, found)] if results.trials else []
     parts += [accounts.troubles(results, found), accounts.methods(results)]
     return document(f"{results.name}: report", join(parts))

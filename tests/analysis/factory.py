@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from vmi import latents
+from vmi.arrays import HISTOGRAM_BINS
 from vmi.record import parts
 from vmi.record.schema import array_shapes, schema_of
 
@@ -150,7 +151,17 @@ def curves(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"step": s, "loss_nats": 90 - s / 10, "distortion_nats": 80 - s / 10, "rate_nats": s / 20}
         for s in (100, 200, 300)
     ]
-    return [head | report for report in made]
+    return [head | report | _block_curves(row, report["step"]) for report in made]
+
+
+def _block_curves(row: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """A code that grows surer with the steps."""
+    made: dict[str, Any] = {}
+    for block in (b for b in latents.parse(row["layout"]).blocks if b.is_categorical):
+        reached = block.max_entropy_nats * (1 - math.exp(-step / 100))
+        made |= {f"{name}_{block.name}_nats": reached for name in ("rate", "mi_paper", "code_entropy")}
+        made[f"probabilities_{block.name}"] = [step] + [10] * (HISTOGRAM_BINS - 2) + [step]
+    return made
 
 
 def store(
@@ -197,7 +208,8 @@ def _layouts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if named:
         return named
     # Curves and arrays name no layout: their blocks are read off their columns.
-    blocks = {key.split("_")[1] for row in rows for key in row if key.split("_")[0] in ("traversal", "assignments")}
+    arrays_of_a_block = ("traversal", "assignments", "probabilities")
+    blocks = {key.split("_", 1)[1] for row in rows for key in row if key.split("_")[0] in arrays_of_a_block}
     return ["+".join(sorted(blocks))] if blocks else []
 
 
