@@ -48,7 +48,7 @@ def card(layout: Layout, passed: Pass) -> dict[str, Tensor]:
 
 def block_card(block: Block, passed: Pass, i: int, q: int | None) -> dict[str, Tensor]:
     """The quantities of block i of the layout, [K] each; q is its place among the informed blocks, if it is one."""
-    posterior = _double(passed.posterior[i])
+    posterior = double(passed.posterior[i])
     values = {"rate": posterior.kl().mean(-1)}
     if isinstance(posterior, Categorical):
         marginal_entropy_K = bounds.entropy(bounds.aggregate_posterior(posterior.log_probs_KBC))
@@ -66,7 +66,7 @@ def block_card(block: Block, passed: Pass, i: int, q: int | None) -> dict[str, T
     log_q_hard_K = passed.log_q_hard[q].double().mean(-1)
     values["mi_decoder_bound"] = bounds.mi_variational_bound(marginal_entropy_K, log_q_hard_K)
     values["mi_paper"] = block.prior_entropy_nats + passed.log_q_soft[q].double().mean(-1)
-    q_real = _double(passed.q_real[q])
+    q_real = double(passed.q_real[q])
     if isinstance(posterior, Categorical) and isinstance(q_real, Categorical):
         values["mi_real_bound"] = bounds.mi_real_bound(posterior.log_probs_KBC, q_real.log_probs_KBC)
     return values
@@ -89,7 +89,7 @@ def _sandwich(posterior: DiagonalNormal, code_KNZ: Tensor) -> tuple[Tensor, Tens
     return torch.cat([lower for lower, _ in pairs]), torch.cat([upper for _, upper in pairs])
 
 
-def _double(distribution: Distribution) -> Distribution:
+def double(distribution: Distribution) -> Distribution:
     """In float64 and, for a categorical, normalised again there: rounding would otherwise show as a violated bound."""
     if isinstance(distribution, Categorical):
         return Categorical.from_logits(distribution.log_probs_KBC.double())

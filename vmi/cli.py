@@ -1,4 +1,4 @@
-"""The `vmi` command: plan a study, report on its results."""
+"""The `vmi` command: plan a study, report on its results, evaluate one trained model."""
 
 from __future__ import annotations
 
@@ -59,6 +59,32 @@ def plan(
 
         for line in plan_lines(load(study_file), results):
             typer.echo(line)
+        return 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A checkpoint of a pack (.pt).")],
+    data: Annotated[str | None, typer.Option(help="Data set; default: the one it was trained on.")] = None,
+    member: Annotated[str | None, typer.Option(help="Trial id, where the checkpoint holds several.")] = None,
+    seeds: Annotated[int, typer.Option(help="How many Q are fitted: their spread is shown.")] = 3,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """The mutual information of one trained model, frozen: every estimate on held-out images, with intervals."""
+
+    def action() -> int:
+        from vmi.account import evaluate as account_of  # loads torch
+        from vmi.account_table import account_table
+        from vmi.fixed import from_checkpoint
+        from vmi.sweep.work import prepare
+
+        prepare("cpu")
+        fixed = from_checkpoint(model, member)
+        console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
+        for part in account_table(account_of(fixed, data or fixed.dataset, seeds=seeds)):
+            console.print(part, highlight=False)
         return 0
 
     raise typer.Exit(guarded(action, debug))
