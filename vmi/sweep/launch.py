@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
     Raises InputError before anything is started or written, StoreError when the store is damaged.
     """
     store, asked, wandb = check(study, options, os.environ)
-    on_demand = OnDemand(options)
+    attempt = cache(store.next_attempt)  # reads every table, so that a damaged one is found before anything starts
+    on_demand = OnDemand(options, attempt)
     ledger = Ledger(
         study,
         searcher_for(study, seed=0),
@@ -51,7 +53,7 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
     _say(console, [f"note: {wandb.note}"] if wandb.note else [])
     try:
         with terminable():
-            _train(ledger, store, asked, on_demand, wandb.mode, console)
+            _train(ledger, store, asked, on_demand, console, lambda d: _task_of(study, store, attempt(), d, wandb.mode))
     except KeyboardInterrupt as error:
         _say(console, _interrupted(ledger, asked, store))
         return exit_code(error)
@@ -63,9 +65,14 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
 
 
 def _train(
-    ledger: Ledger, store: Store, asked: Mapping[str, Any], on_demand: OnDemand, wandb_mode: str, console: Console
+    ledger: Ledger,
+    store: Store,
+    asked: Mapping[str, Any],
+    on_demand: OnDemand,
+    console: Console,
+    tasks_on: Callable[[str], Callable[[PackSpec], Task]],
 ) -> None:
-    """Train everything that is missing; nothing is started or written where nothing is."""
+    """Train everything that is missing; nothing is started or written where nothing is. `tasks_on` takes a device."""
     if not ledger.has_work():
         _say(console, ["nothing to train: every trial of this study is finished"])
         if store.read_study() is None:
@@ -75,7 +82,7 @@ def _train(
     _say(console, [_start(ledger, asked, store)])
     runner = on_demand.runner
     with Display(ledger, asked["planned"], console, time.monotonic) as display:
-        runner.run(ledger, _task_of(ledger.study, store, runner.device, wandb_mode), display.update)
+        runner.run(ledger, tasks_on(runner.device), display.update)
     if ledger.done and not ledger.lost:
         if _found(asked, ledger) != asked:
             _say(console, [f"the space has no more points: {len(ledger.finished)} trials, not {asked['planned']}"])
@@ -95,8 +102,8 @@ def _adopt(study: Study, store: Store, trial_ids: Collection[str]) -> Mapping[st
     return {trial_id: row for trial_id, row in store.finished().items() if trial_id in adopted} if adopted else {}
 
 
-def _task_of(study: Study, store: Store, device: str, wandb_mode: str) -> Callable[[PackSpec], Task]:
-    attempt, layouts, folder = store.next_attempt(), values_of(study, "layout"), str(data_folder().absolute())
+def _task_of(study: Study, store: Store, attempt: int, device: str, wandb_mode: str) -> Callable[[PackSpec], Task]:
+    layouts, folder = values_of(study, "layout"), str(data_folder().absolute())
 
     def task_of(pack: PackSpec) -> Task:
         return Task(

@@ -29,15 +29,19 @@ class Runner(Protocol):
 
 
 class OnDemand:
-    """Makes the runner that the options ask for once it is needed: a finished study starts neither Ray nor torch."""
+    """Makes the runner that the options ask for once it is needed: a finished study starts neither Ray nor torch.
 
-    def __init__(self, options: RunOptions) -> None:
-        self._options = options
+    `first` is called before that, and may refuse by raising.
+    """
+
+    def __init__(self, options: RunOptions, first: Callable[[], object]) -> None:
+        self._options, self._first = options, first
         self._made: Runner | None = None
 
     @property
     def runner(self) -> Runner:
         if self._made is None:
+            self._first()
             self._made = _make(self._options)
         return self._made
 

@@ -22,13 +22,21 @@ def exit_code(error: KeyboardInterrupt) -> int:
 @contextmanager
 def terminable() -> Iterator[None]:
     """SIGTERM raises TerminatedError inside; before and after it does what it did."""
+    received = False
 
     def terminate(number: int, frame: object) -> NoReturn:
+        nonlocal received
+        received = True
         raise TerminatedError
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
+    except KeyboardInterrupt as error:
+        if received and not isinstance(error, TerminatedError):
+            # Ray, waiting in C++, makes a plain KeyboardInterrupt of whatever a handler raises.
+            raise TerminatedError from error
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

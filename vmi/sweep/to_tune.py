@@ -33,7 +33,11 @@ from vmi.trial import PackSpec
 # Deaths of a worker or node that a pack survives; errors of the program itself are not tried again.
 MAX_WORKER_DEATHS = 2
 REACH_SECONDS = 5.0
-ADDRESS = "the address of a running Ray cluster (host:6379), or 'auto', or 'local'"
+# Ray only says that it could not connect where a cluster asks for a token and the driver was not told to send one.
+ADDRESS = (
+    "the address of a running Ray cluster (host:6379), 'auto', or 'local' for a new one; "
+    "RAY_AUTH_MODE=token where the cluster asks for its token"
+)
 
 
 class TuneRunner:

@@ -1,0 +1,141 @@
+"""The progress of a study: what its line says, and when it is said."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from vmi.sweep.ledger import Ended, Ledger
+from vmi.sweep.progress import PLAIN_SECONDS, Display
+from vmi.sweep.search import searcher_for
+from vmi.sweep.space import choice
+from vmi.sweep.study import Study, trials
+from vmi.sweep.task import Update
+from vmi.trial import PackSpec, Trial
+
+STUDY = Study(name="s", space={"mi_weight": choice(0, 4)}, seeds=range(3))
+
+
+class Clock:
+    """Time as the test sets it."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ledger_of(adopted: int = 0) -> Ledger:
+    """Six trials in packs of three; the first `adopted` are found in other studies."""
+    everything = [trial for s in searcher_for(STUDY, 0).ask(9) for trial in trials(STUDY, s)]
+    rows = {t.trial_id: _row(t) for t in everything[:adopted]}
+    return Ledger(STUDY, searcher_for(STUDY, 0), {}, lambda ids: rows, pack_size=3, workers=lambda: 2)
+
+
+def _row(trial: Trial) -> dict[str, object]:
+    ended = {"outcome": "completed", "step": 9, "reason": None, "accuracy_majority": 0.5}
+    return {**trial.config.__dict__, "trial_id": trial.trial_id, "suggestion_id": trial.suggestion_id, **ended}
+
+
+def results(spec: PackSpec) -> tuple[Ended, ...]:
+    """Every trial completed, with values that tell seeds and settings apart."""
+    values = {t.trial_id: t.config.mi_weight / 10 + t.config.seed / 100 for t in spec.trials}
+    return tuple(Ended(i, "completed", 9, {"accuracy_majority": value}) for i, value in values.items())
+
+
+def finish(ledger: Ledger, spec: PackSpec) -> Update:
+    ledger.ended(spec.pack_id, results(spec))
+    return Update(spec.pack_id, 9, 9, results(spec))
+
+
+def taken(ledger: Ledger) -> PackSpec:
+    spec = ledger.next_pack()
+    assert spec
+    return spec
+
+
+def display_of(ledger: Ledger, clock: Callable[[], float], console: Console | None = None) -> Display:
+    return Display(ledger, 6, console or Console(file=io.StringIO()), clock)
+
+
+def test_the_line_has_counts_best_with_interval_and_times() -> None:
+    ledger, clock = ledger_of(), Clock()
+    display = display_of(ledger, clock)
+    assert display.line() == "0/6 trials, 0 failed, 0 running | 0:00 elapsed"
+    first, second = taken(ledger), taken(ledger)
+    assert display.line() == "0/6 trials, 0 failed, 6 running | 0:00 elapsed"
+    clock.now += 90
+    display.update(finish(ledger, second))
+    assert display.line() == (
+        "3/6 trials, 0 failed, 3 running | best accuracy_majority 0.410 ± 0.025 at mi_weight 4 | "
+        "1:30 elapsed, 1:30 left"
+    )
+    clock.now += 3600
+    ledger.lose(first.pack_id, "its worker died")
+    assert display.line().startswith("3/6 trials, 3 failed, 0 running | best")
+    assert "1:01:30 elapsed" in display.line()
+
+
+def test_the_time_left_counts_the_steps_of_running_packs() -> None:
+    ledger, clock = ledger_of(), Clock()
+    display = display_of(ledger, clock)
+    spec = taken(ledger)
+    clock.now += 10
+    display.update(Update(spec.pack_id, 5, 10))
+    assert display.line().endswith("0:10 elapsed, 0:30 left")  # 1.5 of 6 trials in 10 seconds
+
+
+def test_what_was_found_in_the_store_says_nothing_about_speed() -> None:
+    ledger, clock = ledger_of(adopted=4), Clock()
+    display = display_of(ledger, clock)  # before the ledger finds the four
+    spec = taken(ledger)
+    clock.now += 20
+    assert display.line().endswith("0:20 elapsed")
+    display.update(Update(spec.pack_id, 5, 10))
+    assert display.line().endswith("0:20 elapsed, 0:20 left")  # one of the two missing trials, halves of both
+
+
+def test_off_a_terminal_lines_are_plain_and_few() -> None:
+    ledger, clock, out = ledger_of(), Clock(), io.StringIO()
+    with display_of(ledger, clock, Console(file=out)) as display:
+        first, second = taken(ledger), taken(ledger)
+        for step in range(1, 9):
+            display.update(Update(first.pack_id, step, 9))
+        assert out.getvalue() == ""
+        clock.now += PLAIN_SECONDS
+        display.update(Update(first.pack_id, 8, 9))
+        display.update(Update(first.pack_id, 8, 9))
+        assert len(out.getvalue().splitlines()) == 1
+        display.update(finish(ledger, first))
+        display.update(finish(ledger, second))
+    lines = out.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["0/6", "3/6", "6/6"]
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_warning_is_shown_at_once_and_cannot_drive_the_terminal() -> None:
+    ledger, out = ledger_of(), io.StringIO()
+    display = display_of(ledger, Clock(), Console(file=out))
+    display.update(Update(taken(ledger).pack_id, 0, 9, warning="disk [red]full\x1b[2J"))
+    assert out.getvalue() == "warning: disk [red]full\\x1b[2J\n"
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_on_a_terminal_there_is_a_bar_and_nothing_is_cut_off(width: int) -> None:
+    ledger, clock, out = ledger_of(), Clock(), io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width, color_system=None)
+    with display_of(ledger, clock, console) as display:
+        spec = taken(ledger)
+        clock.now += 30
+        display.update(finish(ledger, spec))
+        display._bar.refresh()
+    shown = out.getvalue()
+    assert "━" in shown
+    words = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[━╸╺]", "", shown).split())
+    assert "best accuracy_majority 0.010 ± 0.025 at mi_weight 0" in words
+    assert "0:30 elapsed, 0:30 left" in words
+    assert "…" not in words

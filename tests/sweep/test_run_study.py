@@ -1,0 +1,229 @@
+"""Whole runs through Ray and without it: what they leave, what they say, and what no signal can take from them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from sweep.runs import SMOKE, Run, files, parts, run, tables, until
+
+STUDY = """
+from vmi.sweep.main import main
+from vmi.sweep.space import choice
+from vmi.sweep.study import Study
+
+study = Study(name="s", fixed={fixed}, space={{"mi_weight": choice{values}}}, seeds=range({seeds}))
+if __name__ == "__main__":
+    main(study)
+"""
+# Six packs of two, of some seconds each.
+LONG: dict[str, Any] = {"fixed": {"steps": 400}, "values": (0, 0.5, 1, 2, 4, 8), "seeds": 2}
+
+
+def written(folder: Path, **fields: Any) -> Path:
+    path = folder / "study.py"
+    path.write_text(STUDY.format(**fields), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+class Smoke(NamedTuple):
+    """The smoke study through Ray, twice, from another working folder."""
+
+    root: Path
+    first: Run
+    before: dict[str, bytes]
+    second: Run
+
+
+@pytest.fixture(scope="module")
+def smoke(home: Path) -> Smoke:
+    first = run(SMOKE, "--results", "out", cwd=home)
+    before = files(home / "out")
+    return Smoke(home / "out", first, before, run(SMOKE, "--results", "out", cwd=home))
+
+
+def test_a_run_through_ray_completes_and_says_what_came_out(smoke: Smoke) -> None:
+    assert smoke.first.code == 0, smoke.first.err
+    lines = smoke.first.out.splitlines()
+    assert lines[0] == "smoke: 4 trials; results go to out/smoke"
+    assert "smoke: 4 trials = 4 trained in this run + 0 found in the store, 0 failed" in lines
+    assert any(line.startswith("best accuracy_majority: 0.") and "(n = 2)" in line for line in lines)
+    assert lines[-1] == "report: vmi report out/smoke"
+
+
+def test_a_normal_run_is_silent_on_standard_error_and_leaves_no_process(smoke: Smoke) -> None:
+    assert (smoke.first.err, smoke.second.err) == ("", "")
+    assert smoke.first.gone()
+
+
+def test_a_run_leaves_its_study_and_one_row_per_trial(smoke: Smoke) -> None:
+    spec = json.loads((smoke.root / "smoke" / "study.json").read_text())
+    assert (spec["name"], spec["planned"], spec["seeds"]) == ("smoke", 4, [0, 1])
+    found = tables(smoke.root, "smoke")
+    assert len(found["trials"]) == len(found["arrays"]) == 4
+    assert {row["outcome"] for row in found["trials"].values()} == {"completed"}
+    assert len(list((smoke.root / "smoke" / "wandb").glob("offline-run-*"))) == 4
+
+
+def test_a_second_run_trains_nothing_says_so_and_touches_no_file(smoke: Smoke) -> None:
+    assert smoke.second.code == 0
+    assert smoke.second.out.splitlines()[:2] == [
+        "nothing to train: every trial of this study is finished",
+        "smoke: 4 trials = 0 trained in this run + 4 found in the store, 0 failed",
+    ]
+    assert files(smoke.root) == smoke.before
+
+
+def test_a_local_run_with_other_packs_gives_the_same_rows(smoke: Smoke, home: Path) -> None:
+    local = run(SMOKE, "--local", "--pack-size", "1", "--results", home / "local", cwd=home)
+    assert (local.code, local.err) == (0, "")
+    assert parts(home / "local", "smoke") == 4 and parts(home / "out", "smoke") == 1
+    assert tables(home / "local", "smoke") == tables(smoke.root, "smoke")
+
+
+def test_trials_of_another_study_are_found_and_not_trained_again(smoke: Smoke, home: Path) -> None:
+    again = run(SMOKE, "--results", "out", "--name", "again", cwd=home)
+    assert again.code == 0
+    assert "again: 4 trials = 0 trained in this run + 4 found in the store, 0 failed" in again.out
+    ours, theirs = tables(home / "out", "again")["trials"], tables(home / "out", "smoke")["trials"]
+    assert {k: v | {"study": ""} for k, v in ours.items()} == {k: v | {"study": ""} for k, v in theirs.items()}
+
+
+@pytest.mark.slow
+def test_another_data_set_is_another_study_by_name(data_folder: Path, home: Path) -> None:
+    done = run(SMOKE, "--local", "--data", "mnist", "--steps", "2", "--seeds", "1", "--results", "m", cwd=home)
+    assert done.code == 0, done.err
+    assert "smoke-mnist: 2 trials" in done.out and (home / "m" / "smoke-mnist" / "study.json").exists()
+
+
+def test_failed_trials_are_named_with_their_cause_and_make_the_exit_code_1(home: Path) -> None:
+    folder = home / "failing"
+    folder.mkdir()
+    fixed = {"steps": 20, "learning_rate": 10.0}
+    done = run(written(folder, fixed=fixed, values=(1e6,), seeds=2), "--local", cwd=folder)
+    assert done.code == 1
+    assert "s: 2 trials = 2 trained in this run + 0 found in the store, 2 failed" in done.out
+    trial_ids = {key[0] for key in tables(folder / "results", "s")["trials"]}
+    assert "2 failed: " in done.out and "was not finite at step" in done.out
+    assert all(trial_id in done.out for trial_id in trial_ids)
+    again = run(folder / "study.py", "--local", cwd=folder)
+    assert again.code == 1 and "nothing to train" in again.out
+
+
+def test_a_pack_that_cannot_be_stored_is_lost_with_its_reason_and_trained_at_the_next_start(home: Path) -> None:
+    folder = home / "full"
+    folder.mkdir()
+    script = written(folder, fixed={"steps": 200}, values=(0, 4), seeds=2)
+    running = Run(script, cwd=folder)
+    assert until(running.trained_by)
+    (folder / "results" / "s" / "curves").write_text("in the way")
+    running.wait()
+    assert running.code == 1 and "Traceback" not in running.out + running.err
+    assert "curves" in running.out and "4 of the failed trials have no result" in running.out
+    (folder / "results" / "s" / "curves").unlink()
+    again = run(script, "--local", cwd=folder)
+    assert again.code == 0, again.err
+    assert "s: 4 trials = 4 trained in this run + 0 found in the store, 0 failed" in again.out
+
+
+class Stage(NamedTuple):
+    """One run that was cut short: how it ended, after how many seconds, what was left, and what was finished then."""
+
+    run: Run
+    seconds: float
+    clean: bool
+    finished: frozenset[str]
+
+
+class History(NamedTuple):
+    """One study: Ctrl-C, SIGTERM, SIGKILL of the driver, then to its end with a worker killed in mid-training."""
+
+    root: Path
+    sigint: Stage
+    sigterm: Stage
+    sigkill: Stage
+    killed_worker: int
+    last: Run
+    undisturbed: Path
+
+
+def cut_short(script: Path, folder: Path, how: Any) -> Stage:
+    """Run until one more pack is committed and another is in training, then send the signal."""
+    before = parts(folder / "results", "s")
+    running = Run(script, "--pack-size", "2", cwd=folder)
+    assert until(lambda: parts(folder / "results", "s") > before and running.trained_by(), 90)
+    start = time.monotonic()
+    how(running.process.pid)
+    running.wait(60)
+    seconds = time.monotonic() - start
+    clean = running.gone(5)
+    return Stage(running, seconds, clean, frozenset(key[0] for key in tables(folder / "results", "s")["trials"]))
+
+
+@pytest.fixture(scope="module")
+def history(home: Path) -> History:
+    folder = home / "history"
+    folder.mkdir()
+    script = written(folder, **LONG)
+    stages = [
+        cut_short(script, folder, lambda pid: os.killpg(pid, signal.SIGINT)),  # as a terminal sends it: to all
+        cut_short(script, folder, lambda pid: os.kill(pid, signal.SIGTERM)),
+        cut_short(script, folder, lambda pid: os.kill(pid, signal.SIGKILL)),
+    ]
+    running = Run(script, "--pack-size", "2", cwd=folder)
+    assert until(running.trained_by, 90)
+    time.sleep(0.5)
+    killed = running.trained_by()[0]
+    os.kill(killed, signal.SIGKILL)
+    running.wait()
+    (folder / "whole").mkdir()
+    whole = run(script, "--local", "--results", folder / "whole", cwd=folder)
+    assert whole.code == 0, whole.err
+    return History(folder / "results", *stages, killed, running, folder / "whole")
+
+
+@pytest.mark.parametrize(("name", "code"), [("sigint", 130), ("sigterm", 143)])
+def test_a_signal_ends_a_run_quickly_with_the_command_to_resume(history: History, name: str, code: int) -> None:
+    stage: Stage = getattr(history, name)
+    assert stage.run.code == code, stage.run.err
+    assert stage.seconds < 15
+    assert stage.run.out.splitlines()[-1].startswith("resume with: python ")
+    assert stage.run.out.splitlines()[-1].endswith("study.py --pack-size 2")
+    assert "trials are safe in results/s" in stage.run.out
+    assert "Traceback" not in stage.run.out + stage.run.err
+
+
+def test_no_process_of_a_run_outlives_it(history: History) -> None:
+    """A driver that was killed puts nothing away; what it had started ends by itself."""
+    assert history.sigint.clean and history.sigterm.clean
+    assert history.sigkill.run.code == -signal.SIGKILL
+    assert history.sigkill.run.gone(60), list(history.sigkill.run.processes())
+    assert history.last.gone()
+
+
+def test_nothing_that_was_finished_is_lost_or_trained_again(history: History) -> None:
+    found = tables(history.root, "s")  # asserts that each row is there once
+    finished = [history.sigint.finished, history.sigterm.finished, history.sigkill.finished]
+    assert finished[0] and finished[0] < finished[1] < finished[2]
+    assert finished[2] <= {key[0] for key in found["trials"]}
+    assert f"{len(finished[2])} found in the store, 0 failed" in history.last.out
+
+
+def test_a_study_survives_the_death_of_a_worker_in_mid_training(history: History) -> None:
+    assert history.last.code == 0, history.last.out + history.last.err
+    assert "0 failed" in history.last.out.splitlines()[-3]
+
+
+def test_after_all_of_it_the_rows_are_those_of_an_undisturbed_local_run(history: History) -> None:
+    assert tables(history.root, "s") == tables(history.undisturbed, "s")
+    assert not (history.root / "s" / "checkpoints").exists()
