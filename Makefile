@@ -33,7 +33,10 @@ demo: install  ## the main job: the lambda sweep on embedded digits, then its re
 	@$(BIN)/vmi report results/lambda
 
 test: install  ## the whole test suite (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: install  ## the checks that take minutes each
+	@$(BIN)/python -m pytest -m slow
 
 bench: install  ## CPU time of a pack against the plain way, as ratios
 	@$(BIN)/python benchmarks/packs.py digits

@@ -25,7 +25,7 @@ QUANTITIES = (
 
 
 def section(results: StudyResults, chosen: Sequence[Setting]) -> Markup:
-    """Curves of a few settings (means over seeds), and histograms of one seed each; empty where there is no curve of a code."""
+    """Curves of a few settings (means over seeds), and histograms of one seed each; empty where no code is."""
     curves = {row["trial_id"]: results.curve(row) for s in chosen for row in s.rows}
     pieces = [_curve(quantity, chosen, curves, i) for i, quantity in enumerate(QUANTITIES)]
     if not any(pieces):

@@ -6,6 +6,8 @@ A data loader with a transform per image, ordinary modules, a forward pass per p
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -30,7 +32,7 @@ class Images(TorchDataset[torch.Tensor]):
 def mlp(widths: list[int]) -> nn.Sequential:
     """Linear, batch norm, LeakyReLU for each hidden width, then one linear layer."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in pairwise(widths[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 

@@ -60,7 +60,7 @@ def test_a_baseline_may_override_what_is_fixed() -> None:
 
 
 def test_two_names_of_one_configuration_are_one_suggestion() -> None:
-    made = study(space={"preset": choice("custom", "corrected", "paper")})
+    made = study(fixed={"mi_weight": 2, "temperature": 1.0}, space={"preset": choice("custom", "corrected", "paper")})
     assert [s.params["preset"] for s in GridSearcher(made).ask(9)] == ["custom", "paper"]
 
 
