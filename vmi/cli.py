@@ -91,6 +91,31 @@ def evaluate(
 
 
 @app.command()
+def presets(
+    folder: Annotated[Path, typer.Argument(help="Results of a study that varies its preset.")],
+    against: Annotated[str, typer.Option(help="The preset that the others are compared with.")] = "corrected",
+    out: Annotated[Path | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
+    command: Annotated[str, typer.Option(help="The command that made the results, to be named.")] = "",
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Compare the presets of a study as Markdown: intervals, published figures, differences paired by seed."""
+
+    def action() -> int:
+        from analysis.presets import markdown
+        from analysis.read import open_study
+
+        results = open_study(folder)
+        text = markdown(results, against, command or f"python sweeps/{results.name}.py")
+        if out is None:
+            typer.echo(text)
+        else:
+            out.write_text(text, encoding="utf-8")
+        return 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(vmi.__version__)

@@ -58,3 +58,16 @@ def test_a_study_that_does_not_vary_its_preset_is_refused(tmp_path: Path) -> Non
         markdown(plain, "corrected", "x")
     with pytest.raises(InputError, match="did you mean 'corrected'"):
         markdown(results(tmp_path), "correct", "x")
+
+
+def test_the_command_writes_the_comparison_to_a_file(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from vmi.cli import app
+
+    results(tmp_path)
+    target = tmp_path / "paper.md"
+    run = CliRunner().invoke(app, ["presets", str(tmp_path / "paper"), "--out", str(target)])
+    assert run.exit_code == 0
+    assert "## mnist, n16+c10*" in target.read_text(encoding="utf-8")
+    assert CliRunner().invoke(app, ["presets", str(tmp_path / "paper"), "--against", "nothing"]).exit_code == 2

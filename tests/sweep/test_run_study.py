@@ -66,6 +66,11 @@ def test_a_normal_run_is_silent_on_standard_error_and_leaves_no_process(smoke: S
     assert smoke.first.gone()
 
 
+def test_ray_s_token_is_the_user_s_alone(smoke: Smoke) -> None:
+    token = Path.home() / ".ray" / "auth_token"
+    assert not token.exists() or token.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_run_leaves_its_study_and_one_row_per_trial(smoke: Smoke) -> None:
     spec = json.loads((smoke.root / "smoke" / "study.json").read_text())
     assert (spec["name"], spec["planned"], spec["seeds"]) == ("smoke", 4, [0, 1])

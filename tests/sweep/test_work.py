@@ -16,6 +16,8 @@ import pytest
 import torch
 from packs import trial
 
+from vmi import checkpoint, data
+from vmi.evaluation import evaluate
 from vmi.record.store import Store
 from vmi.sweep import work as working
 from vmi.sweep.ledger import Ended
@@ -177,6 +179,23 @@ def test_after_a_server_that_hangs_no_later_run_waits_for_it_and_each_is_kept_of
     assert "W&B" in first["warning"] and "offline from here on" in first["warning"]
     assert second["warning"] == "" and second["seconds"] < 10
     assert len(list((tmp_path / "s" / "wandb").glob("offline-run-*/*.wandb"))) == 3
+
+
+def test_kept_models_are_what_was_trained_and_can_be_evaluated(tmp_path: Path) -> None:
+    trials = members(2)
+    list(work(task_of(tmp_path, trials, keep_models=True)))
+    (kept,) = Store(tmp_path, "s").models.iterdir()
+    pack, _ = checkpoint.restore(kept)
+    found = evaluate(pack, data.load("digits"))
+    for trial, evaluation in zip(trials, found, strict=True):
+        stored = Store(tmp_path, "s").finished()[trial.trial_id]
+        assert stored["accuracy_majority"] == evaluation.metrics["accuracy_majority"]
+        assert stored["mi_encoder_nats"] == pytest.approx(evaluation.metrics["mi_encoder_nats"], abs=1e-12)
+
+
+def test_models_are_not_kept_unless_asked_for(tmp_path: Path) -> None:
+    list(work(task_of(tmp_path, members(1))))
+    assert not Store(tmp_path, "s").models.exists()
 
 
 def test_a_task_comes_back_from_json_as_it_went(tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ class Store:
         return self.folder / "checkpoints"
 
     @property
+    def models(self) -> Path:
+        return self.folder / "models"
+
+    @property
     def ray(self) -> Path:
         return self.folder / "ray"
 

@@ -51,9 +51,13 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
         workers=on_demand.workers,
     )
     _say(console, [f"note: {wandb.note}"] if wandb.note else [])
+
+    def tasks_on(device: str) -> Callable[[PackSpec], Task]:
+        return _task_of(study, store, attempt(), device, wandb.mode, options.keep_models)
+
     try:
         with terminable():
-            _train(ledger, store, asked, on_demand, console, lambda d: _task_of(study, store, attempt(), d, wandb.mode))
+            _train(ledger, store, asked, on_demand, console, tasks_on)
     except KeyboardInterrupt as error:
         _say(console, _interrupted(ledger, asked, store))
         return exit_code(error)
@@ -102,7 +106,9 @@ def _adopt(study: Study, store: Store, trial_ids: Collection[str]) -> Mapping[st
     return {trial_id: row for trial_id, row in store.finished().items() if trial_id in adopted} if adopted else {}
 
 
-def _task_of(study: Study, store: Store, attempt: int, device: str, wandb_mode: str) -> Callable[[PackSpec], Task]:
+def _task_of(
+    study: Study, store: Store, attempt: int, device: str, wandb_mode: str, keep_models: bool
+) -> Callable[[PackSpec], Task]:
     layouts, folder = values_of(study, "layout"), str(data_folder().absolute())
 
     def task_of(pack: PackSpec) -> Task:
@@ -115,6 +121,7 @@ def _task_of(study: Study, store: Store, attempt: int, device: str, wandb_mode: 
             wandb_mode=wandb_mode,
             device=device,
             data_folder=folder,
+            keep_models=keep_models,
         )
 
     return task_of

@@ -40,6 +40,9 @@ def main(study: Study) -> NoReturn:
             float | None, typer.Option(help="GPU share of a pack; default: 1 where there are any.")
         ] = None,
         pack_size: Annotated[int, typer.Option(help="Most trials trained as one program.")] = DEFAULT_PACK_SIZE,
+        keep_models: Annotated[
+            bool, typer.Option("--keep-models", help="Keep the trained packs, for `vmi evaluate`.")
+        ] = False,
         debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     ) -> None:
         """Run this study: what is finished is found in the results, the rest is trained."""
@@ -50,6 +53,7 @@ def main(study: Study) -> NoReturn:
             address=address,
             gpus_per_pack=gpus_per_pack,
             pack_size=pack_size,
+            keep_models=keep_models,
         )
 
         def start() -> int:

@@ -27,6 +27,7 @@ class RunOptions:
     address: str | None = None
     gpus_per_pack: float | None = None
     pack_size: int = DEFAULT_PACK_SIZE
+    keep_models: bool = False
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options."""

@@ -23,6 +23,7 @@ class Task:
     wandb_mode: str
     device: str
     data_folder: str
+    keep_models: bool = False
 
     def to_json(self) -> str:
         return json.dumps(

@@ -6,11 +6,14 @@ and what is stored is ours, so Tune's own state may be deleted at any time.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # Before Ray is imported: no per-trial logger files, no output of its own, Ctrl-C is ours to handle.
@@ -98,6 +101,7 @@ class TuneRunner:
             _reach(address)
             with kept_handlers():
                 ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            _private(Path.home() / ".ray" / "auth_token")
         except (OSError, ValueError, RuntimeError) as error:
             # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.
             if address is None and not isinstance(error, ConnectionError):
@@ -105,6 +109,13 @@ class TuneRunner:
             self.close()
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError([Problem(field, address, ADDRESS, said)]) from error
+
+
+def _private(token: Path) -> None:
+    """Ray writes its token readable by everyone; whoever has it may run code on the cluster."""
+    with contextlib.suppress(OSError):
+        if token.is_file() and stat.S_IMODE(token.stat().st_mode) != 0o600:
+            token.chmod(0o600)
 
 
 def _reach(address: str | None) -> None:

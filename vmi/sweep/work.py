@@ -46,6 +46,8 @@ def work(task: Task) -> Iterator[Update]:
     if pack is not None:
         for trial, evaluation in zip(pack.trials, evaluate(pack, dataset), strict=True):
             outcomes[trial.trial_id] = Completed(pack.step, *evaluation)
+        if task.keep_models:
+            checkpoint.save(pack, session.store.models / f"{task.pack.pack_id}.pt")
     ended, warning = session.commit(outcomes)
     yield Update(task.pack.pack_id, session.steps, session.steps, ended, warning)
 
