@@ -15,6 +15,8 @@ install: $(STAMP)  ## make .venv and install exactly what requirements.lock name
 
 # The stamp is newer than the lock once everything is in: a second run installs nothing.
 $(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@echo "==> making the environment in $(VENV) (once; about 6 GB, most of it torch)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "==> fetching the installer ($(UV))"

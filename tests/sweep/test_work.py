@@ -187,8 +187,8 @@ def test_kept_models_are_what_was_trained_and_can_be_evaluated(tmp_path: Path) -
     (kept,) = Store(tmp_path, "s").models.iterdir()
     pack, _ = checkpoint.restore(kept)
     found = evaluate(pack, data.load("digits"))
-    for trial, evaluation in zip(trials, found, strict=True):
-        stored = Store(tmp_path, "s").finished()[trial.trial_id]
+    for one, evaluation in zip(trials, found, strict=True):
+        stored = Store(tmp_path, "s").finished()[one.trial_id]
         assert stored["accuracy_majority"] == evaluation.metrics["accuracy_majority"]
         assert stored["mi_encoder_nats"] == pytest.approx(evaluation.metrics["mi_encoder_nats"], abs=1e-12)
 
