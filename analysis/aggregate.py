@@ -56,7 +56,7 @@ def varied(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[str, ...]:
 
     A column that follows from others (a final temperature equal to the initial one) is left out.
     """
-    space = [name for name in spec.get("space", {}) if name in CONFIG_COLUMNS]
+    space = [name for name in spec.get("space", {}) if name in (*CONFIG_COLUMNS, "preset")]
     names = [name for name in space if len({row.get(name) for row in rows}) > 1]
     for name in CONFIG_COLUMNS:
         if name not in names and _splits(rows, names, name):

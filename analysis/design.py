@@ -52,10 +52,10 @@ class Design:
 
 
 def design(results: StudyResults) -> Design:
-    """The design of what was completed. x is mi_weight where varied, else the first varied parameter."""
+    """The design of what was completed. x is mi_weight or the preset where varied, else the first varied parameter."""
     found = settings(results.completed, results.spec)
     names = [name for name, _ in found[0].params] if found else []
-    names.sort(key=lambda name: name != "mi_weight")
+    names.sort(key=lambda name: name not in ("mi_weight", "preset"))
     axes = [_axis(name, found, results.spec) for name in names]
     if not axes:
         return Design(found, (Axis("", "", False, False, (None,)),), (("", found),) if found else ())

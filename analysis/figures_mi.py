@@ -41,7 +41,7 @@ def card(axis: Axis, group: Sequence[Setting], joined: bool, kind: str, broken: 
 
 def block_rate(setting: Setting, kind: str) -> Interval | None:
     """Rate of the primary block of a kind, whatever its name."""
-    return interval(v for row in setting.rows if (v := _block_value(row, "rate", kind)) is not None)
+    return _of_block("rate", kind)(setting)
 
 
 def _block_value(row: Row, quantity: str, kind: str) -> float | None:
@@ -53,27 +53,24 @@ def _quantities(kind: str) -> list[Quantity]:
     blue, orange, green, purple, _, sky = STYLES
     if kind == "c":
         return [
-            Quantity("I_q(x;c), exact", _of("mi_encoder_nats"), blue),
-            Quantity("rate", lambda s: block_rate(s, "c"), green),
-            Quantity("real-image bound", _of("mi_real_bound_nats"), sky),
-            Quantity("decoder bound, of I(c;x̂)", _of("mi_decoder_bound_nats"), purple),
-            Quantity("the paper’s bound", _of("mi_paper_nats"), orange),
+            Quantity("I_q(x;c), exact", _of_block("mi_encoder", "c"), blue),
+            Quantity("rate", _of_block("rate", "c"), green),
+            Quantity("real-image bound", _of_block("mi_real_bound", "c"), sky),
+            Quantity("decoder bound, of I(c;x̂)", _of_block("mi_decoder_bound", "c"), purple),
+            Quantity("the paper’s bound", _of_block("mi_paper", "c"), orange),
         ]
     return [
-        Quantity("I_q(x;z), lower bound", _of("mi_encoder_lower_nats"), blue),
-        Quantity("I_q(x;z), upper bound", _of("mi_encoder_upper_nats"), sky),
-        Quantity("rate", lambda s: block_rate(s, "n"), green),
-        Quantity("decoder bound, of I(z;x̂)", lambda s: _of_block(s, "mi_decoder_bound"), purple),
-        Quantity("the paper’s bound", lambda s: _of_block(s, "mi_paper"), orange),
+        Quantity("I_q(x;z), lower bound", _of_block("mi_encoder_lower", "n"), blue),
+        Quantity("I_q(x;z), upper bound", _of_block("mi_encoder_upper", "n"), sky),
+        Quantity("rate", _of_block("rate", "n"), green),
+        Quantity("decoder bound, of I(z;x̂)", _of_block("mi_decoder_bound", "n"), purple),
+        Quantity("the paper’s bound", _of_block("mi_paper", "n"), orange),
     ]
 
 
-def _of(metric: str) -> Measure:
-    return lambda s: s.interval(metric)
-
-
-def _of_block(setting: Setting, quantity: str) -> Interval | None:
-    return interval(v for row in setting.rows if (v := _block_value(row, quantity, "n")) is not None)
+def _of_block(quantity: str, kind: str) -> Measure:
+    """The quantity of the primary block of a kind, by the block's own name."""
+    return lambda s: interval(v for row in s.rows if (v := _block_value(row, quantity, kind)) is not None)
 
 
 def _cap(group: Sequence[Setting]) -> tuple[int, float] | None:

@@ -13,6 +13,15 @@ from analysis.information import Violation, primary, verdict, violations
 from analysis.read import Row, StudyResults
 
 MAX_LISTED = 4
+USING_TERMS = (
+    "mi_weight",
+    "mi_weight_normal",
+    "capacity_weight",
+    "tc_weight",
+    "mmd_weight",
+    "generator_mi_weight",
+    "kl_anneal_steps",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +80,21 @@ def _best(found: Sequence[Setting], score: str | None, maximize: bool) -> Settin
 def _reference(rows: Sequence[Row], metric: str, plan: Design, unused_only: bool) -> Interval | None:
     """One level for the whole study; None where data set or layout vary, as one level would then mislead.
 
-    Trials that share a seed and λ = 0 differ in nothing that matters, so seeds are averaged first.
+    Plain trials (no term that makes the code used) of one seed are averaged first.
     """
     names = {name for setting in plan.settings for name, _ in setting.params}
     if names & {"dataset", "layout"}:
         return None
     by_seed: dict[Any, list[float]] = {}
     for row in rows:
-        if row.get(metric) is not None and (row["mi_weight"] == 0 or not unused_only):
+        if row.get(metric) is not None and (not unused_only or _is_plain(row)):
             by_seed.setdefault(row["seed"], []).append(row[metric])
     return interval(sum(values) / len(values) for values in by_seed.values())
+
+
+def _is_plain(row: Row) -> bool:
+    """λ = 0, and none of the other terms that may make a code used."""
+    return all(not row.get(name) for name in USING_TERMS) and row.get("kl_weight") == 1
 
 
 def _state(results: StudyResults) -> Iterator[str]:
@@ -172,7 +186,8 @@ def _evidence(s: Setting) -> str:
     block = primary(s.rows[0], "c")
     size, cap = (block.size, labels.number(block.max_entropy_nats)) if block else (0, "–")
     used = labels.number(s.mean("categories_used"), 1).removesuffix(".0")
-    paper, encoder = labels.number(s.mean("mi_paper_nats")), labels.number(s.mean("mi_encoder_nats"))
+    own = f"{block.name}_nats" if block else ""
+    paper, encoder = (labels.number(s.mean(f"{quantity}_{own}")) for quantity in ("mi_paper", "mi_encoder"))
     return (
         f"At {labels.setting(s)} the paper’s bound reads {paper} of ln {size} = {cap} nats, "
         f"while I_q(x;c) is {encoder} nats and {used} of {size} categories used."

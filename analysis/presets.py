@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis import labels
-from analysis.aggregate import Setting, settings
-from analysis.paired import Difference, paired_difference
+from analysis.aggregate import Interval, Setting, paired_gain, settings
 from analysis.published import FIGURES, published
 from analysis.read import StudyResults
 from vmi.errors import InputError, Problem, did_you_mean, one_of
@@ -38,8 +37,11 @@ def markdown(results: StudyResults, reference: str, command: str) -> str:
         allowed = one_of(presets) if presets else "a study that varies its preset"
         raise InputError([Problem("--against", reference, allowed, did_you_mean(reference, presets))])
     rows = settings(results.completed, results.spec)
+    unseen = [p for p in presets if p not in {_of(s, "preset") for s in rows}]
     groups = dict.fromkeys((_of(s, "dataset"), _of(s, "layout")) for s in rows)
     lines = [f"# {results.name}", "", *_made(results, command)]
+    if unseen:
+        lines += ["", f"Without a completed trial (or equal in every number to another): {', '.join(unseen)}."]
     for dataset, layout in groups:
         members = [s for s in rows if (_of(s, "dataset"), _of(s, "layout")) == (dataset, layout)]
         lines += ["", f"## {dataset}, {layout}", "", *_table(members, dataset, layout)]
@@ -85,22 +87,25 @@ def _cell(setting: Setting, metric: str, dataset: str, layout: str) -> str:
 
 
 def _differences(members: Sequence[Setting], reference: str) -> Iterator[str]:
-    base = next(s for s in members if _of(s, "preset") == reference)
+    base = next((s for s in members if _of(s, "preset") == reference), None)
+    if base is None:
+        yield f"No completed trial of `{reference}`: nothing to compare the others with."
+        return
     metric = "accuracy_majority" if base.values("accuracy_majority") else "mi_encoder_lower_nats"
     name = labels.metric(metric).short
-    yield f"Paired by seed, {name} of `{reference}` minus that of (95 % bootstrap over seeds):"
+    yield f"Paired by seed, {name} of `{reference}` minus that of (95 % Student-t interval over seeds):"
     yield ""
     for other in (s for s in members if s is not base):
-        found = paired_difference(base, other, metric)
+        found = paired_gain(base, other, metric)
         if found:
             yield f"- `{_of(other, 'preset')}`: {said(found)}"
 
 
-def said(difference: Difference) -> str:
+def said(difference: Interval) -> str:
     """ "+0.120 [+0.050, +0.190], 5 seeds: decided"."""
     if difference.low is None or difference.high is None:
-        return f"{difference.mean:+.3f}, too few seeds for an interval ({difference.count})"
-    verdict = "decided" if difference.decided else "not decided"
+        return f"{difference.mean:+.3f}, one seed: no interval"
+    verdict = "decided" if difference.low > 0 or difference.high < 0 else "not decided"
     return (
         f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], {difference.count} seeds: {verdict}"
     )

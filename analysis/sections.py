@@ -91,7 +91,8 @@ def codes(results: StudyResults, plan: Design, found: Findings) -> Markup:
 def _assignments(shown: Shown, some: str) -> Iterator[Markup]:
     if shown:
         text = "Held-out images per category (rows, ordered by majority class) and true class. "
-        text += f"A diagonal is a code that classifies, a full row a code that is not used.{some}"
+        text += "A diagonal is a code that classifies, a few full rows a collapse, rows alike a code that ignores "
+        text += f"the class.{some}"
         yield element("h3", "Which classes a category holds")
         yield element("p", text, "soft")
         yield wrap("div", join(plots.assignment_plots(shown)), "small")

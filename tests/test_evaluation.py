@@ -53,7 +53,7 @@ def test_a_category_needs_one_image_in_a_hundred_to_count_as_used() -> None:
 
 
 def test_kmeans_reference_on_digits_is_far_above_chance() -> None:
-    assert 0.7 < accuracy.kmeans_reference("digits", 10) < 0.9
+    assert 0.7 < accuracy.kmeans_reference(data.load("digits"), 10) < 0.9
 
 
 @pytest.mark.parametrize("layout", ["n16+c10*", "n2*+n30", "n4*+n4+c5*+c2", "c10*", "n16+c10"])

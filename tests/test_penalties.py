@@ -11,8 +11,6 @@ from torch import distributions
 from vmi.distributions import DiagonalNormal
 from vmi.penalties import capacity, importance_weights, maximum_mean_discrepancy, total_correlation
 
-torch.manual_seed(0)
-
 
 def posterior(batch: int, dims: int, log_variance: float = -1.0) -> DiagonalNormal:
     mean = torch.randn(2, batch, dims, dtype=torch.float64)
@@ -85,4 +83,4 @@ def test_mmd_matches_the_closed_form_for_gaussians() -> None:
     count, shift = 2000, 1.0
     a, b = torch.randn(1, count, 2, dtype=torch.float64) + shift, torch.randn(1, count, 2, dtype=torch.float64)
     same, apart = 2 / 4, 2 / 4 * math.exp(-2 * shift**2 / (2 * 4))
-    assert maximum_mean_discrepancy(a, b).item() == pytest.approx(2 * same - 2 * apart, abs=0.02)
+    assert maximum_mean_discrepancy(a, b).item() == pytest.approx(2 * same - 2 * apart, abs=0.04)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmi.account import Account
+from vmi.latents import parse
 from vmi.resampling import Estimate
 
 ACCURACIES = (
@@ -46,9 +47,9 @@ def account_table(account: Account) -> Iterator[RenderableType]:
 
 
 def _is_alias(name: str, account: Account) -> bool:
-    """A primary block's quantity is there under the block's name as well."""
-    stem = name.removesuffix("_nats")
-    return name != "rate_nats" and any(other.startswith(f"{stem}_") and other != name for other in account.estimates)
+    """A primary block's quantity without a block's name: it is there under the block's name as well."""
+    blocks = parse(account.layout).blocks
+    return name != "rate_nats" and not any(name.endswith(f"_{block.name}_nats") for block in blocks)
 
 
 def _value(found: Estimate) -> str:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from vmi.data import Dataset, load
+from vmi.data import Dataset
 
 Ints = NDArray[np.int64]
 KMEANS_IMAGES = 10_000
@@ -63,10 +62,15 @@ def scores(
     }
 
 
-@lru_cache(maxsize=16)
-def kmeans_reference(dataset: str, clusters: int) -> float:
-    """`kmeans_accuracy` on a data set of the catalogue, once per process."""
-    return kmeans_accuracy(load(dataset), clusters)
+_REFERENCES: dict[tuple[str, int], float] = {}
+
+
+def kmeans_reference(data: Dataset, clusters: int) -> float:
+    """`kmeans_accuracy`, computed once per process for each data set and number of clusters."""
+    key = (data.spec.name, clusters)
+    if key not in _REFERENCES:
+        _REFERENCES[key] = kmeans_accuracy(data.to(torch.device("cpu")), clusters)
+    return _REFERENCES[key]
 
 
 def kmeans_accuracy(data: Dataset, clusters: int) -> float:

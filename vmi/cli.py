@@ -66,7 +66,7 @@ def plan(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A checkpoint of a pack (.pt).")],
+    model: Annotated[Path, typer.Argument(help="A checkpoint of a pack (.pt), or results with kept models.")],
     data: Annotated[str | None, typer.Option(help="Data set; default: the one it was trained on.")] = None,
     member: Annotated[str | None, typer.Option(help="Trial id, where the checkpoint holds several.")] = None,
     seeds: Annotated[int, typer.Option(help="How many Q are fitted: their spread is shown.")] = 3,
@@ -77,11 +77,12 @@ def evaluate(
     def action() -> int:
         from vmi.account import evaluate as account_of  # loads torch
         from vmi.account_table import account_table
-        from vmi.fixed import from_checkpoint
+        from vmi.fixed import from_checkpoint, from_folder
         from vmi.sweep.work import prepare
 
         prepare("cpu")
-        fixed = from_checkpoint(model, member)
+        is_study = (model / "models").is_dir() or (model / "study.json").is_file()
+        fixed = from_folder(model, member) if is_study else from_checkpoint(model, member)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         for part in account_table(account_of(fixed, data or fixed.dataset, seeds=seeds)):
             console.print(part, highlight=False)

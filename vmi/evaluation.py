@@ -79,7 +79,7 @@ def code_scores(pack: Pack, data: Dataset, posterior: Sequence[Distribution]) ->
     )
     held_out_KN = _categories(posterior[place]).cpu().numpy()
     train_labels, labels = (split.labels_N.cpu().numpy() for split in (data.train, data.held_out))
-    reference = accuracy.kmeans_reference(data.spec.name, block.size)
+    reference = accuracy.kmeans_reference(data, block.size)
     return [
         accuracy.scores(train_KN[k], train_labels, held_out_KN[k], labels, block.size, data.spec.classes)
         | {"accuracy_kmeans": reference}

@@ -112,6 +112,20 @@ def from_checkpoint(path: Path, trial_id: str | None = None, device: str | torch
         raise InputError(error.problems, where=str(path)) from error
 
 
+def from_folder(folder: Path, trial_id: str | None, device: str | torch.device = "cpu") -> Wrapped:
+    """The member of that id among the packs that a study kept (--keep-models). Raises InputError naming those there."""
+    files = sorted((folder / "models").glob("*.pt"))
+    if not files:
+        allowed = (
+            "a study's results with models/*.pt: run the study with --keep-models, under another --name if need be"
+        )
+        raise InputError([Problem("model", str(folder), allowed)])
+    members = {trial.trial_id: path for path in files for trial in _restored(path, device).trials}
+    if trial_id not in members:
+        raise InputError([Problem("member", trial_id, one_of(list(members)), did_you_mean(str(trial_id), members))])
+    return from_checkpoint(members[trial_id], trial_id, device)
+
+
 def name_of(model: FixedModel) -> str:
     """What messages call the model."""
     return str(getattr(model, "name", type(model).__name__))

@@ -58,6 +58,8 @@ RANGES: Mapping[str, Range] = {
     "steps": Range(1, 1e9),
     "seed": Range(0, MAX_SEED),
 }
+# Total correlation and MMD compare every image of a minibatch with every other, in every Normal dimension.
+MAX_PAIRWISE_GB = 1.0
 _WIDTH = re.compile(r"[1-9][0-9]{0,4}")
 
 
@@ -99,7 +101,9 @@ def _layout_problems(values: Mapping[str, Any], complete: bool) -> Iterator[Prob
         return
     if not complete:
         return
-    for name in ("mi_weight", "generator_mi_weight"):
+    # mi_weight_normal follows mi_weight where it is not given: one of the two is named, not both.
+    own_normal = ("mi_weight_normal",) if values["mi_weight_normal"] != values["mi_weight"] else ()
+    for name in ("mi_weight", *own_normal, "generator_mi_weight"):
         if not layout.informed and values[name]:
             allowed = f"0 for layout {values['layout']!r}"
             yield Problem(name, values[name], allowed, "no block is informed; mark one with '*'")
@@ -107,12 +111,13 @@ def _layout_problems(values: Mapping[str, Any], complete: bool) -> Iterator[Prob
     if values["capacity_categorical_nats"] > cap:
         allowed = f"at most {cap:.4g}, the sum of ln k over the categorical blocks of {values['layout']!r}"
         yield Problem("capacity_categorical_nats", values["capacity_categorical_nats"], allowed)
-    if values["tc_weight"] and not layout.normal:
-        yield Problem("tc_weight", values["tc_weight"], f"0 for layout {values['layout']!r}", "it has no Normal block")
-    if values["mmd_weight"] and not layout.normal:
-        yield Problem(
-            "mmd_weight", values["mmd_weight"], f"0 for layout {values['layout']!r}", "it has no Normal block"
-        )
+    for name in (n for n in ("tc_weight", "mmd_weight") if values[n]):
+        if not layout.normal:
+            yield Problem(name, values[name], f"0 for layout {values['layout']!r}", "it has no Normal block")
+        gigabytes = values["batch_size"] ** 2 * sum(b.size for b in layout.normal) * 4 / 1e9
+        if gigabytes > MAX_PAIRWISE_GB:
+            allowed = f"a batch whose pairs need at most {MAX_PAIRWISE_GB:g} GB per trial with {name}; these need "
+            yield Problem("batch_size", values["batch_size"], f"{allowed}{gigabytes:.3g} GB")
 
 
 def _network_problems(values: Mapping[str, Any], complete: bool) -> Iterator[Problem]:

@@ -116,15 +116,21 @@ def _extra_terms(pack: Pack, forward: Forward) -> Tensor:
     if pack.uses.tc:
         posterior, code_KBZ = _normal_part(forward)
         total_correlation_K = penalties.total_correlation(posterior, code_KBZ, pack.tc_log_weights_KBB)
-        extra_K = extra_K + pack.weights.tc_K * total_correlation_K
+        extra_K = extra_K + _weighted(pack.weights.tc_K, total_correlation_K)
     if pack.uses.mmd:
         _, code_KBZ = _normal_part(forward)
         blocks = zip(pack.layout.blocks, forward.prior_codes, strict=True)
         prior_KBZ = torch.cat([code for block, code in blocks if not block.is_categorical], -1)
-        extra_K = extra_K + pack.weights.mmd_K * penalties.maximum_mean_discrepancy(code_KBZ, prior_KBZ)
+        extra_K = extra_K + _weighted(pack.weights.mmd_K, penalties.maximum_mean_discrepancy(code_KBZ, prior_KBZ))
     if forward.generated_KBD is not None:
-        extra_K = extra_K - pack.weights.generator_mi_K * _log_q_generated(pack, forward, forward.generated_KBD)
+        log_q_K = _log_q_generated(pack, forward, forward.generated_KBD)
+        extra_K = extra_K - _weighted(pack.weights.generator_mi_K, log_q_K)
     return extra_K
+
+
+def _weighted(weight_K: Tensor, term_K: Tensor) -> Tensor:
+    """weight * term, and exactly 0 where the weight is 0, even if the term is not finite there."""
+    return torch.where(weight_K > 0, weight_K * term_K, torch.zeros_like(term_K))
 
 
 def _log_q_generated(pack: Pack, forward: Forward, generated_KBD: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def test_rows_that_obey_the_identities_violate_nothing() -> None:
         ("category_entropy_c10", "mi_encoder_c10", -0.1, "I_q(x;c10) ≤ H(m) of c10"),
         ("category_entropy_c10", None, LN10 + 0.1, "H(m) of c10 ≤ ln 10"),
         ("mi_encoder_lower_n16", "mi_encoder_upper_n16", 0.1, "lower ≤ upper bound of I_q(x;n16)"),
-        ("rate_n16", "mi_encoder_lower_n16", -0.1, "lower bound of I_q(x;n16) ≤ rate of n16"),
+        ("rate_n16", "mi_encoder_lower_n16", -1.0, "lower bound of I_q(x;n16) ≤ rate of n16"),
     ],
 )
 def test_each_violation_is_named_with_its_size(column: str, of: str | None, off: float, what: str) -> None:
@@ -34,7 +34,7 @@ def test_each_violation_is_named_with_its_size(column: str, of: str | None, off:
     row[f"{column}_nats"] = off + (row[f"{of}_nats"] if of else 0.0)
     (found,) = violations([row])
     assert (found.trial_id, found.what) == (row["trial_id"], what)
-    assert found.excess_nats == pytest.approx(0.1)
+    assert found.excess_nats == pytest.approx(abs(off) if of else 0.1)
 
 
 def test_information_above_the_cap_and_below_zero() -> None:
@@ -71,12 +71,29 @@ def test_verdicts() -> None:
 
 
 def test_categories_lost_is_less_than_a_collapse() -> None:
-    rows = [trial(seed=s) | {"mi_paper_nats": 2.2, "mi_encoder_nats": 2.0, "categories_used": 10 - s} for s in (0, 2)]
+    rows = [
+        trial(seed=s) | {"mi_paper_c10_nats": 2.2, "mi_encoder_c10_nats": 2.0, "categories_used": 10 - s}
+        for s in (0, 2)
+    ]
     (setting,) = settings(rows, {"space": {}})
     assert verdict(setting) == "categories lost"
 
 
+def test_the_bound_of_an_informed_normal_block_makes_no_collapse_of_an_uninformed_code() -> None:
+    row = trial(layout="n4*+c10") | {"mi_paper_nats": 3.7, "mi_paper_c10_nats": None, "mi_encoder_c10_nats": 0.1}
+    (setting,) = settings([row], {"space": {}})
+    assert verdict(setting) == ""
+
+
+def test_a_sampled_bound_above_an_exact_rate_by_chance_is_no_violation() -> None:
+    row = trial()
+    row["rate_n16_nats"] = row["mi_encoder_lower_n16_nats"] - 0.1
+    assert violations([row]) == ()
+
+
 def test_a_low_bound_or_a_normal_layout_is_no_collapse() -> None:
-    low = settings([trial() | {"mi_paper_nats": 1.0, "mi_encoder_nats": 0.1, "categories_used": 2}], {"space": {}})
+    low = settings(
+        [trial() | {"mi_paper_c10_nats": 1.0, "mi_encoder_c10_nats": 0.1, "categories_used": 2}], {"space": {}}
+    )
     normal = settings([trial(layout="n2*+n30")], {"space": {}})
     assert [verdict(s) for s in (*low, *normal)] == ["", ""]

@@ -95,13 +95,24 @@ def test_a_damaged_part_stops_finished_and_names_the_file(lab, store):
         store.finished()
 
 
+def labelled(trial_ids, preset="custom"):
+    return dict.fromkeys(trial_ids, preset)
+
+
+def test_adopted_trials_bear_this_study_s_preset(lab, store):
+    trial = lab.trial()
+    lab.record(Store(store.root, "before"), {trial: lab.completed(trial)})
+    store.adopt({trial.trial_id: "corrected"}, ["n16+c10*"], "digits")
+    assert store.finished()[trial.trial_id]["preset"] == "corrected"
+
+
 def test_adopted_trials_are_copied_with_curves_and_arrays(lab, store):
     here, both, other, broken = (lab.trial(seed=seed) for seed in range(4))
     elsewhere = Store(store.root, "before")
     lab.record(elsewhere, {trial: lab.completed(trial) for trial in (both, other)} | {broken: Failed("x", 1)})
     lab.record(store, {here: lab.completed(here)})
     wanted = [trial.trial_id for trial in (here, both, broken)]
-    assert store.adopt(wanted, ["n16+c10*", "n2*+n30"], "digits") == [both.trial_id]
+    assert store.adopt(labelled(wanted), ["n16+c10*", "n2*+n30"], "digits") == [both.trial_id]
     rows = store.finished()
     assert set(rows) == {here.trial_id, both.trial_id}
     there = elsewhere.finished()[both.trial_id]
@@ -110,13 +121,13 @@ def test_adopted_trials_are_copied_with_curves_and_arrays(lab, store):
     assert curves["step"].to_pylist() == [10, 20, 30] and set(curves["study"].to_pylist()) == {"lambda"}
     assert store.read("arrays").table.num_rows == 2
     assert all(len(list(store.folder_of(table).iterdir())) == 2 for table in TABLES)
-    assert store.adopt(wanted, ["n16+c10*", "n2*+n30"], "digits") == []
+    assert store.adopt(labelled(wanted), ["n16+c10*", "n2*+n30"], "digits") == []
 
 
 def test_adopted_rows_have_this_studys_columns(lab, store):
     trial = lab.trial()
     lab.record(Store(store.root, "before"), {trial: lab.completed(trial)})
-    store.adopt([trial.trial_id], ["c10*+n16", "n5"], "digits")
+    store.adopt({trial.trial_id: "custom"}, ["c10*+n16", "n5"], "digits")
     assert store.read("trials").table.schema.equals(trials_schema(["c10*+n16", "n5"]))
     arrays = store.read("arrays").table
     assert arrays["traversal_n5"].null_count == 1
@@ -129,11 +140,11 @@ def test_nothing_is_adopted_from_a_damaged_study_and_the_next_one_is_asked(lab, 
     for name in ("a", "b"):
         lab.record(Store(store.root, name), {trial: lab.completed(trial)})
     next((store.root / "a" / "curves").iterdir()).write_bytes(b"")
-    assert store.adopt([trial.trial_id], ["n16+c10*"], "digits") == [trial.trial_id]
+    assert store.adopt({trial.trial_id: "custom"}, ["n16+c10*"], "digits") == [trial.trial_id]
     (store.root / "notes.txt").write_text("")
     next((store.root / "b" / "trials").iterdir()).write_bytes(b"")
-    assert Store(store.root, "c").adopt([trial.trial_id], ["n16+c10*"], "digits") == [trial.trial_id]
-    assert Store(store.root / "absent", "c").adopt([trial.trial_id], ["n16+c10*"], "digits") == []
+    assert Store(store.root, "c").adopt({trial.trial_id: "custom"}, ["n16+c10*"], "digits") == [trial.trial_id]
+    assert Store(store.root / "absent", "c").adopt({trial.trial_id: "custom"}, ["n16+c10*"], "digits") == []
 
 
 def test_the_study_file_is_replaced_whole_and_read_back(store):

@@ -97,20 +97,22 @@ class Store:
             if table.num_rows:
                 publish(self.folder_of(name), table, self.files)
 
-    def adopt(self, trial_ids: Collection[str], layouts: Sequence[str], dataset: str) -> list[str]:
+    def adopt(self, presets: Mapping[str, str], layouts: Sequence[str], dataset: str) -> list[str]:
         """Copy those trials that other studies under the root have completed, in one commit; their ids.
+
+        `presets` has the wanted trials by id, each with the preset's name that this study gives it.
 
         Trials that are finished here are not looked for. The copies have this study's name and columns
         (`layouts`, `dataset`); all else stays, the attempt too. A study that is damaged, or newer than this
         program reads, is passed over.
         """
-        wanted = set(trial_ids) - set(self.finished())
+        wanted = set(presets) - set(self.finished())
         copies: dict[str, list[pa.Table]] = {table: [] for table in TABLES}
         for other in self._others() if wanted else ():
             found = _completed_of(other, wanted)
             wanted -= set(found["trials"]["trial_id"].to_pylist())
             for table, rows in found.items():
-                copies[table].append(_conformed(rows, schema_of(table, layouts, dataset), self.study))
+                copies[table].append(_conformed(rows, schema_of(table, layouts, dataset), self.study, presets))
         tables = {name: pa.concat_tables(copied) for name, copied in copies.items() if copied}
         if not tables or not tables["trials"].num_rows:
             return []
@@ -185,10 +187,13 @@ def _attempts(rows: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(rows["trial_id"], pc.cast(rows["attempt"], pa.string()), ":")
 
 
-def _conformed(rows: pa.Table, schema: pa.Schema, study: str) -> pa.Table:
-    """The rows with exactly the columns of the schema, absent ones null, as rows of `study`."""
+def _conformed(rows: pa.Table, schema: pa.Schema, study: str, presets: Mapping[str, str]) -> pa.Table:
+    """The rows with exactly the columns of the schema, absent ones null, as rows of `study` under its own labels."""
     size = rows.num_rows
     values = {name: rows[name] for name in rows.column_names} | {"study": pa.repeat(study, size)}
+    if "preset" in values:
+        # A preset's name decides no number, so trials of one id may bear different ones.
+        values["preset"] = pa.array([presets[trial_id] for trial_id in rows["trial_id"].to_pylist()], pa.string())
     columns = [values[field.name] if field.name in values else pa.nulls(size, field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 

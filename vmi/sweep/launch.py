@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rich.console import Console
 from vmi.datasets import data_folder
 from vmi.errors import printable
 from vmi.record.store import Store
+from vmi.record.to_wandb import mirror
 from vmi.sweep.extent import values_of
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.options import RunOptions
@@ -46,11 +47,14 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
         study,
         searcher_for(study, seed=0),
         store.finished(),
-        lambda ids: _adopt(study, store, ids),
+        lambda presets: _adopt(study, store, presets, wandb.mode),
         pack_size=options.pack_size,
         workers=on_demand.workers,
     )
-    _say(console, [f"note: {wandb.note}"] if wandb.note else [])
+    notes = [f"note: {wandb.note}"] if wandb.note else []
+    if options.keep_models and ledger.reused:
+        notes.append("note: trials that are finished already are not trained again, so no model of them is kept")
+    _say(console, notes)
 
     def tasks_on(device: str) -> Callable[[PackSpec], Task]:
         return _task_of(study, store, attempt(), device, wandb.mode, options.keep_models)
@@ -100,10 +104,17 @@ def _found(asked: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:
     return {**asked, "planned": len(ledger.finished)}
 
 
-def _adopt(study: Study, store: Store, trial_ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
-    """Rows of those trials that other studies under the same results have completed; they are copied into this one."""
-    adopted = set(store.adopt(trial_ids, values_of(study, "layout"), values_of(study, "dataset")[0]))
-    return {trial_id: row for trial_id, row in store.finished().items() if trial_id in adopted} if adopted else {}
+def _adopt(study: Study, store: Store, presets: Mapping[str, str], wandb_mode: str) -> Mapping[str, Mapping[str, Any]]:
+    """Rows of those trials that other studies under the same results have completed; copied and mirrored as this one's.
+
+    `presets` has the wanted trials by id, with the preset's name that this study gives each.
+    """
+    adopted = set(store.adopt(presets, values_of(study, "layout"), values_of(study, "dataset")[0]))
+    if not adopted:
+        return {}
+    rows = {trial_id: row for trial_id, row in store.finished().items() if trial_id in adopted}
+    mirror(list(rows.values()), store.read("curves").checked().to_pylist(), store.folder, store.study, wandb_mode)
+    return rows
 
 
 def _task_of(
@@ -129,8 +140,10 @@ def _task_of(
 
 def _start(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
     planned = asked["planned"]
-    resumed = f"resuming: {ledger.reused} of {planned} trials are finished" if ledger.reused else f"{planned} trials"
-    return f"{store.study}: {resumed}; results go to {_near(store.folder)}"
+    before = ledger.reused - ledger.adopted
+    count = f"resuming: {before} of {planned} trials are finished" if before else f"{planned} trials"
+    found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
+    return f"{store.study}: {count}{found}; results go to {_near(store.folder)}"
 
 
 def _interrupted(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:
@@ -143,7 +156,8 @@ def _summary(ledger: Ledger, store: Store) -> list[str]:
     """The last lines of a run."""
     failures, folder = ledger.failures(), _near(store.folder)
     total = len(ledger.finished) + len(ledger.lost)
-    counts = f"{total - ledger.reused} trained in this run + {ledger.reused} found in the store, {len(failures)} failed"
+    trained = len(ledger.finished) - ledger.reused
+    counts = f"{trained} trained in this run + {ledger.reused} found in the store, {len(failures)} failed"
     lines = [f"{store.study}: {total} trials = {counts}"]
     if ledger.best:
         best = ledger.best

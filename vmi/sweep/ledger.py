@@ -7,7 +7,7 @@ suggestion are in, and sees trials of other runs (from the store) as it sees tho
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -62,8 +62,9 @@ class Ledger:
     """The trials of one study.
 
     `stored` holds the store's row of every finished trial; rows that this program would give another id, because their
-    configuration has come to mean other numbers or data, are left aside. `adopt` takes ids and returns the rows of
-    those that other studies have finished. `workers` says how many packs can run at a time; asked when there is work.
+    configuration has come to mean other numbers or data, are left aside. `adopt` takes ids, each with its preset's
+    name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
+    time; it is asked when there is work.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Ledger:
         study: Study,
         searcher: Searcher,
         stored: Mapping[str, Row],
-        adopt: Callable[[Collection[str]], Mapping[str, Row]],
+        adopt: Callable[[Mapping[str, str]], Mapping[str, Row]],
         *,
         pack_size: int,
         workers: Callable[[], int],
@@ -85,7 +86,7 @@ class Ledger:
         self.running: dict[str, PackSpec] = {}
         self.finished: dict[str, Ended] = {}
         self.lost: dict[str, str] = {}
-        self.reused = 0
+        self.reused = self.adopted = 0
         self.best: Best | None = None
         self._replay()
 
@@ -138,10 +139,12 @@ class Ledger:
             replicates = trials(self.study, suggestion)
             self._open[suggestion.suggestion_id] = _Open(suggestion, {t.trial_id for t in replicates})
             fresh += replicates
-        unknown = [trial.trial_id for trial in fresh if trial.trial_id not in self._stored]
+        unknown = {trial.trial_id: trial.config.preset for trial in fresh if trial.trial_id not in self._stored}
         if unknown:
             workers = self._workers()  # before anything is copied: it may refuse to start
-            self._stored |= self._adopt(unknown)
+            adopted = self._adopt(unknown)
+            self.adopted += len(adopted)
+            self._stored |= adopted
         for trial in (t for t in fresh if t.trial_id in self._stored):
             self.reused += 1
             self._settle(trial, ended_of(self._stored[trial.trial_id]))

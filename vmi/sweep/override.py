@@ -29,7 +29,8 @@ def override(
 ) -> Study:
     """The study with the command line's wishes; another scale, data set or a smoke run is another study by name.
 
-    A smoke run is cut to 20 steps, two seeds, the first and last value of each choice and four suggestions.
+    A smoke run is cut to 20 steps, two seeds, the first and last value of each choice and four suggestions; steps
+    and seeds that are given win.
     Raises InputError for a scale that the study does not have.
     """
     if not isinstance(study.fixed, Mapping) or not isinstance(study.space, Mapping):
@@ -38,12 +39,12 @@ def override(
     declared = None if "dataset" in study.space else study.fixed.get("dataset", TrialConfig.dataset)
     if dataset is not None and dataset != declared:
         changed = replace(_fix(changed, dataset=dataset), name=f"{changed.name}-{dataset}")
+    if smoke:
+        changed = _smoke(changed)
     if steps is not None:
         changed = _fix(changed, steps=steps)
     if seeds is not None:
         changed = replace(changed, seeds=seeds)
-    if smoke:
-        changed = _smoke(changed)
     return changed if name is None else replace(changed, name=name)
 
 

@@ -45,14 +45,17 @@ def _store(study: Study, results: Path) -> Store:
 
 
 def warnings(config: TrialConfig) -> Iterator[str]:
-    """What is allowed but known to go wrong (DESIGN: the paper's objective)."""
-    if config.entropy_weight > 0 or config.mi_weight <= config.kl_weight:
-        return
+    """What is allowed but known to go wrong: the paper's objective above beta, ramps that the run is too short for."""
     layout = latents.parse(config.layout)
-    reach = f"mi_weight {config.mi_weight:g} > kl_weight {config.kl_weight:g} with entropy_weight 0"
-    for block in layout.informed:
-        where = f"({block.name} of {config.layout})"
-        if block.is_categorical:
-            yield f"{reach} collapses a categorical code to few categories {where}"
-        else:
-            yield f"{reach} is unbounded above for a Normal block, whose variance shrinks {where}"
+    for block in layout.informed if config.entropy_weight == 0 and not config.capacity_weight else ():
+        name = "mi_weight" if block.is_categorical else "mi_weight_normal"
+        weight = getattr(config, name)
+        if weight > config.kl_weight:
+            reach = f"{name} {weight:g} > kl_weight {config.kl_weight:g} with entropy_weight 0"
+            if block.is_categorical:
+                yield f"{reach} collapses a categorical code to few categories ({block.name} of {layout})"
+            else:
+                yield f"{reach} is unbounded above: the Normal block's variance shrinks ({block.name} of {layout})"
+    for name in ("kl_anneal_steps", "capacity_steps"):
+        if getattr(config, name) > config.steps:
+            yield f"{name} {getattr(config, name)} is above steps {config.steps}: its end is never reached"

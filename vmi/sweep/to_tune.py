@@ -61,8 +61,11 @@ class TuneRunner:
             allowed = f"at most the {gpus:g} GPUs of the Ray cluster" if gpus else "0: the Ray cluster has no GPU"
             self.close()
             raise InputError([Problem("--gpus-per-pack", self._gpus, allowed)])
-        cpus = int(resources.get("CPU", 1))
-        return max(1, min(cpus, int(gpus / self._gpus)) if self._gpus else cpus)
+        cpus = int(resources.get("CPU", 0))
+        if not cpus:
+            self.close()
+            raise InputError([Problem("--address", self._address, "a Ray cluster with CPUs: each pack takes one")])
+        return max(1, min(cpus, int(gpus / self._gpus))) if self._gpus else cpus
 
     @property
     def device(self) -> str:
