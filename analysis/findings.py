@@ -46,7 +46,7 @@ def findings(results: StudyResults, plan: Design) -> Findings:
     kmeans = _reference(results.completed, "accuracy_kmeans", plan, unused_only=False)
     broken = violations(results.completed)
     parts = [
-        *_best_sentence(best, score, unused, kmeans),
+        *_best_sentences(plan.settings, score, maximize, unused, kmeans),
         *_state(results),
         *_equal(results, score),
         *_use(plan),
@@ -146,6 +146,16 @@ def _use_sentence(subject: str, weighted: Sequence[Setting], flags: Sequence[boo
     others = [v for v, flag in zip(values, flags, strict=True) if not flag]
     but = f", but not at λ = {labels.listed(others)}" if others else ""
     return f"{subject} is used at λ = {labels.listed(used)}{but}."
+
+
+def _best_sentences(
+    found: Sequence[Setting], score: str | None, maximize: bool, unused: Interval | None, kmeans: Interval | None
+) -> Iterator[str]:
+    """The best setting; of each data set where they vary, as no metric compares settings across data sets."""
+    datasets = dict.fromkeys(s.get("dataset") for s in found)
+    for dataset in datasets:
+        of_dataset = [s for s in found if s.get("dataset") == dataset]
+        yield from _best_sentence(_best(of_dataset, score, maximize), score, unused, kmeans)
 
 
 def _best_sentence(
