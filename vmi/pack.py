@@ -80,9 +80,9 @@ class Pack:
         of_member = [importance_weights(batch, count, t.config.tc_estimator == "stratified") for t in self.trials]
         return torch.stack(of_member).to(self.device, self.dtype)
 
-    def temperature_K(self) -> Tensor:
-        """tau of every member at the current step."""
-        return geometric(self.step, self.architecture.steps, *self.temperatures)
+    def temperature_K(self, step: int | None = None) -> Tensor:
+        """tau of every member at a step, by default the next one to be trained."""
+        return geometric(self.step if step is None else step, self.architecture.steps, *self.temperatures)
 
     def noise(self) -> Noise:
         """The next noise of every member's codes, each from its own generator."""

@@ -70,7 +70,8 @@ class Window:
         """One copy to the host: reports of the members that are whole, and the reasons of those that broke."""
         assert self.sum_TK is not None
         pack, means_TK = self.pack, (self.sum_TK / self.count).cpu()
-        last_tau = [float(t) for t in pack.temperature_K()]
+        # Of the last step that was trained: the pack stands before the next one.
+        last_tau = [float(t) for t in pack.temperature_K(pack.step - 1)]
         broken = [(int(s), int(t)) for s, t in zip(pack.broken.step_K, pack.broken.term_K, strict=True)]
         whole = [k for k, (step, _) in enumerate(broken) if step < 0]
         failed = {

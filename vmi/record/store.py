@@ -27,7 +27,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Store:
-    """root/study: {trials,curves,arrays}/part-*.parquet, study.json, report.html, wandb, checkpoints, ray.
+    """root/study: {trials,curves,arrays}/part-*.parquet, study.json, report.html, wandb, checkpoints, models.
 
     A trial is finished when, and only when, `trials` has a row of it. Readers of curves and arrays join them
     to that row on (trial_id, attempt): a commit that was cut short leaves rows that join nothing.
@@ -46,24 +46,12 @@ class Store:
         return self.folder / "study.json"
 
     @property
-    def report_file(self) -> Path:
-        return self.folder / "report.html"
-
-    @property
-    def wandb(self) -> Path:
-        return self.folder / "wandb"
-
-    @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
     @property
     def models(self) -> Path:
         return self.folder / "models"
-
-    @property
-    def ray(self) -> Path:
-        return self.folder / "ray"
 
     def folder_of(self, table: str) -> Path:
         """The folder of one of TABLES."""

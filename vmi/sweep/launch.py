@@ -47,7 +47,8 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
         study,
         searcher_for(study, seed=0),
         store.finished(),
-        lambda presets: _adopt(study, store, presets, wandb.mode),
+        # A trial that another study has finished left no model here: to keep one it is trained.
+        lambda presets: {} if options.keep_models else _adopt(study, store, presets, wandb.mode),
         pack_size=options.pack_size,
         workers=on_demand.workers,
     )
