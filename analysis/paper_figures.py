@@ -1,9 +1,9 @@
-"""The figures of Serdega & Kim (arXiv 2005.13953, 2006.02227), drawn from a study that varies its preset.
+"""After the figures of Serdega & Kim (arXiv 2005.13953, 2006.02227), from a study that varies its preset.
 
-The paper's figures 2 to 10 compare a VAE without and with the regulariser. The nine entries below, in this order, stand
-for them; each is drawn from the same inputs and the same seed for every preset. What each stands for, and whence that
-is known (the authors' published code, https://github.com/aserdega/VMI-VAE, names no figure's number, and the paper's
-own pages were not at hand: so no entry is said to be "after figure N"):
+Nine entries, in this order, stand for the paper's figures 2 to 10; each is drawn from the same inputs and the same seed
+for every preset. Below, what each stands for and the script that makes such a figure in the authors' published code
+(https://github.com/aserdega/VMI-VAE). That code names no figure's number and the entries were not compared with the
+paper's pages, so none is said to be "after figure N":
 
 1. plane           grid over both informed Normal dimensions     test_vae.py: a grid over dimensions 0 and 1
 2. informed        one informed Normal dimension at a time       test_vae.py: dimension 0 of a sample moved
@@ -37,10 +37,10 @@ MAX_GROUPS = 6
 ORDINALS = ("First", "Second")
 INPUTS = "Left of the wider line, where the store has them, the input and its reconstruction. "
 INTRO = (
-    "What figures 2 to 10 of Serdega & Kim (2020) show, for this study: without the regulariser (vae), as the paper "
-    "has it (paper), and with the code’s entropy estimated (corrected). All presets start from the same held-out "
-    "images (the first of each class) and the same seed. How the paper numbers its figures was not checked: the "
-    "numbers here are this page’s own."
+    "After the kinds of figure by which Serdega & Kim (2020) show what the regulariser does, drawn from this study: "
+    "without it (vae), as the paper has it (paper), and with the code’s entropy estimated (corrected). Pictures start "
+    "from the first held-out image of each class, at the lowest seed that all presets have. How the paper numbers its "
+    "figures was not checked: the numbers here are this page’s own."
 )
 
 

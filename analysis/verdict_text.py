@@ -76,7 +76,7 @@ def difference(group: Group, one: str, other: str, metric: str) -> str:
 def _beside_published(group: Group) -> Iterator[str]:
     figures = [(p, f) for p in ("vae", "paper") if (f := _published(group, p))]
     if not figures:
-        yield "No published accuracy for this data set and layout is listed here."
+        yield "No published accuracy of “vae” or “paper” is listed for this data set and layout."
     for preset, figure in figures:
         own = _reached(group, preset, TRAINING)
         if own is None:

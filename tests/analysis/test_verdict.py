@@ -98,7 +98,7 @@ def test_without_a_training_accuracy_the_published_figure_is_named_as_another_ki
 
 def test_what_is_not_published_is_not_compared_with() -> None:
     said = text(made({"paper": [0.4, 0.5], "corrected": [0.5, 0.7]}, dataset="fashion_mnist"))
-    assert "No published accuracy for this data set and layout is listed here." in said
+    assert "No published accuracy of “vae” or “paper” is listed for this data set and layout." in said
     assert "0.74" not in said and "0.21" not in said
 
 
