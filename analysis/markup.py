@@ -31,6 +31,16 @@ def wrap(tag: str, inner: Markup, css: str = "") -> Markup:
     return Markup(f"<{tag}{attribute}>{inner}</{tag}>")
 
 
+def anchored(anchor: str, inner: Markup, css: str) -> Markup:
+    """A section that a link of the page can name."""
+    return Markup(f'<section id="{plain(anchor)}" class="{plain(css)}">{inner}</section>')
+
+
+def link(anchor: str, text: str) -> Markup:
+    """A link to a section of this page."""
+    return Markup(f'<a href="#{plain(anchor)}">{plain(text)}</a>')
+
+
 def table(
     heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], caption: str, text_columns: int = 0
 ) -> Markup:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 GAP = 1
+WIDE_GAP = 5
 BACKGROUND = 128
 
 
@@ -28,3 +29,8 @@ def tile(images: np.ndarray) -> np.ndarray:
             top, left = r * (height + GAP), c * (width + GAP)
             grid[top : top + height, left : left + width] = images[r, c]
     return grid
+
+
+def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures of one height, a wider line between them."""
+    return np.hstack([left, np.full((len(left), WIDE_GAP), BACKGROUND, dtype=np.uint8), right])

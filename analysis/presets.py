@@ -1,4 +1,4 @@
-"""A study that varies the preset, as Markdown: what each preset reached, what was published, and paired differences."""
+"""A study that varies the preset, as Markdown: the verdict, what each preset reached, and paired differences."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from analysis import labels
 from analysis.aggregate import Interval, Setting, paired_gain, settings
 from analysis.published import FIGURES, published
 from analysis.read import StudyResults
+from analysis.verdict import markdown as verdict
 from vmi.errors import InputError, Problem, did_you_mean, one_of
 
 METRICS = (
@@ -42,6 +43,8 @@ def markdown(results: StudyResults, reference: str, command: str) -> str:
     lines = [f"# {results.name}", "", *_made(results, command)]
     if unseen:
         lines += ["", f"Without a completed trial (or equal in every number to another): {', '.join(unseen)}."]
+    beside = verdict(results)
+    lines += ["", *beside] if beside else []
     for dataset, layout in groups:
         members = [s for s in rows if (_of(s, "dataset"), _of(s, "layout")) == (dataset, layout)]
         lines += ["", f"## {dataset}, {layout}", "", *_table(members, dataset, layout)]

@@ -64,7 +64,7 @@ class StudyResults:
         return tuple(sorted(({k: _finite(v) for k, v in r.items()} for r in mine.to_pylist()), key=_step))
 
     def arrays(self, rows: Iterable[Row]) -> Mapping[str, Mapping[str, np.ndarray]]:
-        """Arrays by trial_id, then by column name; shapes as in vmi.record.schema.array_shapes."""
+        """Arrays by trial_id, then by column name; shapes as in vmi.arrays."""
         table = _rows_of(self.arrays_table, list(rows))
         names = [n for n in table.column_names if isinstance(table.schema.field(n).type, pa.FixedShapeTensorType)]
         ids = table["trial_id"].to_pylist() if table.num_rows else []

@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from analysis import accounts, sections, training
+from analysis import accounts, paper_figures, sections, training, verdict
 from analysis.design import design, representative
 from analysis.findings import findings
 from analysis.markup import join
@@ -49,10 +49,11 @@ def render(results: StudyResults) -> str:
     plan = design(results)
     found = findings(results, plan)
     parts = [sections.header(results, found)]
+    parts.append(verdict.section(results))
     if plan.settings:
         parts += [sections.figures(results, plan, found), sections.codes(results, plan, found)]
         few = representative(plan.settings, found.score, found.maximize, training.MAX_LINES)
-        parts.append(training.section(results, few))
+        parts += [training.section(results, few), paper_figures.section(results, found.violations)]
     parts += [accounts.tables(results, plan, found)] if results.trials else []
     parts += [accounts.troubles(results, found), accounts.methods(results)]
     return document(f"{results.name}: report", join(parts))

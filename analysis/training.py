@@ -55,9 +55,9 @@ def _curve(quantity: tuple[str, str, str], chosen: Sequence[Setting], curves: Cu
     return plot(f"training-{i}", dict(made.to_plotly_json()), title, f"{caption} Means over seeds.") if drawn else None
 
 
-def mean_curve(setting: Setting, curves: Curves, pattern: str) -> tuple[list[int], list[float]]:
-    """Steps and means over seeds of the primary categorical block's column; steps that every seed has."""
-    block = primary(setting.rows[0], "c")
+def mean_curve(setting: Setting, curves: Curves, pattern: str, kind: str = "c") -> tuple[list[int], list[float]]:
+    """Steps and means over seeds of the primary block's column; steps that every seed has."""
+    block = primary(setting.rows[0], kind)
     if block is None:
         return [], []
     column = pattern.format(block.name)

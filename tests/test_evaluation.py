@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from packs import small_pack, trial, varied
 
 from vmi import accuracy, data
-from vmi.arrays import HISTOGRAM_BINS, array_shapes
+from vmi.arrays import HISTOGRAM_BINS, MANIPULATED_INPUTS, TRAVERSAL_ROWS, layout_shapes
 from vmi.evaluation import Evaluation, evaluate
 from vmi.metrics import METRICS, available
 from vmi.pack import Pack
@@ -62,8 +63,7 @@ def test_every_metric_that_a_layout_can_give_is_given_and_finite(layout: str) ->
     for found in evaluated(pack):
         assert {name for name in METRICS if name in found.metrics} == set(available(pack.layout))
         assert all(math.isfinite(v) for v in found.metrics.values())
-        shapes = {k: v for b in pack.layout.blocks for k, v in array_shapes(b, "digits").items()}
-        assert {name: array.shape for name, array in found.arrays.items()} == shapes
+        assert {name: array.shape for name, array in found.arrays.items()} == layout_shapes(pack.layout, "digits")
 
 
 def test_what_must_hold_holds_on_a_trained_pack() -> None:
@@ -85,6 +85,28 @@ def test_arrays_count_every_held_out_image() -> None:
     assert found.arrays["traversal_c10"].dtype == np.uint8
     # Rows keep an image's style and columns its category: with an untrained code they still differ.
     assert found.arrays["traversal_n16"].std() > 0
+
+
+def test_every_trial_starts_its_pictures_from_the_same_held_out_images() -> None:
+    digits = data.load("digits")
+    labels = digits.held_out.labels_N.tolist()
+    first = [labels.index(y) for y in range(TRAVERSAL_ROWS)]
+    wanted = (digits.images(digits.held_out, slice(None), torch.float32)[first] * 255).round().numpy()
+    for fields in ({"preset": "vae"}, {"preset": "corrected", "layout": "n2*+n30"}, {"seed": 7}):
+        (found,) = evaluated(Pack([trial(**fields)]))
+        assert found.arrays["inputs"].dtype == np.uint8
+        assert np.array_equal(found.arrays["inputs"].reshape(wanted.shape), wanted)
+
+
+def test_a_manipulation_moves_each_input_along_one_dimension_and_a_plane_along_both() -> None:
+    (found,) = evaluated(Pack([trial(layout="n2*+n30", steps=60)]))
+    moved, plane, one = (found.arrays[f"{name}_n2"] for name in ("manipulation", "plane", "traversal"))
+    assert moved.shape[:3] == (2, MANIPULATED_INPUTS, 9) and plane.shape[:2] == (9, 9)
+    assert np.array_equal(moved[:, 0], one)  # the first input is the one that the traversals start from
+    assert not np.array_equal(moved[0, 0], moved[0, 1])
+    # With the first dimension along rows: at 0 in the other one, a column of the plane moves it alone.
+    assert np.ptp(plane[:, 4].astype(int), axis=0).max() > 0 and np.ptp(plane[4].astype(int), axis=0).max() > 0
+    assert not np.array_equal(plane, plane.swapaxes(0, 1))
 
 
 def test_a_member_s_evaluation_does_not_depend_on_its_pack_mates() -> None:

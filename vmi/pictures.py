@@ -1,4 +1,6 @@
-"""The arrays a member leaves beside its metrics: assignment counts, probability histograms, latent traversals.
+"""The arrays a member leaves beside its metrics: assignment counts, probability histograms, latent manipulations.
+
+All pictures start from the same held-out images, whatever the trial: the first one of each class.
 
 Shapes: N images, C categories, H x W pixels, L width of the code. Arrays are NumPy, names and shapes as `vmi.arrays`.
 """
@@ -13,7 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vmi.accuracy import contingency
-from vmi.arrays import HISTOGRAM_BINS, TRAVERSAL_RANGE, TRAVERSAL_ROWS, array_shapes
+from vmi.arrays import (
+    HISTOGRAM_BINS,
+    MANIPULATED_INPUTS,
+    TRAVERSAL_RANGE,
+    TRAVERSAL_ROWS,
+    TRAVERSAL_STEPS,
+    array_shapes,
+    layout_shapes,
+)
 from vmi.data import Dataset
 from vmi.distributions import Categorical, DiagonalNormal, Distribution
 from vmi.pack import Pack
@@ -41,7 +51,26 @@ def member_arrays(pack: Pack, data: Dataset, posterior: Sequence[Distribution], 
             moved = _each_dimension(codes_RL[0], place, shape[0], shape[1])
         arrays[f"traversal_{block.name}"] = _decode(pack, moved, k).reshape(shape)
         start += block.size
-    return arrays
+    return arrays | _of_layout(pack, data, first_of_class[:TRAVERSAL_ROWS], codes_RL[:TRAVERSAL_ROWS], k)
+
+
+def _of_layout(pack: Pack, data: Dataset, images: list[int], codes_RL: Tensor, k: int) -> dict[str, Array]:
+    """The arrays of the layout as a whole: inputs, reconstructions, and the primary Normal block moved."""
+    shapes = layout_shapes(pack.layout, data.spec.name)
+    index_R = torch.tensor(images, device=codes_RL.device)
+    inputs_RD = data.images(data.held_out, index_R, pack.dtype)
+    arrays = {"inputs": _bytes(inputs_RD), "reconstructions": _decode(pack, codes_RL, k)}
+    block = pack.layout.primary("n")
+    if block is not None:
+        start = sum(b.size for b in pack.layout.blocks[: pack.layout.blocks.index(block)])
+        place = slice(start, start + block.size)
+        dims = shapes[f"manipulation_{block.name}"][0]
+        moved = [_each_dimension(code_L, place, dims, TRAVERSAL_STEPS) for code_L in codes_RL[:MANIPULATED_INPUTS]]
+        moved_ZRSL = torch.stack([m.reshape(dims, TRAVERSAL_STEPS, -1) for m in moved], 1)
+        arrays[f"manipulation_{block.name}"] = _decode(pack, moved_ZRSL.flatten(0, 2), k)
+        if f"plane_{block.name}" in shapes:
+            arrays[f"plane_{block.name}"] = _decode(pack, _plane(codes_RL[0], place), k)
+    return {name: array.reshape(shapes[name]) for name, array in arrays.items()}
 
 
 @torch.no_grad()
@@ -94,15 +123,31 @@ def _each_category(codes_RL: Tensor, place: slice) -> Tensor:
 def _each_dimension(code_L: Tensor, place: slice, dims: int, steps: int) -> Tensor:
     """One code with each of the block's first dimensions moved through [-2, 2]: [dims * steps, L]."""
     moved_ZSL = code_L.repeat(dims, steps, 1)
-    values = torch.linspace(-TRAVERSAL_RANGE, TRAVERSAL_RANGE, steps, dtype=code_L.dtype, device=code_L.device)
     for dim in range(dims):
-        moved_ZSL[dim, :, place.start + dim] = values
+        moved_ZSL[dim, :, place.start + dim] = _values(code_L, steps)
     return moved_ZSL.flatten(0, 1)
+
+
+def _plane(code_L: Tensor, place: slice) -> Tensor:
+    """One code with both dimensions of the block moved through [-2, 2], the first along rows: [S * S, L]."""
+    moved_SSL = code_L.repeat(TRAVERSAL_STEPS, TRAVERSAL_STEPS, 1)
+    values_S = _values(code_L, TRAVERSAL_STEPS)
+    moved_SSL[:, :, place.start] = values_S[:, None]
+    moved_SSL[:, :, place.start + 1] = values_S
+    return moved_SSL.flatten(0, 1)
+
+
+def _values(like: Tensor, steps: int) -> Tensor:
+    return torch.linspace(-TRAVERSAL_RANGE, TRAVERSAL_RANGE, steps, dtype=like.dtype, device=like.device)
 
 
 def _decode(pack: Pack, codes_NL: Tensor, k: int) -> Array:
     """Mean images of member k as bytes, [N, D]: the other members decode zeros beside it."""
     stacked = torch.zeros(pack.size, *codes_NL.shape, dtype=pack.dtype, device=pack.device)
     stacked[k] = codes_NL
-    bytes_ND: Array = (pack.decoder(stacked)[k].sigmoid() * 255).round().to(torch.uint8).cpu().numpy()
+    return _bytes(pack.decoder(stacked)[k].sigmoid())
+
+
+def _bytes(images_ND: Tensor) -> Array:
+    bytes_ND: Array = (images_ND * 255).round().to(torch.uint8).cpu().numpy()
     return bytes_ND

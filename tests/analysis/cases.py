@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,17 @@ def violated(root: Path) -> Path:
     return store(root, rows)
 
 
+def presets(root: Path, seeds: Iterable[int] = range(3), **given: Any) -> Path:
+    """The paper's study on the embedded data: three presets of two layouts."""
+    weights = {"vae": (0, 1), "paper": (8, 0), "corrected": (8, 1)}
+    space = {"layout": choice("n16+c10*", "n2*+n30"), "preset": choice(*weights)}
+    rows = []
+    for point in grid(space, seeds):
+        mi, entropy = weights[point["preset"]]
+        rows.append(trial("presets", mi_weight=mi, entropy_weight=entropy, **(point | given)))
+    return store(root, rows, name="presets", space=space)
+
+
 def none(root: Path) -> Path:
     return store(root, [], planned=50)
 
@@ -117,7 +128,7 @@ def all_failed(root: Path) -> Path:
 CASES: Mapping[str, Callable[[Path], Path]] = {
     f.__name__: f
     for f in (
-        usual, layouts, searched, temperatures, normal_only, hostile, violated, none, one, one_seed,
+        usual, layouts, searched, temperatures, normal_only, presets, hostile, violated, none, one, one_seed,
         all_equal, all_failed,
     )
 }  # fmt: skip

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from vmi import latents
-from vmi.arrays import HISTOGRAM_BINS
+from vmi.arrays import HISTOGRAM_BINS, layout_shapes
 from vmi.record import parts
-from vmi.record.schema import array_shapes, schema_of
+from vmi.record.schema import schema_of
 
 BASE: Mapping[str, Any] = {
     "dataset": "digits", "layout": "n16+c10*", "preset": "custom", "network": "mlp", "hidden": "128-64",
@@ -121,9 +121,8 @@ def arrays(row: Mapping[str, Any]) -> dict[str, Any]:
     """Assignment counts that agree with the accuracy, histograms, and traversals of drifting blobs."""
     rng = np.random.default_rng(int(row["trial_id"], 16) % 2**32)
     out: dict[str, Any] = {"study": row["study"], "trial_id": row["trial_id"], "attempt": row["attempt"]}
-    for block in latents.parse(row["layout"]).blocks:
-        for name, shape in array_shapes(block, row["dataset"]).items():
-            out[name] = _array(name, shape, row, rng)
+    for name, shape in layout_shapes(latents.parse(row["layout"]), row["dataset"]).items():
+        out[name] = _array(name, shape, row, rng)
     return out
 
 
@@ -139,10 +138,11 @@ def _array(name: str, shape: tuple[int, ...], row: Mapping[str, Any], rng: np.ra
         return rng.poisson(36 * share).astype(np.int32)
     if name.startswith("probabilities"):
         return rng.integers(0, 300, shape).astype(np.int32)
-    y, x = np.mgrid[: shape[2], : shape[3]] / shape[2]
-    i, j = np.arange(shape[0])[:, None, None, None], np.arange(shape[1])[None, :, None, None]
-    blob = np.exp(-((x - 0.2 - 0.06 * j) ** 2 + (y - 0.25 - 0.07 * i) ** 2) / 0.04)
-    return (255 * blob).astype(np.uint8)
+    *places, height, width = shape
+    y, x = np.mgrid[:height, :width] / height
+    i, j = np.indices((places[0], math.prod(places[1:])))[..., None, None]
+    blob = np.exp(-((x - 0.2 - 0.06 * (j % 10)) ** 2 + (y - 0.25 - 0.07 * i) ** 2) / 0.04)
+    return (255 * blob).astype(np.uint8).reshape(shape)
 
 
 def curves(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -209,8 +209,8 @@ def _layouts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return named
     # Curves and arrays name no layout: their blocks are read off their columns.
     arrays_of_a_block = ("traversal", "assignments", "probabilities")
-    blocks = {key.split("_", 1)[1] for row in rows for key in row if key.split("_")[0] in arrays_of_a_block}
-    return ["+".join(sorted(blocks))] if blocks else []
+    of_row = [[key.split("_", 1)[1] for key in row if key.split("_")[0] in arrays_of_a_block] for row in rows]
+    return sorted({"+".join(dict.fromkeys(blocks)) for blocks in of_row if blocks})
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:

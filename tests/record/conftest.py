@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vmi import latents
-from vmi.arrays import array_shapes
+from vmi.arrays import is_picture, layout_shapes
 from vmi.config import resolve
 from vmi.record.files import Files
 from vmi.record.store import Store
@@ -75,10 +75,9 @@ class Lab:
     def arrays(self, layout: str) -> dict[str, np.ndarray]:
         """Arrays whose neighbouring values differ, so that no transposition goes unseen."""
         found = {}
-        for block in latents.parse(layout).blocks:
-            for name, shape in array_shapes(block, "digits").items():
-                kind = np.uint8 if name.startswith("traversal") else np.int32
-                found[name] = (np.arange(np.prod(shape)) % 251).astype(kind).reshape(shape)
+        for name, shape in layout_shapes(latents.parse(layout), "digits").items():
+            kind = np.uint8 if is_picture(name) else np.int32
+            found[name] = (np.arange(np.prod(shape)) % 251).astype(kind).reshape(shape)
         return found
 
     def completed(self, trial: Trial, **metrics: float) -> Completed:

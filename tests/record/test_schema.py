@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from vmi import latents
-from vmi.arrays import array_shapes
+from vmi.arrays import layout_shapes
 from vmi.config import FIELD_TYPES
 from vmi.record.schema import (
     CURVE_METRICS,
@@ -81,9 +81,8 @@ def test_a_blocks_columns_are_there_once_however_many_layouts_have_it():
 def test_arrays_are_tensors_of_the_blocks_shapes():
     schema = arrays_schema(LAYOUTS, "digits")
     for text in LAYOUTS:
-        for block in latents.parse(text).blocks:
-            for name, shape in array_shapes(block, "digits").items():
-                assert tuple(schema.field(name).type.shape) == shape
+        for name, shape in layout_shapes(latents.parse(text), "digits").items():
+            assert tuple(schema.field(name).type.shape) == shape
 
 
 def test_a_table_that_is_not_ours_has_no_version():

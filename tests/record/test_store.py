@@ -10,9 +10,11 @@ import pandas
 import polars
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 
 from vmi.errors import InputError, StoreError
+from vmi.record.parts import publish
 from vmi.record.schema import TABLES, trials_schema
 from vmi.record.store import Store
 from vmi.trial import Failed, Pruned
@@ -133,6 +135,21 @@ def test_adopted_rows_have_this_studys_columns(lab, store):
     assert arrays["traversal_n5"].null_count == 1
     tensor = arrays["assignments_c10"].combine_chunks().to_numpy_ndarray()
     assert (tensor[0] == lab.arrays("n16+c10*")["assignments_c10"]).all()
+
+
+def test_arrays_of_before_a_column_was_added_read_beside_those_that_have_it(lab, store):
+    old, new = lab.trial(), lab.trial(seed=1)
+    for trial in (old, new):
+        lab.record(store, {trial: lab.completed(trial)})
+    folder = store.folder_of("arrays")
+    before = next(p for p in folder.iterdir() if old.trial_id in pq.read_table(p)["trial_id"].to_pylist())
+    added = [n for n in pq.read_schema(before).names if n.startswith(("inputs", "reconstructions", "manipulation"))]
+    table = pq.read_table(before).drop_columns(added)
+    before.unlink()
+    publish(folder, table)
+    arrays = {row["trial_id"]: row for row in store.read("arrays").checked().to_pylist()}
+    assert added and all(arrays[old.trial_id][name] is None for name in added)
+    assert arrays[old.trial_id]["traversal_c10"] is not None and arrays[new.trial_id]["inputs"] is not None
 
 
 def test_nothing_is_adopted_from_a_damaged_study_and_the_next_one_is_asked(lab, store):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from vmi import latents
-from vmi.arrays import HISTOGRAM_BINS, array_shapes
+from vmi.arrays import HISTOGRAM_BINS, is_picture, layout_shapes
 from vmi.config import FIELD_TYPES
 from vmi.metrics import CURVE_METRICS as CURVE_METRICS
 from vmi.metrics import INTEGER_METRICS as INTEGER_METRICS
@@ -71,12 +71,9 @@ def curves_schema(layouts: Iterable[str]) -> pa.Schema:
 def arrays_schema(layouts: Iterable[str], dataset: str) -> pa.Schema:
     """One row per completed trial; each array is a fixed-shape tensor, null where the layout lacks it."""
     head = [_field("study", pa.string()), _field("trial_id", pa.string()), _field("attempt", pa.int64())]
-    tensors = []
-    for block in _all_blocks(layouts):
-        for name, shape in array_shapes(block, dataset).items():
-            value = pa.uint8() if name.startswith("traversal") else pa.int32()
-            tensors.append(_field(name, pa.fixed_shape_tensor(value, shape)))
-    return _versioned(head + tensors)
+    shapes = {n: shape for text in layouts for n, shape in layout_shapes(latents.parse(text), dataset).items()}
+    kinds = {name: pa.uint8() if is_picture(name) else pa.int32() for name in shapes}
+    return _versioned(head + [_field(n, pa.fixed_shape_tensor(kinds[n], shape)) for n, shape in shapes.items()])
 
 
 def schema_of(table: str, layouts: Sequence[str], dataset: str) -> pa.Schema:
