@@ -30,7 +30,7 @@ def test_rate_terms_are_beta_times_the_rate_plus_gamma_times_the_distance_to_the
         kl_K=[1.0, 0.0], capacity_K=[0.0, 30.0], capacity_normal_K=[0.0, 4.0], capacity_categorical_K=[0.0, 1.0]
     )
     expected = [2.5, 30 * abs(2.5 - 4) + 30 * abs(0.25 - 1)]
-    torch.testing.assert_close(rate_terms(w, blocks, rates, step=7), torch.tensor(expected))
+    torch.testing.assert_close(rate_terms(w, blocks, rates, torch.tensor([7, 7])), torch.tensor(expected))
 
 
 def test_kl_annealing_and_capacity_grow_linearly_and_then_stay() -> None:
@@ -42,7 +42,7 @@ def test_kl_annealing_and_capacity_grow_linearly_and_then_stay() -> None:
         capacity_normal_K=[0.0, 8.0],
         capacity_steps_K=[0.0, 4.0],
     )
-    found = [rate_terms(w, blocks, rates, step).tolist() for step in (0, 1, 5, 10, 1000)]
+    found = [rate_terms(w, blocks, rates, torch.tensor([s, s])).tolist() for s in (0, 1, 5, 10, 1000)]
     assert [pair[0] for pair in found] == pytest.approx([0, 0.6, 3, 6, 6])
     assert [pair[1] for pair in found] == pytest.approx([3, 1, 5, 5, 5])
 

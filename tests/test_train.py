@@ -75,7 +75,7 @@ def test_a_shared_forward_is_bitwise_two_forwards(digits: Dataset) -> None:
         step.vae_phase(separate, images, step.encode_decode(separate, images, noise))
         for norm in [*separate.encoder.trunk.norms, *separate.decoder.trunk.norms]:
             norm.momentum = 0.1
-        separate.step += 1
+        separate.advance()
     assert same(state(shared, "vae", "q", "statistics"), state(separate, "vae", "q", "statistics"))
 
 
@@ -211,10 +211,10 @@ def test_a_member_that_turns_nan_fails_alone_with_step_and_term(digits: Dataset)
     whole, broken = small_pack(3, steps=10), small_pack(3, steps=10)
     (*_, expected) = train.train(whole, digits)
     failed = {}
-    progress = train.Progress(broken, (), {})
+    progress = train.Progress(broken, (), {}, {}, ())
     for progress in train.train(broken, digits):
         failed |= progress.failed
-        if progress.pack is not None and progress.pack.step == 4:
+        if progress.pack is not None and progress.pack.steps[0] == 4:
             progress.pack.vae_adam.flat_KP[1] = math.nan
     assert progress.pack is not None and expected.pack is not None
     assert list(failed) == [broken.trials[1].trial_id]

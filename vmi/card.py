@@ -30,13 +30,13 @@ class Pass(NamedTuple):
     log_q_soft: tuple[Tensor, ...]
 
 
-def card(layout: Layout, passed: Pass) -> dict[str, Tensor]:
+def card(layout: Layout, passed: Pass, sandwich_images: int = SANDWICH_IMAGES) -> dict[str, Tensor]:
     """Each quantity [K] under its stored name, each block's own value under the block's name as well.
 
     A name without a block speaks of the primary block of the quantity's kind (`Layout.primary`); where a Normal and a
     categorical block both have it (mi_decoder_bound, mi_paper), of the categorical one.
     """
-    own = {block: block_card(block, passed, i, q) for i, (block, q) in enumerate(_with_q(layout))}
+    own = {block: block_card(block, passed, i, q, sandwich_images) for i, (block, q) in enumerate(_with_q(layout))}
     rate_K = torch.stack([values["rate"] for values in own.values()]).sum(0)
     distortion_K = passed.distortion_K.double()
     result = {"distortion_nats": distortion_K, "rate_nats": rate_K, "elbo_nats": -(distortion_K + rate_K)}
@@ -46,7 +46,7 @@ def card(layout: Layout, passed: Pass) -> dict[str, Tensor]:
     return result | {f"{name}_{b.name}_nats": value for b, values in own.items() for name, value in values.items()}
 
 
-def block_card(block: Block, passed: Pass, i: int, q: int | None) -> dict[str, Tensor]:
+def block_card(block: Block, passed: Pass, i: int, q: int | None, sandwich_images: int) -> dict[str, Tensor]:
     """The quantities of block i of the layout, [K] each; q is its place among the informed blocks, if it is one."""
     posterior = double(passed.posterior[i])
     values = {"rate": posterior.kl().mean(-1)}
@@ -55,8 +55,8 @@ def block_card(block: Block, passed: Pass, i: int, q: int | None) -> dict[str, T
         values["mi_encoder"] = bounds.mi_encoder_categorical(posterior.log_probs_KBC)
         values["category_entropy"] = marginal_entropy_K
     else:
-        code_KNZ = passed.hard_codes[i][:, :SANDWICH_IMAGES].double()
-        posterior = DiagonalNormal(*(parameter[:, :SANDWICH_IMAGES] for parameter in posterior))
+        code_KNZ = passed.hard_codes[i][:, :sandwich_images].double()
+        posterior = DiagonalNormal(*(parameter[:, :sandwich_images] for parameter in posterior))
         lower_K, upper_K = _sandwich(posterior, code_KNZ)
         values |= {"mi_encoder_lower": lower_K, "mi_encoder_upper": upper_K}
         # h(m), leave-in, from the same codes: at most the code's entropy, so the bound with Q stays a lower bound.

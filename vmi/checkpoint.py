@@ -1,6 +1,7 @@
 """Save and restore a pack, or extract one member of it: tensors and plain values only, never pickled code.
 
-A checkpoint taken between two reports holds everything: a restored pack goes on bitwise as the saved one would have.
+A checkpoint taken between two steps holds everything, members that are at different steps included: a restored pack
+goes on bitwise as the saved one would have.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from vmi.config import TrialConfig
 from vmi.pack import Pack
 from vmi.trial import Trial
 
-FORMAT = 1
+# 2: every member has its own step, position and window.
+FORMAT = 2
 
 
 class CheckpointError(RuntimeError):
@@ -30,11 +32,10 @@ def save(pack: Pack, path: Path, notes: str = "") -> None:
     content = {
         "format": FORMAT,
         "notes": notes,
-        "step": pack.step,
-        "position": pack.minibatches.position,
         "dtype": str(pack.dtype).removeprefix("torch."),
         "trials": json.dumps([[*trial[:2], asdict(trial.config)] for trial in pack.trials]),
         "tensors": {name: tensor.cpu() for name, tensor in pack.tensors().items()},
+        "counters": {name: list(counts) for name, counts in pack.counters().items()},
         "generators": {name: [g.get_state() for g in gs] for name, gs in pack.generators().items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,8 @@ def restore(path: Path, device: str | torch.device = "cpu") -> tuple[Pack, str]:
     for name, generators in pack.generators().items():
         for generator, state in zip(generators, content["generators"][name], strict=True):
             generator.set_state(state)
-    pack.step, pack.minibatches.position = content["step"], content["position"]
+    for name, counts in pack.counters().items():
+        counts[:] = content["counters"][name]
     return pack, content["notes"]
 
 

@@ -36,6 +36,11 @@ class Dataset(NamedTuple):
         """The images of `index` (any shape), scaled to [0, 1]: [..., D]."""
         return split.pixels_ND[index].to(dtype) / self.spec.levels
 
+    def first(self, count: int) -> Dataset:
+        """The first images of either split, `count` of them at most."""
+        train, held_out = (Split(*(t[:count] for t in split)) for split in (self.train, self.held_out))
+        return Dataset(self.spec, train, held_out)
+
     def to(self, device: torch.device) -> Dataset:
         train, held_out = (Split(*(t.to(device) for t in split)) for split in (self.train, self.held_out))
         return Dataset(self.spec, train, held_out)
@@ -74,22 +79,24 @@ def seeded(seed: int, purpose: str, device: str | torch.device = "cpu") -> Gener
 class Minibatches:
     """Index [K, B] of the next minibatch of every member; each member walks its own permutation, epoch by epoch.
 
-    The remainder of an epoch that does not fill a batch is left out, as a new permutation follows.
+    The remainder of an epoch that does not fill a batch is left out, as a new permutation follows. A member's place
+    in its epoch is its own: members need not have started together.
     """
 
     def __init__(self, count: int, batch_size: int, generators: Sequence[Generator]) -> None:
         self.count, self.batch_size = count, batch_size
         self.generators = list(generators)
         self.order_KN = torch.empty(len(self.generators), count, dtype=torch.int64)
-        self.position = count
+        self.positions = [count] * len(self.generators)
+        self._offsets_B = torch.arange(batch_size)
 
     def next(self) -> Tensor:
-        if self.position + self.batch_size > self.count:
-            for k, generator in enumerate(self.generators):
+        for k, generator in enumerate(self.generators):
+            if self.positions[k] + self.batch_size > self.count:
                 torch.randperm(self.count, generator=generator, out=self.order_KN[k])
-            self.position = 0
-        index_KB = self.order_KN[:, self.position : self.position + self.batch_size]
-        self.position += self.batch_size
+                self.positions[k] = 0
+        index_KB = self.order_KN.gather(1, torch.tensor(self.positions)[:, None] + self._offsets_B)
+        self.positions[:] = [position + self.batch_size for position in self.positions]
         return index_KB
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from vmi import bounds
 from vmi.config import TrialConfig
 from vmi.distributions import Categorical, Distribution
-from vmi.latents import Block
+from vmi.latents import Block, Layout
 from vmi.penalties import capacity
 
 
@@ -81,6 +81,13 @@ class Uses(NamedTuple):
         return self.mmd or self.generator
 
 
+def term_names(layout: Layout) -> tuple[str, ...]:
+    """The terms of a step in the order in which they are computed: the first that is not finite is what broke."""
+    rates = tuple(f"rate_{block.name}" for block in layout.blocks)
+    of_q = tuple(f"{term}_{block.name}" for block in layout.informed for term in ("log_q", "code_entropy"))
+    return (*rates, "distortion", *of_q, "loss")
+
+
 def uses_of(configs: Sequence[TrialConfig]) -> Uses:
     return Uses(
         any(c.tc_weight for c in configs),
@@ -138,16 +145,17 @@ def code_entropy(posterior: Distribution, code: Tensor) -> Tensor:
     return bounds.aggregate_entropy_normal(posterior, code)
 
 
-def ramp(step: int, steps_K: Tensor) -> Tensor:
+def ramp(step_K: Tensor, steps_K: Tensor) -> Tensor:
     """min(1, step / steps), and 1 from the start where steps is 0: [K]."""
-    return (step / steps_K.clamp_min(1)).clamp_max(1.0).where(steps_K > 0, torch.ones_like(steps_K))
+    reached_K = steps_K.clamp_min(1).reciprocal() * step_K
+    return reached_K.clamp_max(1.0).where(steps_K > 0, torch.ones_like(steps_K))
 
 
-def rate_terms(weights: Weights, blocks: Sequence[Block], rates: Mapping[str, Tensor], step: int) -> Tensor:
+def rate_terms(weights: Weights, blocks: Sequence[Block], rates: Mapping[str, Tensor], step_K: Tensor) -> Tensor:
     """beta(step) rate + gamma sum_kind |rate_kind - C_kind(step)|: [K]."""
     zero_K = torch.zeros_like(weights.kl_K)
-    total_K = weights.kl_K * ramp(step, weights.kl_anneal_K) * sum(rates.values(), zero_K)
-    reached_K = ramp(step, weights.capacity_steps_K)
+    total_K = weights.kl_K * ramp(step_K, weights.kl_anneal_K) * sum(rates.values(), zero_K)
+    reached_K = ramp(step_K, weights.capacity_steps_K)
     kinds = ((False, weights.capacity_normal_K), (True, weights.capacity_categorical_K))
     for categorical, target_K in kinds:
         of_kind = [rates[block.name] for block in blocks if block.is_categorical == categorical]

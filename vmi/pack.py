@@ -1,7 +1,8 @@
 """A pack: K trials of one Architecture as one program with parameters [K, ...].
 
 K = 1 is not special, and a member never depends on its pack-mates: it has its own initialisation, minibatch order and
-noise from its own seed, the loss is summed over K, and nothing is clipped, scaled or checked across members.
+noise from its own seed, the loss is summed over K, and nothing is clipped, scaled or checked across members. Its step
+is its own too: a member may join a pack that is under way, and leave it, and is bitwise what it is in a pack of one.
 Shapes: K member, B batch, Z all Normal dimensions, C all categories, P parameters.
 """
 
@@ -19,11 +20,12 @@ from vmi.data import Minibatches, seeded
 from vmi.datasets import spec_of
 from vmi.distributions import gumbel_from_exponential
 from vmi.latents import Layout, parse
-from vmi.objective import Noise, Uses, Weights, uses_of, weights_of
+from vmi.objective import Noise, Uses, Weights, term_names, uses_of, weights_of
 from vmi.optim import MemberAdam
 from vmi.penalties import importance_weights
 from vmi.stacked import flat_buffers, flatten_parameters
 from vmi.trial import Trial
+from vmi.watch import Broken, Window
 
 
 class Pack:
@@ -36,7 +38,9 @@ class Pack:
         self.architecture = _one_architecture(trials)
         self.device, self.dtype = torch.device(device), dtype
         self.layout: Layout = parse(self.architecture.layout)
-        self.step = 0
+        # The same numbers twice: on the host they decide what is due, on the device they are computed with.
+        self.steps = [0] * self.size
+        self.step_K = torch.zeros(self.size, dtype=torch.int64, device=self.device)
         self._build_networks()
         self._build_randomness()
         self.weights: Weights = weights_of(self._column)
@@ -44,6 +48,7 @@ class Pack:
         self.tc_log_weights_KBB = self._tc_log_weights() if self.uses.tc else torch.empty(0)
         self.temperatures = (self._column("temperature"), self._column("temperature_final"))
         self.broken = Broken(self.size, self.device)
+        self.window = Window(self.size, term_names(self.layout), dtype, self.device)
 
     @property
     def size(self) -> int:
@@ -80,9 +85,14 @@ class Pack:
         of_member = [importance_weights(batch, count, t.config.tc_estimator == "stratified") for t in self.trials]
         return torch.stack(of_member).to(self.device, self.dtype)
 
-    def temperature_K(self, step: int | None = None) -> Tensor:
-        """tau of every member at a step, by default the next one to be trained."""
-        return geometric(self.step if step is None else step, self.architecture.steps, *self.temperatures)
+    def temperature_K(self, step_K: Tensor | None = None) -> Tensor:
+        """tau of every member at a step of its own, by default the next one to be trained."""
+        return geometric(self.step_K if step_K is None else step_K, self.architecture.steps, *self.temperatures)
+
+    def advance(self) -> None:
+        """Every member has been trained one step more."""
+        self.steps[:] = [step + 1 for step in self.steps]
+        self.step_K += 1
 
     def noise(self) -> Noise:
         """The next noise of every member's codes, each from its own generator."""
@@ -99,6 +109,8 @@ class Pack:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that training changes, [K, ...] each, by name: what a checkpoint holds and `keep` selects."""
         state = {
+            "step": self.step_K,
+            "window": self.window.sum_KT,
             "order": self.minibatches.order_KN,
             "broken_step": self.broken.step_K,
             "broken_term": self.broken.term_K,
@@ -113,37 +125,35 @@ class Pack:
         """The generators that training advances, one per member."""
         return {"order": self.minibatches.generators, "noise": self.noise_generators, "prior": self.prior_generators}
 
+    def counters(self) -> dict[str, list[int]]:
+        """The counts that training advances on the host, one per member."""
+        return {"steps": self.steps, "positions": self.minibatches.positions, "reported": self.window.counts}
+
     def keep(self, members: Sequence[int]) -> Pack:
-        """A pack of just these members (indices), at the same step and bitwise as they were."""
-        return self.copied_into(Pack([self.trials[k] for k in members], self.device, self.dtype), members)
+        """A pack of just these members (indices), at their steps and bitwise as they were."""
+        return self.renewed(members)
+
+    def admit(self, trials: Sequence[Trial]) -> Pack:
+        """A pack of all members, bitwise as they were, and of these trials (of the same Architecture) at step 0."""
+        return self.renewed(range(self.size), trials)
+
+    def renewed(self, members: Sequence[int], trials: Sequence[Trial] = ()) -> Pack:
+        """A pack of these members (indices), bitwise as they were, followed by these trials at step 0."""
+        stay = [self.trials[k] for k in members]
+        return self.copied_into(Pack([*stay, *trials], self.device, self.dtype), members)
 
     def copied_into(self, other: Pack, members: Sequence[int]) -> Pack:
-        """Copy the state of `members` into `other`, whose members they are; returns `other`."""
-        index = torch.tensor(list(members), dtype=torch.int64)
-        theirs = other.tensors()
+        """Copy the state of `members` into `other`, whose first members they are; returns `other`."""
+        index, count = torch.tensor(list(members), dtype=torch.int64), len(members)
+        tensors, generators, counters = other.tensors(), other.generators(), other.counters()
         for name, tensor in self.tensors().items():
-            theirs[name].copy_(tensor.index_select(0, index.to(tensor.device)))
-        for name, generators in self.generators().items():
+            tensors[name][:count].copy_(tensor.index_select(0, index.to(tensor.device)))
+        for name, own in self.generators().items():
             for k, member in enumerate(members):
-                other.generators()[name][k].set_state(generators[member].get_state())
-        other.step, other.minibatches.position = self.step, self.minibatches.position
+                generators[name][k].set_state(own[member].get_state())
+        for name, counts in self.counters().items():
+            counters[name][:count] = [counts[member] for member in members]
         return other
-
-
-class Broken:
-    """The first step, and the term, at which each member's loss stopped being finite; watched without a host copy."""
-
-    def __init__(self, members: int, device: torch.device) -> None:
-        self.step_K = torch.full((members,), -1, dtype=torch.int64, device=device)
-        self.term_K = torch.zeros(members, dtype=torch.int64, device=device)
-
-    def watch(self, terms_TK: Tensor, step: int) -> None:
-        """Note members whose terms are not finite now and were until now."""
-        bad_TK = ~torch.isfinite(terms_TK)
-        newly_K = bad_TK.any(0) & (self.step_K < 0)
-        # argmax over 0/1 finds the first term that broke: terms come in the order in which they are computed.
-        self.term_K.copy_(torch.where(newly_K, bad_TK.to(torch.int8).argmax(0), self.term_K))
-        self.step_K.masked_fill_(newly_K, step)
 
 
 def draw_noise(

@@ -42,7 +42,7 @@ class Forward(NamedTuple):
 
 
 def train_step(pack: Pack, images_KBD: Tensor, noise: Noise) -> dict[str, Tensor]:
-    """Both phases on one minibatch; advances the pack by one step and returns its terms, [K] each, detached."""
+    """Both phases on one minibatch; takes every member one step on and returns its terms, [K] each, detached."""
     forward = encode_decode(pack, images_KBD, noise)
     if pack.architecture.phase_order == "q_first":
         q_phase(pack, forward)
@@ -52,8 +52,8 @@ def train_step(pack: Pack, images_KBD: Tensor, noise: Noise) -> dict[str, Tensor
         with torch.no_grad():
             forward = encode_decode(pack, images_KBD, pack.noise())
         q_phase(pack, forward)
-    pack.broken.watch(torch.stack(list(terms.values())), pack.step)
-    pack.step += 1
+    pack.broken.watch(torch.stack(list(terms.values())), pack.step_K)
+    pack.advance()
     return terms
 
 
@@ -93,12 +93,12 @@ def vae_phase(pack: Pack, images_KBD: Tensor, forward: Forward) -> dict[str, Ten
         # Q first: the same minibatch passes Q a second time, and its running statistics have already moved.
         log_qs = expected_log_q(pack.auxiliary(forward.logits_KBD.sigmoid(), track=False), codes)
     entropies = [code_entropy(q, code) for q, code in zip(informed(pack, forward.posterior), codes, strict=True)]
-    loss_K = distortion_K + rate_terms(pack.weights, pack.layout.blocks, rates, pack.step)
+    loss_K = distortion_K + rate_terms(pack.weights, pack.layout.blocks, rates, pack.step_K)
     loss_K = loss_K - mi_terms(pack.weights, pack.layout.informed, log_qs, entropies)
     loss_K = loss_K + _extra_terms(pack, forward)
     # Only the gradients asked for are computed: none of Q's parameters.
     pack.vae_adam.step(torch.autograd.grad(loss_K.sum(), pack.vae_parameters))
-    # In the order of computation: the first that is not finite is the one that broke.
+    # In the order of `term_names`.
     terms = {**{f"rate_{name}": rate for name, rate in rates.items()}, "distortion": distortion_K}
     for block, log_q_K, entropy_K in zip(pack.layout.informed, log_qs, entropies, strict=True):
         terms |= {f"log_q_{block.name}": log_q_K, f"code_entropy_{block.name}": entropy_K}

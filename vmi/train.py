@@ -1,102 +1,179 @@
 """train(pack, data): the training of a pack as an iterator of reports. It never logs and never writes.
 
+Each member has its own step: it reports at its own steps, leaves the pack when these are done, when it broke or when a
+judge stops it, and its place goes to the next trial that waits.
 Shapes: K member, B batch, D pixels, T terms.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from vmi.data import Dataset
+from vmi.evaluation import measure
 from vmi.pack import Pack
 from vmi.pictures import probability_histograms
 from vmi.step import train_step
-from vmi.trial import Failed, Report
+from vmi.trial import Failed, Judge, Pruned, Report, Trial
 
 REPORTS = 10
+# Shares of its steps after which a judge is asked about a member: see "Decisions" in CONTRIBUTING.md.
+RUNGS = (0.2, 0.4, 0.6)
+
+
+class Stop(NamedTuple):
+    """Who says that a member stops early, and by which metric (a name of `vmi.metrics.METRICS`)."""
+
+    judge: Judge
+    metric: str
 
 
 class Progress(NamedTuple):
-    """What a training yields at a report: the pack (without members that broke; None when all did), their reports."""
+    """What a training yields at a report.
+
+    pack     the members that are whole (None when all broke); those that end here leave it after the yield
+    reports  of the members that have come to a report of theirs
+    failed   the members that broke since the last yield
+    pruned   the members that the judge has stopped here, with the metrics of `vmi.evaluation.measure`
+    waiting  the trials that wait for a place, before those that this yield frees are filled
+    """
 
     pack: Pack | None
     reports: tuple[Report, ...]
     failed: Mapping[str, Failed]
+    pruned: Mapping[str, Pruned]
+    waiting: tuple[Trial, ...]
+
+    @property
+    def done(self) -> list[int]:
+        """The members of `pack` (indices) whose steps are done."""
+        return [] if self.pack is None else _done(self.pack)
+
+    @property
+    def going(self) -> list[int]:
+        """The members of `pack` (indices) that are trained further."""
+        return [] if self.pack is None else _going(self.pack, self.pruned)
 
 
-def train(pack: Pack, data: Dataset, reports: int = REPORTS) -> Iterator[Progress]:
-    """Train every member to its last step, yielding `reports` times (always at the last step).
+def train(
+    pack: Pack,
+    data: Dataset,
+    waiting: Sequence[Trial] = (),
+    stop: Stop | None = None,
+    *,
+    places: int | None = None,
+    reports: int = REPORTS,
+) -> Iterator[Progress]:
+    """Train every member, and every trial that waits, to its last step, yielding at the reports of each.
 
-    A member whose loss stops being finite leaves the pack at the next report as Failed, with the step and the term;
-    the others go on bitwise as they would have. Goes on from `pack.step`, so a restored pack continues.
+    A member reports `reports` times, always at its last step. One whose loss stopped being finite leaves as Failed,
+    with its step and the term, at the next report of any member; the others go on bitwise as they would have.
+    waiting  trials of the pack's Architecture; each is admitted at step 0 once there is a place
+    stop     is asked at the `rungs` of each member, all of them before its last report
+    places   how many members the pack has at most, by default as many as now
+    Goes on from where the members stand, so a restored pack continues; members that are done leave it at once.
     """
-    steps = pack.architecture.steps
+    steps, queue, places = pack.architecture.steps, deque(waiting), places or pack.size
+    marks, asked = report_steps(steps, reports), rungs(steps, reports) if stop else ()
+    standing = _succeeded(pack, _going(pack, {}), queue, places)
+    while standing is not None:
+        pack = standing
+        pack.train_mode(True)
+        for _ in range(min(marks[bisect_right(marks, step)] - step for step in pack.steps)):
+            images_KBD = data.images(data.train, pack.minibatches.next().to(pack.device), pack.dtype)
+            pack.window.add(train_step(pack, images_KBD, pack.noise()))
+        failed = _failures(pack)
+        whole = [k for k, trial in enumerate(pack.trials) if trial.trial_id not in failed]
+        if not whole:
+            yield Progress(None, (), failed, {}, tuple(queue))
+            standing = _succeeded(pack, (), queue, places)
+            continue
+        pack = pack.keep(whole) if failed else pack
+        due = [k for k, step in enumerate(pack.steps) if step in marks]
+        pruned = _judged(pack, data, [k for k in due if pack.steps[k] in asked], stop)
+        yield Progress(pack, _reports(pack, data, due), failed, pruned, tuple(queue))
+        standing = _succeeded(pack, _going(pack, pruned), queue, places)
+
+
+def report_steps(steps: int, reports: int = REPORTS) -> tuple[int, ...]:
+    """The steps, counted from 1, after which a member reports: evenly apart, the last one always."""
     every = max(1, steps // reports)
-    pack.train_mode(True)
-    window = Window(pack)
-    while pack.step < steps:
-        images_KBD = data.images(data.train, pack.minibatches.next().to(pack.device), pack.dtype)
-        window.add(train_step(pack, images_KBD, pack.noise()))
-        if (pack.step % every == 0 and pack.step + every <= steps) or pack.step == steps:
-            progress = window.close(probability_histograms(pack, data))
-            yield progress
-            if progress.pack is None:
-                return
-            pack = progress.pack
-            pack.train_mode(True)
-            window = Window(pack)
+    return (*range(every, steps - every + 1, every), steps)
 
 
-class Window:
-    """Sums of the terms since the last report, kept on the device until it closes."""
+def rungs(steps: int, reports: int = REPORTS) -> tuple[int, ...]:
+    """The reports at which a judge is asked: those nearest to the shares RUNGS of the steps, never the last one."""
+    early = report_steps(steps, reports)[:-1]
+    return tuple(sorted({min(early, key=lambda step: abs(step - share * steps)) for share in RUNGS if early}))
 
-    def __init__(self, pack: Pack) -> None:
-        self.pack = pack
-        self.names: tuple[str, ...] = ()
-        self.sum_TK: Tensor | None = None
-        self.count = 0
 
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        stacked_TK = torch.stack(list(terms.values()))
-        self.names = tuple(terms)
-        self.sum_TK = stacked_TK if self.sum_TK is None else self.sum_TK + stacked_TK
-        self.count += 1
+def _done(pack: Pack) -> list[int]:
+    return [k for k, step in enumerate(pack.steps) if step >= pack.architecture.steps]
 
-    def close(self, histograms: Sequence[Mapping[str, Sequence[int]]]) -> Progress:
-        """One copy to the host: reports of the members that are whole, and the reasons of those that broke."""
-        assert self.sum_TK is not None
-        pack, means_TK = self.pack, (self.sum_TK / self.count).cpu()
-        # Of the last step that was trained: the pack stands before the next one.
-        last_tau = [float(t) for t in pack.temperature_K(pack.step - 1)]
-        broken = [(int(s), int(t)) for s, t in zip(pack.broken.step_K, pack.broken.term_K, strict=True)]
-        whole = [k for k, (step, _) in enumerate(broken) if step < 0]
-        failed = {
-            pack.trials[k].trial_id: Failed(f"{self.names[term]} was not finite at step {step}", step)
-            for k, (step, term) in enumerate(broken)
-            if step >= 0
-        }
-        reports = tuple(
-            Report(
-                pack.trials[k].trial_id, pack.step, self._metrics(means_TK[:, k].tolist(), last_tau[k]), histograms[k]
-            )
-            for k in whole
-        )
-        kept = pack.keep(whole) if 0 < len(whole) < pack.size else pack
-        return Progress(kept if whole else None, reports, failed)
 
-    def _metrics(self, means: Sequence[float], temperature: float) -> dict[str, float]:
-        """Stored names, with units, from the terms' means."""
-        mean = dict(zip(self.names, means, strict=True))
-        blocks = self.pack.layout.blocks
-        metrics = {"loss_nats": mean["loss"], "distortion_nats": mean["distortion"], "temperature": temperature}
-        metrics |= {f"rate_{b.name}_nats": mean[f"rate_{b.name}"] for b in blocks}
-        metrics["rate_nats"] = sum(mean[f"rate_{b.name}"] for b in blocks)
-        metrics["elbo_nats"] = -(metrics["distortion_nats"] + metrics["rate_nats"])
-        for block in self.pack.layout.informed:
-            metrics[f"code_entropy_{block.name}_nats"] = mean[f"code_entropy_{block.name}"]
-            metrics[f"mi_paper_{block.name}_nats"] = block.prior_entropy_nats + mean[f"log_q_{block.name}"]
-        return metrics
+def _going(pack: Pack, pruned: Mapping[str, Pruned]) -> list[int]:
+    done = _done(pack)
+    return [k for k, trial in enumerate(pack.trials) if k not in done and trial.trial_id not in pruned]
+
+
+def _succeeded(pack: Pack, stay: Sequence[int], queue: deque[Trial], places: int) -> Pack | None:
+    """The members that stay (indices), and in free places those that waited; None when there is nobody left."""
+    fresh = [queue.popleft() for _ in range(min(places - len(stay), len(queue)))]
+    if len(stay) == pack.size and not fresh:
+        return pack
+    return pack.renewed(stay, fresh) if stay or fresh else None
+
+
+def _failures(pack: Pack) -> dict[str, Failed]:
+    """Members whose terms were not finite at some step: the first, and the first term of it."""
+    broken = zip(pack.trials, pack.broken.step_K.tolist(), pack.broken.term_K.tolist(), strict=True)
+    return {
+        trial.trial_id: Failed(f"{pack.window.names[term]} was not finite at step {step}", step)
+        for trial, step, term in broken
+        if step >= 0
+    }
+
+
+def _view(pack: Pack, members: Sequence[int]) -> Pack:
+    """These members alone, to look at."""
+    return pack if len(members) == pack.size else pack.keep(members)
+
+
+def _reports(pack: Pack, data: Dataset, due: Sequence[int]) -> tuple[Report, ...]:
+    """The reports of the members that are due, whose windows start anew."""
+    # Of the last step that was trained: the pack stands before the next one.
+    tau = pack.temperature_K(pack.step_K - 1).tolist()
+    means = pack.window.close(due)
+    histograms = probability_histograms(_view(pack, due), data)
+    return tuple(
+        Report(pack.trials[k].trial_id, pack.steps[k], _metrics(pack, mean, tau[k]), histogram)
+        for k, mean, histogram in zip(due, means, histograms, strict=True)
+    )
+
+
+def _judged(pack: Pack, data: Dataset, asked: Sequence[int], stop: Stop | None) -> dict[str, Pruned]:
+    """What the judge says of the members that it is asked about: those that it stops."""
+    if stop is None or not asked:
+        return {}
+    pruned = {}
+    for k, metrics in zip(asked, measure(_view(pack, asked), data), strict=True):
+        trial_id, step = pack.trials[k].trial_id, pack.steps[k]
+        if stop.judge.stops(trial_id, step, metrics[stop.metric]):
+            pruned[trial_id] = Pruned(step, metrics)
+    return pruned
+
+
+def _metrics(pack: Pack, mean: Mapping[str, float], temperature: float) -> dict[str, float]:
+    """Stored names, with units, from the terms' means."""
+    blocks = pack.layout.blocks
+    metrics = {"loss_nats": mean["loss"], "distortion_nats": mean["distortion"], "temperature": temperature}
+    metrics |= {f"rate_{b.name}_nats": mean[f"rate_{b.name}"] for b in blocks}
+    metrics["rate_nats"] = sum(mean[f"rate_{b.name}"] for b in blocks)
+    metrics["elbo_nats"] = -(metrics["distortion_nats"] + metrics["rate_nats"])
+    for block in pack.layout.informed:
+        metrics[f"code_entropy_{block.name}_nats"] = mean[f"code_entropy_{block.name}"]
+        metrics[f"mi_paper_{block.name}_nats"] = block.prior_entropy_nats + mean[f"log_q_{block.name}"]
+    return metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from vmi.config import TrialConfig
 
@@ -56,10 +56,11 @@ class Completed(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """The trial was stopped early by a pruner, with what it had reached."""
+    """The trial was stopped early by a judge, with what it had reached (on a part of the images) and the reason."""
 
     step: int
     metrics: Metrics
+    reason: str = ""
 
 
 class Failed(NamedTuple):
@@ -69,11 +70,18 @@ class Failed(NamedTuple):
     step: int
 
 
+class Judge(Protocol):
+    """Says whether a trial is to be stopped early, from what it and others have reached."""
+
+    def stops(self, trial_id: str, step: int, value: float) -> bool:
+        """Note the trial's value at this step; whether it should stop here."""
+
+
 Outcome = Completed | Pruned | Failed
 
 
 class Cost(NamedTuple):
-    """What a trial cost and where it ran: its equal share of its pack's training seconds."""
+    """What a trial cost and where it ran: its share, by steps of all members, of its pack's training seconds."""
 
     train_seconds: float
     pack_id: str

@@ -118,7 +118,9 @@ class ParquetRecorder:
                 "step": step,
                 **finite,
             }
-        return {"outcome": "pruned" if isinstance(outcome, Pruned) else "completed", "step": step, **finite}
+        if isinstance(outcome, Pruned):
+            return {"outcome": "pruned", "reason": outcome.reason or None, "step": step, **finite}
+        return {"outcome": "completed", "step": step, **finite}
 
     def _flat(self, arrays: Mapping[str, Any]) -> Row:
         """Each array as its flat values, once it is known to have its column's shape and type."""

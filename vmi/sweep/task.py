@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vmi.config import TrialConfig
 from vmi.sweep.ledger import Ended
@@ -13,7 +14,12 @@ from vmi.trial import PackSpec, Trial
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One pack and where its results go. `layouts` are the whole study's: they fix the columns."""
+    """Trials of one Architecture and where their results go. `layouts` are the whole study's: they fix the columns.
+
+    places   how many trials are trained at a time (None: all); the others wait for a place
+    pruning  what a judge is made from (`vmi.sweep.judging`; None: no trial is stopped early). Its "pruner" is the name
+             that the rows of stopped trials bear, its "metric" is what is judged
+    """
 
     pack: PackSpec
     root: str
@@ -24,6 +30,8 @@ class Task:
     device: str
     data_folder: str
     keep_models: bool = False
+    places: int | None = None
+    pruning: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         return json.dumps(
@@ -42,7 +50,7 @@ class Task:
 
 
 class Update(NamedTuple):
-    """How far a pack is (steps of all), what to be warned of, and in its last update how each trial ended."""
+    """How far a pack is (the mean over its trials), what to be warned of, and in its last update how each ended."""
 
     pack_id: str
     step: int
