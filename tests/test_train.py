@@ -164,6 +164,8 @@ METHODS: dict[str, dict[str, object]] = {
     "beta-tcvae, stratified": {"mi_weight": 0, "tc_weight": 5, "tc_estimator": "stratified"},
     "infovae": {"mi_weight": 0, "kl_weight": 0.5, "mmd_weight": 100},
     "infogan": {"mi_weight": 0, "generator_mi_weight": 4},
+    "views": {"mi_weight": 4, "view_strength": 1.0},
+    "pairs of views": {"mi_weight": 4, "view_strength": 1.0, "view_target_strength": 0.5},
 }
 
 

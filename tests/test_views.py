@@ -1,4 +1,4 @@
-"""Random affine views against closed forms: the identity, a half turn, a shift by whole pixels, and who depends on whom."""
+"""Random affine views against closed forms: the identity, shifts by whole pixels, and who depends on whom."""
 
 import math
 

@@ -24,6 +24,10 @@ from vmi.rules import parse_hidden
 # Raised when the same configuration would give other numbers, so that stored trials of before are not reused.
 SEMANTICS = 1
 
+# Fields that are newer than the first stored trials, and the value with which trials are what they were before: at that
+# value a field is no part of the hash, so that no stored trial changes its name.
+ADDED: Mapping[str, float] = {"view_strength": 0.0, "view_target_strength": 0.0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
@@ -57,6 +61,8 @@ class TrialConfig:
     tc_weight             of the total correlation of the Normal dimensions; `tc_estimator` of minibatches
     mmd_weight            of the maximum mean discrepancy between aggregate posterior and prior, Normal dimensions
     generator_mi_weight   of E log Q(code|x) on images generated from prior codes (InfoGAN's term)
+    view_strength         of the random affine views that the encoder sees (`vmi.views`; 0: the image itself)
+    view_target_strength  of those that the decoder is to rebuild, drawn apart (0: the image itself)
     temperature           tau, going geometrically to `temperature_final` over `steps`; equal values hold it constant
     """
 
@@ -81,6 +87,8 @@ class TrialConfig:
     tc_estimator: str = "weighted"
     mmd_weight: float = 0.0
     generator_mi_weight: float = 0.0
+    view_strength: float = 0.0
+    view_target_strength: float = 0.0
     temperature: float = 0.5
     temperature_final: float = 0.5
     learning_rate: float = 1e-3
@@ -103,7 +111,7 @@ class TrialConfig:
         return self._hash(without={"preset", "seed"})
 
     def _hash(self, without: set[str]) -> str:
-        content = {k: v for k, v in dataclasses.asdict(self).items() if k not in without}
+        content = {k: v for k, v in dataclasses.asdict(self).items() if k not in without and ADDED.get(k) != v}
         content |= {"data_fingerprint": spec_of(self.dataset).fingerprint, "semantics": SEMANTICS}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

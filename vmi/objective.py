@@ -74,6 +74,8 @@ class Uses(NamedTuple):
     tc: bool
     mmd: bool
     generator: bool
+    views: bool
+    target_views: bool
 
     @property
     def prior(self) -> bool:
@@ -93,6 +95,8 @@ def uses_of(configs: Sequence[TrialConfig]) -> Uses:
         any(c.tc_weight for c in configs),
         any(c.mmd_weight for c in configs),
         any(c.generator_mi_weight for c in configs),
+        any(c.view_strength for c in configs),
+        any(c.view_target_strength for c in configs),
     )
 
 

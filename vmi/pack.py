@@ -25,6 +25,7 @@ from vmi.optim import MemberAdam
 from vmi.penalties import importance_weights
 from vmi.stacked import flat_buffers, flatten_parameters
 from vmi.trial import Trial
+from vmi.views import view
 from vmi.watch import Broken, Window
 
 
@@ -47,6 +48,7 @@ class Pack:
         self.uses: Uses = uses_of([trial.config for trial in self.trials])
         self.tc_log_weights_KBB = self._tc_log_weights() if self.uses.tc else torch.empty(0)
         self.temperatures = (self._column("temperature"), self._column("temperature_final"))
+        self.view_strengths = (self._column("view_strength"), self._column("view_target_strength"))
         self.broken = Broken(self.size, self.device)
         self.window = Window(self.size, term_names(self.layout), dtype, self.device)
 
@@ -74,6 +76,8 @@ class Pack:
         self.minibatches = Minibatches(count, batch, [seeded(seed, "order") for seed in seeds])
         self.noise_generators: list[Generator] = [seeded(seed, "noise", self.device) for seed in seeds]
         self.prior_generators: list[Generator] = [seeded(seed, "prior", self.device) for seed in seeds]
+        self.view_generators: list[Generator] = [seeded(seed, "view", self.device) for seed in seeds]
+        self.target_generators: list[Generator] = [seeded(seed, "target", self.device) for seed in seeds]
 
     def _column(self, field: str) -> Tensor:
         values = [getattr(trial.config, field) for trial in self.trials]
@@ -102,6 +106,15 @@ class Pack:
         """The next noise of every member's prior codes: a stream of its own, so that the other is as without it."""
         return draw_noise(self.layout, self.prior_generators, self.architecture.batch_size, self.dtype, self.device)
 
+    def seen(self, images_KBD: Tensor) -> tuple[Tensor, Tensor]:
+        """What the encoders see of a minibatch and what the decoders are to rebuild: views where a member has any."""
+        shape = spec_of(self.architecture.dataset).image_shape
+        strength_K, target_K = self.view_strengths
+        inputs_KBD = view(images_KBD, shape, strength_K, self.view_generators) if self.uses.views else images_KBD
+        if not self.uses.target_views:
+            return inputs_KBD, images_KBD
+        return inputs_KBD, view(images_KBD, shape, target_K, self.target_generators)
+
     def train_mode(self, training: bool) -> None:
         for module in (self.encoder, self.decoder, self.auxiliary):
             module.train(training)
@@ -123,7 +136,9 @@ class Pack:
 
     def generators(self) -> dict[str, list[Generator]]:
         """The generators that training advances, one per member."""
-        return {"order": self.minibatches.generators, "noise": self.noise_generators, "prior": self.prior_generators}
+        views = {"view": self.view_generators, "target": self.target_generators}
+        noise = {"noise": self.noise_generators, "prior": self.prior_generators}
+        return {"order": self.minibatches.generators, **noise, **views}
 
     def counters(self) -> dict[str, list[int]]:
         """The counts that training advances on the host, one per member."""

@@ -51,6 +51,8 @@ RANGES: Mapping[str, Range] = {
     "tc_weight": _WEIGHT,
     "mmd_weight": _WEIGHT,
     "generator_mi_weight": _WEIGHT,
+    "view_strength": Range(0, 5),
+    "view_target_strength": Range(0, 5),
     "temperature": Range(0, 1e3, open_low=True),
     "temperature_final": Range(0, 1e3, open_low=True),
     "learning_rate": Range(0, 10, open_low=True),

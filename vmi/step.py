@@ -43,14 +43,15 @@ class Forward(NamedTuple):
 
 def train_step(pack: Pack, images_KBD: Tensor, noise: Noise) -> dict[str, Tensor]:
     """Both phases on one minibatch; takes every member one step on and returns its terms, [K] each, detached."""
-    forward = encode_decode(pack, images_KBD, noise)
+    inputs_KBD, targets_KBD = pack.seen(images_KBD)
+    forward = encode_decode(pack, inputs_KBD, noise)
     if pack.architecture.phase_order == "q_first":
         q_phase(pack, forward)
-        terms = vae_phase(pack, images_KBD, forward)
+        terms = vae_phase(pack, targets_KBD, forward)
     else:
-        terms = vae_phase(pack, images_KBD, forward)
+        terms = vae_phase(pack, targets_KBD, forward)
         with torch.no_grad():
-            forward = encode_decode(pack, images_KBD, pack.noise())
+            forward = encode_decode(pack, inputs_KBD, pack.noise())
         q_phase(pack, forward)
     pack.broken.watch(torch.stack(list(terms.values())), pack.step_K)
     pack.advance()
@@ -82,10 +83,10 @@ def q_phase(pack: Pack, forward: Forward) -> None:
     pack.q_adam.step(torch.autograd.grad(loss_K.sum(), pack.q_parameters))
 
 
-def vae_phase(pack: Pack, images_KBD: Tensor, forward: Forward) -> dict[str, Tensor]:
+def vae_phase(pack: Pack, targets_KBD: Tensor, forward: Forward) -> dict[str, Tensor]:
     """One Adam step on the objective in the encoder's and the decoder's parameters, through Q but not into it."""
     likelihood = getattr(bounds, f"distortion_{pack.architecture.likelihood}")
-    distortion_K = likelihood(images_KBD, forward.logits_KBD, pack.weights.variance_K)
+    distortion_K = likelihood(targets_KBD, forward.logits_KBD, pack.weights.variance_K)
     rates = {b.name: q.kl().mean(-1) for b, q in zip(pack.layout.blocks, forward.posterior, strict=True)}
     codes = informed(pack, forward.codes)
     log_qs: list[Tensor] = []

@@ -21,9 +21,7 @@ ANGLE, LOG_SCALE, SHEAR, SHIFT = math.radians(15), 0.1, 0.2, 1 / 7
 PARAMETERS = 5
 
 
-def view(
-    images_KBD: Tensor, shape: tuple[int, int], strength_K: Tensor, generators: Sequence[Generator]
-) -> Tensor:
+def view(images_KBD: Tensor, shape: tuple[int, int], strength_K: Tensor, generators: Sequence[Generator]) -> Tensor:
     """One random view of every image, [K, B, D]; the very images of members whose strength is 0."""
     members, batch, _ = images_KBD.shape
     uniform_KBP = torch.empty(members, batch, PARAMETERS, dtype=images_KBD.dtype, device=images_KBD.device)
