@@ -210,7 +210,8 @@ def _layouts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     # Curves and arrays name no layout: their blocks are read off their columns.
     arrays_of_a_block = ("traversal", "assignments", "probabilities")
     blocks = {key.split("_", 1)[1] for row in rows for key in row if key.split("_")[0] in arrays_of_a_block}
-    return ["+".join(sorted(blocks))] if blocks else []
+    # "c10_2" is a second c10.
+    return ["+".join(block.split("_")[0] for block in sorted(blocks))] if blocks else []
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:
