@@ -24,6 +24,10 @@ from vmi.rules import parse_hidden
 # Raised when the same configuration would give other numbers, so that stored trials of before are not reused.
 SEMANTICS = 1
 
+# Fields that are newer than the first stored trials, and the value with which trials are what they were before: at that
+# value a field is no part of the hash, so that no stored trial changes its name.
+ADDED: Mapping[str, float] = {"factor_weight": 0.0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
@@ -55,6 +59,7 @@ class TrialConfig:
     kl_weight             beta, reached linearly over the first `kl_anneal_steps`
     capacity_weight       gamma of |rate - C| per kind of block, C reached linearly over the first `capacity_steps`
     tc_weight             of the total correlation of the Normal dimensions; `tc_estimator` of minibatches
+    factor_weight         of the same by a discriminator (FactorVAE's gamma)
     mmd_weight            of the maximum mean discrepancy between aggregate posterior and prior, Normal dimensions
     generator_mi_weight   of E log Q(code|x) on images generated from prior codes (InfoGAN's term)
     temperature           tau, going geometrically to `temperature_final` over `steps`; equal values hold it constant
@@ -79,6 +84,7 @@ class TrialConfig:
     capacity_steps: int = 0
     tc_weight: float = 0.0
     tc_estimator: str = "weighted"
+    factor_weight: float = 0.0
     mmd_weight: float = 0.0
     generator_mi_weight: float = 0.0
     temperature: float = 0.5
@@ -103,7 +109,7 @@ class TrialConfig:
         return self._hash(without={"preset", "seed"})
 
     def _hash(self, without: set[str]) -> str:
-        content = {k: v for k, v in dataclasses.asdict(self).items() if k not in without}
+        content = {k: v for k, v in dataclasses.asdict(self).items() if k not in without and ADDED.get(k) != v}
         content |= {"data_fingerprint": spec_of(self.dataset).fingerprint, "semantics": SEMANTICS}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

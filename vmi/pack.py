@@ -18,6 +18,7 @@ from vmi.config import Architecture
 from vmi.data import Minibatches, seeded
 from vmi.datasets import spec_of
 from vmi.distributions import gumbel_from_exponential
+from vmi.factor import Factor
 from vmi.latents import Layout, parse
 from vmi.objective import Noise, Uses, Weights, uses_of, weights_of
 from vmi.optim import MemberAdam
@@ -42,6 +43,7 @@ class Pack:
         self.weights: Weights = weights_of(self._column)
         self.uses: Uses = uses_of([trial.config for trial in self.trials])
         self.tc_log_weights_KBB = self._tc_log_weights() if self.uses.tc else torch.empty(0)
+        self.factor = self._factor() if self.uses.factor else None
         self.temperatures = (self._column("temperature"), self._column("temperature_final"))
         self.broken = Broken(self.size, self.device)
 
@@ -80,6 +82,11 @@ class Pack:
         of_member = [importance_weights(batch, count, t.config.tc_estimator == "stratified") for t in self.trials]
         return torch.stack(of_member).to(self.device, self.dtype)
 
+    def _factor(self) -> Factor:
+        """Initialised from streams of their own, so that every other number is as without it."""
+        dimensions = sum(block.size for block in self.layout.normal)
+        return Factor([trial.config for trial in self.trials], dimensions, self.device, self.dtype)
+
     def temperature_K(self, step: int | None = None) -> Tensor:
         """tau of every member at a step, by default the next one to be trained."""
         return geometric(self.step if step is None else step, self.architecture.steps, *self.temperatures)
@@ -103,15 +110,15 @@ class Pack:
             "broken_step": self.broken.step_K,
             "broken_term": self.broken.term_K,
         }
-        for name, adam in (("vae", self.vae_adam), ("q", self.q_adam)):
-            state |= {f"{name}_parameters": adam.flat_KP, f"{name}_first": adam.first_KP}
-            state |= {f"{name}_second": adam.second_KP, f"{name}_steps": adam.steps_K}
+        state |= self.vae_adam.tensors("vae") | self.q_adam.tensors("q")
+        state |= self.factor.tensors() if self.factor else {}
         buffers = flat_buffers([self.encoder, self.decoder, self.auxiliary])
         return state | {f"statistics_{i}": buffer for i, buffer in enumerate(buffers)}
 
     def generators(self) -> dict[str, list[Generator]]:
         """The generators that training advances, one per member."""
-        return {"order": self.minibatches.generators, "noise": self.noise_generators, "prior": self.prior_generators}
+        own = {"order": self.minibatches.generators, "noise": self.noise_generators, "prior": self.prior_generators}
+        return own | (self.factor.generators() if self.factor else {})
 
     def keep(self, members: Sequence[int]) -> Pack:
         """A pack of just these members (indices), at the same step and bitwise as they were."""
@@ -120,12 +127,13 @@ class Pack:
     def copied_into(self, other: Pack, members: Sequence[int]) -> Pack:
         """Copy the state of `members` into `other`, whose members they are; returns `other`."""
         index = torch.tensor(list(members), dtype=torch.int64)
-        theirs = other.tensors()
-        for name, tensor in self.tensors().items():
-            theirs[name].copy_(tensor.index_select(0, index.to(tensor.device)))
-        for name, generators in self.generators().items():
-            for k, member in enumerate(members):
-                other.generators()[name][k].set_state(generators[member].get_state())
+        # What the other has: without the last member that is weighted on a term, that term's state is gone.
+        ours, generators = self.tensors(), self.generators()
+        for name, tensor in other.tensors().items():
+            tensor.copy_(ours[name].index_select(0, index.to(ours[name].device)))
+        for name, theirs in other.generators().items():
+            for generator, member in zip(theirs, members, strict=True):
+                generator.set_state(generators[name][member].get_state())
         other.step, other.minibatches.position = self.step, self.minibatches.position
         return other
 
