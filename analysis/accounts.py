@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from analysis import columns, labels
+from analysis import blocks, columns, labels
 from analysis.aggregate import Setting
 from analysis.design import Design
 from analysis.findings import Findings
@@ -40,7 +40,7 @@ METHODS = (
 
 
 def tables(results: StudyResults, plan: Design, found: Findings) -> Markup:
-    """Every setting and, folded, every trial."""
+    """Every setting, every block where a layout has several of a kind and, folded, every trial."""
     wanted = columns.of_settings(plan, found.score, columns.LONG) + columns.block_rates(plan)
     rows = [(_css(s, found), [c.cell(s) for c in wanted]) for s in plan.settings[:MAX_SETTINGS]]
     caption = "Settings: mean ± half of the 95 % interval over n seeds."
@@ -48,6 +48,8 @@ def tables(results: StudyResults, plan: Design, found: Findings) -> Markup:
     pieces = [element("h2", "All settings and trials")]
     if rows:
         pieces.append(table([c.head for c in wanted], rows, caption, len(plan.settings[0].params)))
+    of_blocks = blocks.of_settings(plan)
+    pieces += [of_blocks] if of_blocks else []
     return join([*pieces, _trials(results, plan)])
 
 

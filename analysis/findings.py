@@ -18,6 +18,7 @@ USING_TERMS = (
     "mi_weight_normal",
     "capacity_weight",
     "tc_weight",
+    "factor_weight",
     "mmd_weight",
     "generator_mi_weight",
     "kl_anneal_steps",

@@ -10,14 +10,17 @@ from analysis.published import FIGURES, published
 from analysis.read import StudyResults
 from analysis.verdict import markdown as verdict
 from vmi.errors import InputError, Problem, did_you_mean, one_of
+from vmi.latents import parse
 
+# Stands for the rate of every categorical block, by its own name: "rate_c10_nats".
+RATES = "rate_c*_nats"
 METRICS = (
     "accuracy_majority",
     "accuracy_train",
     "nmi",
     "mi_encoder_nats",
     "mi_paper_nats",
-    "rate_c10_nats",
+    RATES,
     "categories_used",
     "mi_encoder_lower_nats",
     "mi_encoder_upper_nats",
@@ -71,7 +74,7 @@ def _table(members: Sequence[Setting], dataset: str, layout: str) -> Iterator[st
     yield "| | " + " | ".join(f"`{p}`" for p in presets) + " |"
     yield "|---|" + "---|" * len(presets)
     yield "| seeds | " + " | ".join(str(len(s.rows)) for s in members) + " |"
-    for metric in METRICS:
+    for metric in _metrics(layout):
         if any(s.values(metric) for s in members):
             name = labels.metric(metric).short
             yield f"| {name} | " + " | ".join(_cell(s, metric, dataset, layout) for s in members) + " |"
@@ -81,6 +84,14 @@ def _table(members: Sequence[Setting], dataset: str, layout: str) -> Iterator[st
     if sources:
         yield ""
         yield "Published: " + "; ".join(sources) + "."
+
+
+def _metrics(layout: str) -> Iterator[str]:
+    for metric in METRICS:
+        if metric == RATES:
+            yield from (f"rate_{block.name}_nats" for block in parse(layout).categorical)
+        else:
+            yield metric
 
 
 def _cell(setting: Setting, metric: str, dataset: str, layout: str) -> str:

@@ -16,6 +16,7 @@ study = Study(
             "joint_vae",
             "beta_vae",
             "beta_tcvae",
+            "factor_vae",
             "info_vae",
             "kl_annealing",
             "info_gan",

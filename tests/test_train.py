@@ -162,6 +162,8 @@ METHODS: dict[str, dict[str, object]] = {
     },
     "beta-tcvae": {"mi_weight": 0, "tc_weight": 5},
     "beta-tcvae, stratified": {"mi_weight": 0, "tc_weight": 5, "tc_estimator": "stratified"},
+    "factorvae": {"mi_weight": 0, "factor_weight": 10},
+    "factorvae beside vmi": {"mi_weight": 4, "factor_weight": 5, "seed": 1},
     "infovae": {"mi_weight": 0, "kl_weight": 0.5, "mmd_weight": 100},
     "infogan": {"mi_weight": 0, "generator_mi_weight": 4},
     "views": {"mi_weight": 4, "view_strength": 1.0},

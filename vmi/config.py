@@ -26,7 +26,7 @@ SEMANTICS = 1
 
 # Fields that are newer than the first stored trials, and the value with which trials are what they were before: at that
 # value a field is no part of the hash, so that no stored trial changes its name.
-ADDED: Mapping[str, float] = {"view_strength": 0.0, "view_target_strength": 0.0}
+ADDED: Mapping[str, float] = {"factor_weight": 0.0, "view_strength": 0.0, "view_target_strength": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,7 @@ class TrialConfig:
     kl_weight             beta, reached linearly over the first `kl_anneal_steps`
     capacity_weight       gamma of |rate - C| per kind of block, C reached linearly over the first `capacity_steps`
     tc_weight             of the total correlation of the Normal dimensions; `tc_estimator` of minibatches
+    factor_weight         of the same by a discriminator (FactorVAE's gamma)
     mmd_weight            of the maximum mean discrepancy between aggregate posterior and prior, Normal dimensions
     generator_mi_weight   of E log Q(code|x) on images generated from prior codes (InfoGAN's term)
     view_strength         of the random affine views that the encoder sees (`vmi.views`; 0: the image itself)
@@ -85,6 +86,7 @@ class TrialConfig:
     capacity_steps: int = 0
     tc_weight: float = 0.0
     tc_estimator: str = "weighted"
+    factor_weight: float = 0.0
     mmd_weight: float = 0.0
     generator_mi_weight: float = 0.0
     view_strength: float = 0.0

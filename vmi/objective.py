@@ -1,11 +1,12 @@
 """The objective of every method here, as one weighted sum per member, in nats per image:
 
-J = distortion + beta(step) rate + gamma sum_kind |rate_kind - C_kind(step)| + w_tc TC + w_mmd MMD
+J = distortion + beta(step) rate + gamma sum_kind |rate_kind - C_kind(step)| + w_tc TC + w_factor TC + w_mmd MMD
     - sum_informed lambda (E log Q(code|x_hat) + eta H(code)) - w_gen E log Q(code|generated)
 
 VAE: beta 1. beta-VAE: beta. Annealing (Bowman et al. 2016): beta(step). Controlled capacity (Burgess et al. 2018) and
-JointVAE (Dupont 2018): beta 0, gamma, C(step). beta-TCVAE (Chen et al. 2018): w_tc = its beta - 1. InfoVAE (Zhao et al.
-2019): w_mmd. InfoGAN's term (Chen et al. 2016): w_gen. VMI (Serdega & Kim 2020): lambda, eta.
+JointVAE (Dupont 2018): beta 0, gamma, C(step). beta-TCVAE (Chen et al. 2018): w_tc = its beta - 1. FactorVAE (Kim &
+Mnih 2018): w_factor = its gamma, TC by a discriminator (`vmi.factor`). InfoVAE (Zhao et al. 2019): w_mmd. InfoGAN's
+term (Chen et al. 2016): w_gen. VMI (Serdega & Kim 2020): lambda, eta.
 Shapes: K member, B batch, Z all Normal dimensions, C all categories, L width of the code.
 """
 
@@ -37,6 +38,7 @@ class Weights(NamedTuple):
     capacity_categorical_K: Tensor
     capacity_steps_K: Tensor
     tc_K: Tensor
+    factor_K: Tensor
     mmd_K: Tensor
     generator_mi_K: Tensor
     variance_K: Tensor
@@ -57,6 +59,7 @@ _FIELDS = (
     "capacity_categorical_nats",
     "capacity_steps",
     "tc_weight",
+    "factor_weight",
     "mmd_weight",
     "generator_mi_weight",
     "likelihood_variance",
@@ -72,6 +75,7 @@ class Uses(NamedTuple):
     """Which costly terms some member of a pack has a weight on; the others' weight on them is 0, exactly."""
 
     tc: bool
+    factor: bool
     mmd: bool
     generator: bool
     views: bool
@@ -93,6 +97,7 @@ def term_names(layout: Layout) -> tuple[str, ...]:
 def uses_of(configs: Sequence[TrialConfig]) -> Uses:
     return Uses(
         any(c.tc_weight for c in configs),
+        any(c.factor_weight for c in configs),
         any(c.mmd_weight for c in configs),
         any(c.generator_mi_weight for c in configs),
         any(c.view_strength for c in configs),

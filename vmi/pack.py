@@ -19,6 +19,7 @@ from vmi.config import Architecture
 from vmi.data import Minibatches, seeded
 from vmi.datasets import spec_of
 from vmi.distributions import gumbel_from_exponential
+from vmi.factor import Factor
 from vmi.latents import Layout, parse
 from vmi.objective import Noise, Uses, Weights, term_names, uses_of, weights_of
 from vmi.optim import MemberAdam
@@ -47,6 +48,7 @@ class Pack:
         self.weights: Weights = weights_of(self._column)
         self.uses: Uses = uses_of([trial.config for trial in self.trials])
         self.tc_log_weights_KBB = self._tc_log_weights() if self.uses.tc else torch.empty(0)
+        self.factor = self._factor() if self.uses.factor else None
         self.temperatures = (self._column("temperature"), self._column("temperature_final"))
         self.view_strengths = (self._column("view_strength"), self._column("view_target_strength"))
         self.broken = Broken(self.size, self.device)
@@ -89,6 +91,11 @@ class Pack:
         of_member = [importance_weights(batch, count, t.config.tc_estimator == "stratified") for t in self.trials]
         return torch.stack(of_member).to(self.device, self.dtype)
 
+    def _factor(self) -> Factor:
+        """Initialised from streams of their own, so that every other number is as without it."""
+        dimensions = sum(block.size for block in self.layout.normal)
+        return Factor([trial.config for trial in self.trials], dimensions, self.device, self.dtype)
+
     def temperature_K(self, step_K: Tensor | None = None) -> Tensor:
         """tau of every member at a step of its own, by default the next one to be trained."""
         return geometric(self.step_K if step_K is None else step_K, self.architecture.steps, *self.temperatures)
@@ -128,9 +135,8 @@ class Pack:
             "broken_step": self.broken.step_K,
             "broken_term": self.broken.term_K,
         }
-        for name, adam in (("vae", self.vae_adam), ("q", self.q_adam)):
-            state |= {f"{name}_parameters": adam.flat_KP, f"{name}_first": adam.first_KP}
-            state |= {f"{name}_second": adam.second_KP, f"{name}_steps": adam.steps_K}
+        state |= self.vae_adam.tensors("vae") | self.q_adam.tensors("q")
+        state |= self.factor.tensors() if self.factor else {}
         buffers = flat_buffers([self.encoder, self.decoder, self.auxiliary])
         return state | {f"statistics_{i}": buffer for i, buffer in enumerate(buffers)}
 
@@ -138,7 +144,8 @@ class Pack:
         """The generators that training advances, one per member."""
         views = {"view": self.view_generators, "target": self.target_generators}
         noise = {"noise": self.noise_generators, "prior": self.prior_generators}
-        return {"order": self.minibatches.generators, **noise, **views}
+        own = {"order": self.minibatches.generators, **noise, **views}
+        return own | (self.factor.generators() if self.factor else {})
 
     def counters(self) -> dict[str, list[int]]:
         """The counts that training advances on the host, one per member."""
@@ -160,14 +167,15 @@ class Pack:
     def copied_into(self, other: Pack, members: Sequence[int]) -> Pack:
         """Copy the state of `members` into `other`, whose first members they are; returns `other`."""
         index, count = torch.tensor(list(members), dtype=torch.int64), len(members)
-        tensors, generators, counters = other.tensors(), other.generators(), other.counters()
-        for name, tensor in self.tensors().items():
-            tensors[name][:count].copy_(tensor.index_select(0, index.to(tensor.device)))
-        for name, own in self.generators().items():
+        ours, own, counts = self.tensors(), self.generators(), self.counters()
+        # What both have: the state of a term that only some members are weighted on comes and goes with them.
+        for name, tensor in ((n, t) for n, t in other.tensors().items() if n in ours):
+            tensor[:count].copy_(ours[name].index_select(0, index.to(ours[name].device)))
+        for name, theirs in ((n, g) for n, g in other.generators().items() if n in own):
             for k, member in enumerate(members):
-                generators[name][k].set_state(own[member].get_state())
-        for name, counts in self.counters().items():
-            counters[name][:count] = [counts[member] for member in members]
+                theirs[k].set_state(own[name][member].get_state())
+        for name, counter in other.counters().items():
+            counter[:count] = [counts[name][member] for member in members]
         return other
 
 

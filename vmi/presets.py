@@ -57,6 +57,8 @@ PRESETS: Mapping[str, Preset] = {
         },
     ),
     "beta_tcvae": Preset(_NO_MI, {"tc_weight": 5.0}),
+    # Locatello et al. 2019 (arXiv 1811.12359) sweep gamma from 10 to 100.
+    "factor_vae": Preset(_NO_MI, {"factor_weight": 10.0}),
     "info_vae": Preset(_NO_MI, {"kl_weight": 0.5, "mmd_weight": 100.0}),
     "info_gan": Preset({"mi_weight": 0.0}, {"generator_mi_weight": 8.0}),
 }

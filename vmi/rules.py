@@ -49,6 +49,7 @@ RANGES: Mapping[str, Range] = {
     "capacity_categorical_nats": _NATS,
     "capacity_steps": Range(0, 1e9),
     "tc_weight": _WEIGHT,
+    "factor_weight": _WEIGHT,
     "mmd_weight": _WEIGHT,
     "generator_mi_weight": _WEIGHT,
     "view_strength": Range(0, 5),
@@ -62,6 +63,7 @@ RANGES: Mapping[str, Range] = {
 }
 # Total correlation and MMD compare every image of a minibatch with every other, in every Normal dimension.
 MAX_PAIRWISE_GB = 1.0
+_TOO_FEW = "one Normal dimension has no total correlation: it takes two"
 _WIDTH = re.compile(r"[1-9][0-9]{0,4}")
 
 
@@ -113,10 +115,13 @@ def _layout_problems(values: Mapping[str, Any], complete: bool) -> Iterator[Prob
     if values["capacity_categorical_nats"] > cap:
         allowed = f"at most {cap:.4g}, the sum of ln k over the categorical blocks of {values['layout']!r}"
         yield Problem("capacity_categorical_nats", values["capacity_categorical_nats"], allowed)
+    dimensions = sum(block.size for block in layout.normal)
+    if values["factor_weight"] and dimensions < 2:
+        yield Problem("factor_weight", values["factor_weight"], f"0 for layout {values['layout']!r}", _TOO_FEW)
     for name in (n for n in ("tc_weight", "mmd_weight") if values[n]):
         if not layout.normal:
             yield Problem(name, values[name], f"0 for layout {values['layout']!r}", "it has no Normal block")
-        gigabytes = values["batch_size"] ** 2 * sum(b.size for b in layout.normal) * 4 / 1e9
+        gigabytes = values["batch_size"] ** 2 * dimensions * 4 / 1e9
         if gigabytes > MAX_PAIRWISE_GB:
             allowed = f"a batch whose pairs need at most {MAX_PAIRWISE_GB:g} GB per trial with {name}; these need "
             yield Problem("batch_size", values["batch_size"], f"{allowed}{gigabytes:.3g} GB")

@@ -1,4 +1,4 @@
-"""One step of a pack: two phases on one minibatch.
+"""One step of a pack: two phases on one minibatch, and a third where a member is weighted on FactorVAE's term.
 
 Q first (Serdega & Kim 2020, section 3.3): ascend E log Q(code|x_hat) in Q's parameters, then descend the objective in
 the encoder's and decoder's through the updated Q. With the same noise the encoder's and decoder's forward pass is
@@ -42,14 +42,16 @@ class Forward(NamedTuple):
 
 
 def train_step(pack: Pack, images_KBD: Tensor, noise: Noise) -> dict[str, Tensor]:
-    """Both phases on one minibatch; takes every member one step on and returns its terms, [K] each, detached."""
+    """All phases on one minibatch; takes every member one step on and returns its terms, [K] each, detached."""
     inputs_KBD, targets_KBD = pack.seen(images_KBD)
     forward = encode_decode(pack, inputs_KBD, noise)
     if pack.architecture.phase_order == "q_first":
         q_phase(pack, forward)
         terms = vae_phase(pack, targets_KBD, forward)
+        discriminator_phase(pack, forward)
     else:
         terms = vae_phase(pack, targets_KBD, forward)
+        discriminator_phase(pack, forward)
         with torch.no_grad():
             forward = encode_decode(pack, inputs_KBD, pack.noise())
         q_phase(pack, forward)
@@ -106,18 +108,27 @@ def vae_phase(pack: Pack, targets_KBD: Tensor, forward: Forward) -> dict[str, Te
     return {name: term.detach() for name, term in (terms | {"loss": loss_K}).items()}
 
 
+def discriminator_phase(pack: Pack, forward: Forward) -> None:
+    """One Adam step of the discriminators of FactorVAE's term, where a member has one, on the codes of this step."""
+    if pack.factor is not None:
+        pack.factor.learn(_normal_part(forward)[1])
+
+
 def informed(pack: Pack, per_block: Sequence[T]) -> list[T]:
     """What belongs to the informed blocks, from one item per block of the layout."""
     return [item for block, item in zip(pack.layout.blocks, per_block, strict=True) if block.informed]
 
 
 def _extra_terms(pack: Pack, forward: Forward) -> Tensor:
-    """w_tc TC + w_mmd MMD - w_gen E log Q(code|generated), those that some member is weighted on."""
+    """w_tc TC + w_factor TC + w_mmd MMD - w_gen E log Q(code|generated), those that some member is weighted on."""
     extra_K = torch.zeros_like(pack.weights.kl_K)
     if pack.uses.tc:
         posterior, code_KBZ = _normal_part(forward)
         total_correlation_K = penalties.total_correlation(posterior, code_KBZ, pack.tc_log_weights_KBB)
         extra_K = extra_K + _weighted(pack.weights.tc_K, total_correlation_K)
+    if pack.factor is not None:
+        _, code_KBZ = _normal_part(forward)
+        extra_K = extra_K + _weighted(pack.weights.factor_K, pack.factor.total_correlation(code_KBZ))
     if pack.uses.mmd:
         _, code_KBZ = _normal_part(forward)
         blocks = zip(pack.layout.blocks, forward.prior_codes, strict=True)

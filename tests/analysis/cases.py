@@ -22,6 +22,7 @@ PAYLOADS = (
     "<!--<script>",
     "%{x} &lt;b&gt;",
 )
+REPEATED = ("n4*+n4+c5*+c2", "c10*+c10*", "n4*+n4", "n16+c10*")
 LAYOUTS = ("n16+c10*", "n8+c10*+c2*", "n2*+n30", "n16+c20*")
 
 
@@ -32,6 +33,12 @@ def usual(root: Path) -> Path:
 def layouts(root: Path) -> Path:
     space = {"layout": choice(*LAYOUTS), "mi_weight": choice(0, 4)}
     return store(root, [trial("layouts", **p) for p in grid(space, range(3))], name="layouts", space=space)
+
+
+def repeated(root: Path) -> Path:
+    """Two blocks of one kind and size, with and without a star; only the first of a kind has un-suffixed metrics."""
+    space = {"layout": choice(*REPEATED)}
+    return store(root, [trial("repeated", **p) for p in grid(space, range(2))], name="repeated", space=space)
 
 
 def searched(root: Path) -> Path:
@@ -128,7 +135,7 @@ def all_failed(root: Path) -> Path:
 CASES: Mapping[str, Callable[[Path], Path]] = {
     f.__name__: f
     for f in (
-        usual, layouts, searched, temperatures, normal_only, presets, hostile, violated, none, one, one_seed,
+        usual, layouts, repeated, searched, temperatures, normal_only, presets, hostile, violated, none, one, one_seed,
         all_equal, all_failed,
     )
 }  # fmt: skip

@@ -209,8 +209,9 @@ def _layouts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return named
     # Curves and arrays name no layout: their blocks are read off their columns.
     arrays_of_a_block = ("traversal", "assignments", "probabilities")
-    of_row = [[key.split("_", 1)[1] for key in row if key.split("_")[0] in arrays_of_a_block] for row in rows]
-    return sorted({"+".join(dict.fromkeys(blocks)) for blocks in of_row if blocks})
+    of_row = [{key.split("_", 1)[1] for key in row if key.split("_")[0] in arrays_of_a_block} for row in rows]
+    # "c10_2" is a second c10.
+    return sorted({"+".join(block.split("_")[0] for block in sorted(blocks)) for blocks in of_row if blocks})
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:

@@ -21,7 +21,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-BROWSED = ("usual", "layouts", "searched", "normal_only", "presets", "hostile", "violated", "none")
+BROWSED = ("usual", "layouts", "repeated", "searched", "normal_only", "presets", "hostile", "violated", "none")
 WIDE, PHONE = (1280, 900), (390, 844)
 SIZES = """() => Array.from(document.querySelectorAll('.plot'), (plot) => {
   const box = plot.querySelector('svg.main-svg')?.getBoundingClientRect();

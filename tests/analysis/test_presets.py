@@ -51,6 +51,17 @@ def test_a_layout_without_a_categorical_block_shows_what_it_has(tmp_path: Path) 
     assert "| I_q(x;z) ≥ |" in part
 
 
+def test_the_rate_of_every_categorical_block_is_there_whatever_its_name(tmp_path: Path) -> None:
+    space = {"preset": choice("vae", "corrected")}
+    rows = [
+        trial("odd", layout="n4*+n4+c5*+c5", mi_weight=4 * (point["preset"] == "corrected"), **point)
+        for point in grid(space, range(2))
+    ]
+    text = markdown(open_study(store(tmp_path, rows, name="odd", space=space, with_arrays=False)), "corrected", "x")
+    heads = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| rate")]
+    assert heads == ["rate c5", "rate c5 2", "rate"]
+
+
 def test_a_study_that_does_not_vary_its_preset_is_refused(tmp_path: Path) -> None:
     rows = [trial(seed=s) for s in range(2)]
     plain = open_study(store(tmp_path, rows, with_arrays=False))

@@ -92,6 +92,27 @@ def test_headlines_of_the_lambda_study(page_of: Callable[[str], Path]) -> None:
         assert line in text
 
 
+def rows_of(page: Path) -> list[list[str]]:
+    """The cells of every row of the page's tables, as text."""
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page.read_text(encoding="utf-8"))
+    return [[Elements(cell).text for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)] for row in rows]
+
+
+def test_every_block_has_its_row_where_a_layout_has_several_of_a_kind(page_of: Callable[[str], Path]) -> None:
+    of_blocks = [row for row in rows_of(page_of("repeated")) if len(row) > 3 and row[2] in ("yes", "no")]
+    named = {(layout, block): informed for layout, block, informed, *_ in of_blocks}
+    assert named == {
+        ("n4*+n4+c5*+c2", "n4"): "yes", ("n4*+n4+c5*+c2", "n4_2"): "no",
+        ("n4*+n4+c5*+c2", "c5"): "yes", ("n4*+n4+c5*+c2", "c2"): "no",
+        ("c10*+c10*", "c10"): "yes", ("c10*+c10*", "c10_2"): "yes",
+        ("n4*+n4", "n4"): "yes", ("n4*+n4", "n4_2"): "no",
+        ("n16+c10*", "n16"): "no", ("n16+c10*", "c10"): "yes",
+    }  # fmt: skip
+    assert len(of_blocks) == len(named)
+    assert all(row[3] == "2" and "±" in row[4] for row in of_blocks)  # two seeds, and their rate
+    assert "block" not in [cell for row in rows_of(page_of("usual")) for cell in row]
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     folder = usual(tmp_path)
     part = next((folder / "arrays").glob("part-*"))

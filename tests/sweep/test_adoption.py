@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from analysis.aggregate import settings
 from analysis.presets import markdown
 from analysis.read import open_study
+from vmi.config import ADDED
+from vmi.record import parts
 from vmi.record.store import Store
 from vmi.sweep.launch import launch
 from vmi.sweep.options import RunOptions
@@ -54,6 +58,23 @@ def test_every_trial_of_the_study_has_its_run_in_the_mirror(root: Path) -> None:
 def test_presets_can_be_compared_after_adoption(root: Path) -> None:
     text = markdown(open_study(root / "after"), "corrected", "x")
     assert "`vae`" in text and "`beta_vae`" in text and "2 seeds" in text
+
+
+def test_trials_stored_before_a_field_was_added_are_found_in_their_own_study_and_in_another(tmp_path: Path) -> None:
+    study = Study(name="old", fixed=FIXED, space={"mi_weight": choice(0, 8)}, seeds=range(2))
+    start(study, tmp_path)
+    store = Store(tmp_path, "old")
+    (part,) = store.folder_of("trials").glob("part-*")
+    whole = parts.read(store.folder_of("trials"), "trials").table
+    part.unlink()
+    parts.publish(store.folder_of("trials"), whole.drop_columns(list(ADDED)))
+    assert "nothing to train" in start(study, tmp_path)
+    another = replace(study, name="new", space={"factor_weight": choice(0, 1)}, fixed={**FIXED, "mi_weight": 8})
+    assert "2 trained in this run + 2 found in the store" in start(another, tmp_path)
+    for name in ("old", "new"):
+        found = open_study(tmp_path / name)
+        assert {row["factor_weight"] for row in found.trials} <= {0.0, 1.0}
+        assert len(settings(found.completed, found.spec)) == 2
 
 
 def test_a_run_that_keeps_models_trains_what_another_study_has_finished(root: Path) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vmi.config import ADDED
 from vmi.errors import StoreError
 from vmi.record.files import LOCAL, Files, put_new
 from vmi.record.schema import SCHEMA_VERSION, schema_of, version_of
@@ -71,6 +73,8 @@ def part_name(data: bytes) -> str:
 def read(folder: Path, table: str, files: Files = LOCAL) -> ReadResult:
     """All parts of a folder as one table of TABLES, null where a part lacks a column; no folder, no rows.
 
+    Where a part is older than a field of the configuration, its trials have the value that they were trained with.
+
     Raises StoreError when a part has a newer schema than this program knows, or the folder is a file.
     """
     try:
@@ -84,6 +88,9 @@ def read(folder: Path, table: str, files: Files = LOCAL) -> ReadResult:
     readable = [(path, part) for path, part in found if isinstance(part, pa.Table)]
     rows, damaged = _unified(readable, schema_of(table, (), ""))
     damaged += [Damaged(path, part) for path, part in found if isinstance(part, str)]
+    for name in (name for name in ADDED if name in rows.column_names):
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, rows.schema.field(place), pc.fill_null(rows[name], ADDED[name]))
     return ReadResult(rows, len(names) - len(paths), tuple(sorted(damaged)))
 
 

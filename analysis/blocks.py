@@ -1,0 +1,58 @@
+"""The table of blocks: what every block of a layout costs and carries, not the primary one of each kind alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from analysis import labels
+from analysis.aggregate import Setting
+from analysis.design import Design
+from analysis.information import layout_of, primary
+from analysis.markup import Markup, table
+from vmi.latents import Block
+
+MAX_ROWS = 500
+QUANTITIES = (
+    "rate", "mi_encoder", "mi_encoder_lower", "mi_encoder_upper", "mi_real_bound", "mi_decoder_bound", "mi_paper",
+    "category_entropy",
+)  # fmt: skip
+
+
+def of_settings(plan: Design) -> Markup | None:
+    """One row per setting and block; None where the table of settings says it all: one block of a kind at most."""
+    if not any(_has_more(setting) for setting in plan.settings):
+        return None
+    pairs = [(setting, block) for setting in plan.settings for block in _blocks(setting)]
+    shown = [q for q in QUANTITIES if any(s.values(_column(q, block)) for s, block in pairs)]
+    names = [name for name, _ in plan.settings[0].params]
+    heads = [*map(labels.symbol, names), "block", "informed", "n", "rate", *map(_head, shown[1:])]
+    rows = [("", list(_cells(s, block, shown))) for s, block in pairs[:MAX_ROWS]]
+    caption = "Blocks: mean ± half of the 95 % interval over n seeds, in nats. A second block of one kind and size in "
+    caption += "a layout is called by its place among them: n4, then n4_2. An informed block’s MI is maximised."
+    if len(pairs) > MAX_ROWS:
+        caption += f" The first {MAX_ROWS:,} of {len(pairs):,} rows; all are in the Parquet files."
+    return table(heads, rows, caption, len(names) + 2)
+
+
+def _has_more(setting: Setting) -> bool:
+    return any(block != primary(setting.rows[0], block.kind) for block in _blocks(setting))
+
+
+def _blocks(setting: Setting) -> Sequence[Block]:
+    layout = layout_of(setting.rows[0])
+    return layout.blocks if layout else ()
+
+
+def _cells(setting: Setting, block: Block, shown: Sequence[str]) -> Iterator[str]:
+    yield from (labels.value(value) for _, value in setting.params)
+    yield from (block.name, "yes" if block.informed else "no", str(len(setting.rows)))
+    for quantity in shown:
+        yield labels.plus_minus(setting.interval(_column(quantity, block)))
+
+
+def _column(quantity: str, block: Block) -> str:
+    return f"{quantity}_{block.name}_nats"
+
+
+def _head(quantity: str) -> str:
+    return labels.metric(f"{quantity}_nats").short
