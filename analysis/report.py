@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from analysis import accounts, sections, training
+from analysis import accounts, fronts, sections, training
 from analysis.design import design, representative
 from analysis.findings import findings
 from analysis.markup import join
@@ -50,6 +50,7 @@ def render(results: StudyResults) -> str:
     found = findings(results, plan)
     parts = [sections.header(results, found)]
     if plan.settings:
+        parts.append(fronts.section(results, plan, found))
         parts += [sections.figures(results, plan, found), sections.codes(results, plan, found)]
         few = representative(plan.settings, found.score, found.maximize, training.MAX_LINES)
         parts.append(training.section(results, few))
