@@ -92,7 +92,7 @@ def _confirmed(goals: Goals, again: Sequence[Confirmed], score: str | None) -> I
         yield element("p", "Nothing was trained again yet: a search’s own best figure is selected, and optimistic.")
         return
     metrics = tuple(dict.fromkeys((score, *goals.objectives, *goals.constraints)))
-    heads = ["setting", f"search: {labels.metric(score).short} (selected, optimistic)", "n"]
+    heads = ["setting", "search (selected, optimistic)", "n"]
     heads += [*(f"fresh: {labels.metric(m).short}" for m in metrics), "n", "constraints"]
     rows = [(_css(c, goals), _row(c, metrics, score, goals)) for c in again]
     caption = (

@@ -8,7 +8,7 @@ study = Study(
     name="search",
     fixed={"dataset": "digits"},
     space={
-        "layout": choice("n16+c10*", "n2*+n14+c10*"),
+        "layout": choice("n16+c10*", "n2*+n14+c10*", "n8+c10*+c2*"),
         "mi_weight": log_uniform(0.5, 32),
         "mi_weight_normal": log_uniform(0.1, 8),
         "temperature": uniform(0.2, 2),
@@ -21,7 +21,7 @@ study = Study(
     direction="maximize",
     seeds=range(3),
     searcher="tpe",
-    suggestions=20,
+    suggestions=24,
     baseline={"mi_weight": 0},
     confirm=2,
     confirm_seeds=range(100, 105),

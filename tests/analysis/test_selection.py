@@ -78,7 +78,7 @@ def test_seeds_of_the_confirmation_are_in_no_interval_of_the_search(tmp_path: Pa
     )
     page = text_of(render(results))
     assert "Best setting" not in page and "leading in the search" in page
-    assert "fresh: accuracy" in page and "search: accuracy (selected, optimistic)" in page
+    assert "fresh: accuracy" in page and "search (selected, optimistic)" in page
     assert all(row["trial_id"] in page for row in results.confirmed)
 
 
@@ -95,9 +95,7 @@ def test_a_constraint_decides_on_fresh_seeds_too(tmp_path: Path) -> None:
     bounds = {"constraints": {"mi_encoder_nats": {"low": 0.9, "high": None}}}
     results = study(tmp_path, [*rows(SEARCHED, range(2)), *again], **CONFIRM, **bounds)
     sentences = found(results).sentences
-    assert (
-        sentences[0] == "Nothing is confirmed on fresh seeds: what was trained again breaks a constraint there."
-    )
+    assert sentences[0] == "Nothing is confirmed on fresh seeds: what was trained again breaks a constraint there."
     assert "2 of 4 settings broke: I_q(x;c) at least 0.9." in sentences
     assert "broken" in text_of(render(results))
 
