@@ -15,7 +15,7 @@ from vmi.record.store import Store
 from vmi.sweep.goal_checks import PRUNERS
 from vmi.sweep.launch import _stopping
 from vmi.sweep.ledger import QUEUE
-from vmi.sweep.pruning import pruning_of
+from vmi.sweep.pruning import JUDGED, pruning_of
 from vmi.sweep.search import searcher_for
 from vmi.sweep.space import log_uniform
 from vmi.sweep.study import Study, trials
@@ -116,11 +116,12 @@ def stored(folder: Path, found: list[Trial], outcomes: list[str], metric: str) -
     return store
 
 
-def test_the_driver_tells_what_finished_members_went_through(tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["accuracy_majority", JUDGED])
+def test_the_driver_tells_what_finished_members_went_through(tmp_path: Path, column: str) -> None:
     made = study()
     found = members(made, 4)
     outcomes = ["completed", "pruned", "failed", "completed", "pruned", "completed", "completed", "completed"]
-    store = stored(tmp_path, found, outcomes, made.metric)
+    store = stored(tmp_path, found, outcomes, column)
     spec = PackSpec("p", tuple(members(made, 6)))
     pruning = pruning_of(made, store, spec)
     assert pruning is not None and json.loads(json.dumps(pruning)) == pruning

@@ -11,6 +11,8 @@ from vmi.sweep.search import baseline_of
 from vmi.sweep.study import Study
 from vmi.trial import PackSpec
 
+# The column of `curves` with what a judge was told: the study's metric on a part of the held-out images, as it went.
+JUDGED = "judged"
 # A task travels as text, and a pruner asks about every member that it knows at every step.
 MAX_HISTORY = 200
 
@@ -37,14 +39,15 @@ def _past(store: Store, metric: str) -> dict[str, list[Values]]:
     """The [step, value] pairs of members that completed (`history`) and of those that were stopped, the newest."""
     curves = store.read("curves").checked()
     # A training report has some metrics of the same name, measured on minibatches: no member is judged by those.
-    if metric in CURVE_METRICS or metric not in curves.column_names:
+    column = JUDGED if JUDGED in curves.column_names or metric in CURVE_METRICS else metric
+    if column not in curves.column_names:
         return {"history": [], "stopped": []}
     finished = store.finished()
     values: dict[str, dict[int, float]] = {}
-    for row in curves.select(["trial_id", "attempt", "step", metric]).to_pylist():
+    for row in curves.select(["trial_id", "attempt", "step", column]).to_pylist():
         known = finished.get(row["trial_id"])
-        if known and known["attempt"] == row["attempt"] and row[metric] is not None:
-            values.setdefault(row["trial_id"], {})[row["step"]] = row[metric]
+        if known and known["attempt"] == row["attempt"] and row[column] is not None:
+            values.setdefault(row["trial_id"], {})[row["step"]] = row[column]
     ordered = sorted(values, key=lambda trial_id: (finished[trial_id]["finished_at"], trial_id))
     outcomes = {"history": "completed", "stopped": "pruned"}
     return {

@@ -31,10 +31,8 @@ from vmi.trial import Outcome, Suggestion
 
 # Draws in a row that may repeat known points before a small discrete space counts as exhausted.
 MAX_REPEATS = 200
-# The median of fewer members says too little to stop one by.
-MEDIAN_MEMBERS = 5
-# Successive halving keeps one in three at each rung; the first rung is at 1/27 of the steps.
-KEPT, RUNGS = 3, 3
+MEDIAN_MEMBERS = 5  # the median of fewer says too little to stop one by
+KEPT, RUNGS = 3, 3  # successive halving keeps one in three at each rung; the first is at 1/27 of the steps
 
 
 FAILED = Ending(None, {}, None)
@@ -97,8 +95,8 @@ class OptunaSearcher:
             return
         self._left -= 1
         if ended is None:
-            number = self._optuna.get_trials(deepcopy=False)[-1]._trial_id
-            self._running[suggestion.suggestion_id] = optuna.trial.Trial(self._optuna, number)
+            newest = self._optuna.get_trials(deepcopy=False)[-1]
+            self._running[suggestion.suggestion_id] = optuna.trial.Trial(self._optuna, newest._trial_id)
             self._first.append(suggestion)
         else:
             self._endings[suggestion.suggestion_id] = ended
@@ -106,10 +104,11 @@ class OptunaSearcher:
     def _add(self, params: Mapping[str, Any], ended: Ending | None) -> bool:
         """Put a stored point into Optuna's study; False where it does not fit the space."""
         values, excess, reached = ended or FAILED
+        last = list((reached or {}).values())[-1:] or None  # what Optuna itself has as the value of a pruned trial
         try:
             trial = create_trial(
                 state=_state(ended) if ended else TrialState.RUNNING,
-                values=values or list((reached or {}).values())[-1:] or None,  # a pruned one's as Optuna itself has it
+                values=values or last,
                 params=dict(params),
                 distributions={name: self._space[name] for name in params},
                 intermediate_values=dict(reached or {}),
@@ -165,9 +164,8 @@ class OptunaSearcher:
 
 def _state(ended: Ending) -> TrialState:
     """Pruned where any seed was stopped: no mean over the seeds that were left is taken for the suggestion's."""
-    if ended.reached is not None:
-        return TrialState.PRUNED
-    return TrialState.FAIL if ended.values is None else TrialState.COMPLETE
+    finished = TrialState.FAIL if ended.values is None else TrialState.COMPLETE
+    return finished if ended.reached is None else TrialState.PRUNED
 
 
 def _sampler(name: str, seed: int, draw: int, grouped: bool) -> optuna.samplers.BaseSampler:
