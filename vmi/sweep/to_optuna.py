@@ -29,8 +29,7 @@ from vmi.sweep.space import Choice, Domain, Float
 from vmi.sweep.study import Study
 from vmi.trial import Outcome, Suggestion
 
-# Draws in a row that may repeat known points before a small discrete space counts as exhausted.
-MAX_REPEATS = 200
+MAX_REPEATS = 200  # draws in a row that may repeat known points before a small discrete space counts as exhausted
 MEDIAN_MEMBERS = 5  # the median of fewer says too little to stop one by
 KEPT, RUNGS = 3, 3  # successive halving keeps one in three at each rung; the first is at 1/27 of the steps
 
