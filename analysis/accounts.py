@@ -67,7 +67,8 @@ def _trials(results: StudyResults, plan: Design) -> Markup:
     heads = ["trial", *map(labels.symbol, names), "seed", "outcome"]
     heads += [*(labels.metric(m).short for m in metrics), "seconds"]
     ordered = [row for s in plan.settings for row in s.rows]
-    ordered += [row for row in results.trials if row["outcome"] != "completed"]
+    listed = {row["trial_id"] for row in ordered}
+    ordered += [row for row in results.trials if row["trial_id"] not in listed]
     rows = [(_trial_css(row), _trial(row, names, metrics)) for row in ordered[:MAX_TRIALS]]
     caption = f"Trials, one row each.{_limited(len(results.trials), MAX_TRIALS, 'trials')}"
     return folded(f"Every trial ({len(results.trials):,})", table(heads, rows, caption, 1))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.goals import is_searched
 from analysis.read import Row
 from vmi.intervals import Interval as Interval
 from vmi.intervals import interval as interval
@@ -46,7 +47,7 @@ def settings(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[Setting, ...
     names = varied(rows, spec)
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(_key(row, names), []).append(row)
+        groups.setdefault(tuple(value_of(row, name, spec) for name in names), []).append(row)
     made = [Setting(tuple(zip(names, key, strict=True)), tuple(members)) for key, members in groups.items()]
     return tuple(sorted(made, key=lambda s: tuple(order_of(n, v, spec) for n, v in s.params)))
 
@@ -57,11 +58,16 @@ def varied(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[str, ...]:
     A column that follows from others (a final temperature equal to the initial one) is left out.
     """
     space = [name for name in spec.get("space", {}) if name in (*CONFIG_COLUMNS, "preset")]
-    names = [name for name in space if len({row.get(name) for row in rows}) > 1]
+    names = [name for name in space if len({value_of(row, name, spec) for row in rows}) > 1]
     for name in CONFIG_COLUMNS:
         if name not in names and _splits(rows, names, name):
             names.append(name)
     return tuple(names)
+
+
+def value_of(row: Row, name: str, spec: Mapping[str, Any]) -> Any:
+    """The parameter's value; None where it was not searched, and so only takes a default."""
+    return row.get(name) if is_searched(name, row, spec) else None
 
 
 def order_of(name: str, value: Any, spec: Mapping[str, Any]) -> tuple[int, float, str]:

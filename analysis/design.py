@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from analysis import labels
 from analysis.aggregate import Setting, order_of, settings
+from analysis.goals import conditional
 from analysis.read import StudyResults
 
 # More values than this on an equally spaced axis could not be read: such a parameter is drawn to scale.
@@ -25,6 +26,10 @@ class Axis(NamedTuple):
     continuous: bool
     log: bool
     values: tuple[Any, ...]
+
+    def has(self, setting: Setting) -> bool:
+        """Whether the setting has a place on this axis: a conditional parameter is not searched everywhere."""
+        return not self.name or setting.get(self.name) in self.values
 
     def position(self, setting: Setting) -> float:
         value = setting.get(self.name)
@@ -53,9 +58,10 @@ class Design:
 
 def design(results: StudyResults) -> Design:
     """The design of what was completed. x is mi_weight or the preset where varied, else the first varied parameter."""
-    found = settings(results.completed, results.spec)
+    found = settings(results.compared, results.spec)
     names = [name for name, _ in found[0].params] if found else []
-    names.sort(key=lambda name: name not in ("mi_weight", "preset"))
+    some = conditional(results.spec)
+    names.sort(key=lambda name: (name in some, name not in ("mi_weight", "preset")))
     axes = [_axis(name, found, results.spec) for name in names]
     if not axes:
         return Design(found, (Axis("", "", False, False, (None,)),), (("", found),) if found else ())
@@ -65,7 +71,8 @@ def design(results: StudyResults) -> Design:
 
 
 def _axis(name: str, found: Sequence[Setting], spec: Mapping[str, Any]) -> Axis:
-    values = sorted({s.get(name) for s in found}, key=lambda v: order_of(name, v, spec))
+    given = {s.get(name) for s in found}
+    values = sorted(given - {None} or given, key=lambda v: order_of(name, v, spec))
     declared = spec.get("space", {}).get(name, {})
     numeric = all(isinstance(v, int | float) for v in values)
     searched = declared.get("kind") == "float" and declared.get("step") is None
@@ -88,7 +95,8 @@ def _lines(
 
 
 def _phrase(names: Sequence[str], values: Sequence[Any]) -> str:
-    return ", ".join(f"{labels.symbol(n)} = {labels.value(v)}" for n, v in zip(names, values, strict=True))
+    named = [(n, v) for n, v in zip(names, values, strict=True) if v is not None]
+    return ", ".join(f"{labels.symbol(n)} = {labels.value(v)}" for n, v in named)
 
 
 def representative(found: Sequence[Setting], metric: str | None, maximize: bool, limit: int) -> tuple[Setting, ...]:

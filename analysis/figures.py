@@ -27,7 +27,8 @@ def score(plan: Design, metric: str, axis: Axis, unused: Interval | None, kmeans
     name = labels.metric(metric)
     made = figure(axis, name.title, zero=metric.startswith("accuracy") or metric in ("nmi", "ari"))
     joined = plan.joined and axis is plan.x
-    for (line, group), style, shift in zip(plan.lines, STYLES, shifts(axis, len(plan.lines)), strict=False):
+    for (line, everywhere), style, shift in zip(plan.lines, STYLES, shifts(axis, len(plan.lines)), strict=False):
+        group = [s for s in everywhere if axis.has(s)]
         add_seeds(made, axis, group, metric, style, shift)
         pts = points(axis, group, lambda s: s.interval(metric), name.short, name.decimals, shift)
         add_series(made, line, pts, style, joined)

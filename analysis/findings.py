@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import labels
+from analysis import confirmation, labels, selection
 from analysis.aggregate import Interval, Setting, interval, paired_gain
 from analysis.design import Design
+from analysis.goals import goals_of
 from analysis.information import Violation, primary, verdict, violations
 from analysis.read import Row, StudyResults
 
@@ -27,10 +28,14 @@ USING_TERMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """The metric that settings are judged by, the best one, the references beside it, and the sentences."""
+    """The metric that settings are judged by, the best one, the references beside it, and the sentences.
+
+    Where a study `confirms` its leaders on fresh seeds, the best setting of the search only leads.
+    """
 
     score: str | None
     maximize: bool
+    confirms: bool
     best: Setting | None
     unused: Interval | None
     kmeans: Interval | None
@@ -42,12 +47,16 @@ def findings(results: StudyResults, plan: Design) -> Findings:
     """The findings of the completed trials."""
     score = _score(results)
     maximize = results.spec.get("direction") != "minimize" or score != results.spec.get("metric")
-    best = _best(plan.settings, score, maximize)
-    unused = _reference(results.completed, "accuracy_majority", plan, unused_only=True)
-    kmeans = _reference(results.completed, "accuracy_kmeans", plan, unused_only=False)
+    goals = goals_of(results.spec)
+    able = [s for s in plan.settings if goals.feasible(s)]
+    best = _best(able, score, maximize)
+    unused = _reference(results.compared, "accuracy_majority", plan, unused_only=True)
+    kmeans = _reference(results.compared, "accuracy_kmeans", plan, unused_only=False)
     broken = violations(results.completed)
     parts = [
-        *_best_sentences(plan.settings, score, maximize, unused, kmeans),
+        *confirmation.sentences(confirmation.confirmed(results, plan, score, maximize), goals, score),
+        *_best_sentences(able, score, maximize, unused, kmeans, bool(goals.confirm)),
+        *selection.sentences(results, plan, goals, able),
         *_state(results),
         *_equal(results, score),
         *_use(plan),
@@ -57,6 +66,7 @@ def findings(results: StudyResults, plan: Design) -> Findings:
     return Findings(
         score=score,
         maximize=maximize,
+        confirms=bool(goals.confirm),
         best=best,
         unused=unused,
         kmeans=kmeans,
@@ -105,7 +115,7 @@ def _state(results: StudyResults) -> Iterator[str]:
     elif not done:
         finished = labels.plural(len(results.trials), "finished trial")
         yield f"None of the {finished} was completed, so there is nothing to compare."
-    elif max((len(s) for s in _seeds(results.completed).values()), default=0) == 1:
+    elif max((len(s) for s in _seeds(results.compared).values()), default=0) == 1:
         yield "One seed per setting: no interval can be given, and a difference between settings may be luck."
 
 
@@ -150,23 +160,29 @@ def _use_sentence(subject: str, weighted: Sequence[Setting], flags: Sequence[boo
 
 
 def _best_sentences(
-    found: Sequence[Setting], score: str | None, maximize: bool, unused: Interval | None, kmeans: Interval | None
+    found: Sequence[Setting],
+    score: str | None,
+    maximize: bool,
+    unused: Interval | None,
+    kmeans: Interval | None,
+    leads: bool,
 ) -> Iterator[str]:
     """The best setting; of each data set where they vary, as no metric compares settings across data sets."""
     datasets = dict.fromkeys(s.get("dataset") for s in found)
     for dataset in datasets:
         of_dataset = [s for s in found if s.get("dataset") == dataset]
-        yield from _best_sentence(_best(of_dataset, score, maximize), score, unused, kmeans)
+        yield from _best_sentence(_best(of_dataset, score, maximize), score, unused, kmeans, leads)
 
 
 def _best_sentence(
-    best: Setting | None, score: str | None, unused: Interval | None, kmeans: Interval | None
+    best: Setting | None, score: str | None, unused: Interval | None, kmeans: Interval | None, leads: bool
 ) -> Iterator[str]:
     found = best.interval(score) if best and score else None
     if best is None or score is None or found is None:
         return
     name = labels.metric(score)
-    text = f"Best setting: {labels.setting(best)}, with" if best.params else "The one setting has"
+    start = "Leading in the search, by the seeds that it was selected on" if leads else "Best setting"
+    text = f"{start}: {labels.setting(best)}, with" if best.params else "The one setting has"
     text += f" {name.short} {labels.number(found.mean, name.decimals)} ({labels.from_to(found, name.decimals)})"
     beside = [f"{labels.number(unused.mean, 3)} for an unused code (λ = 0)"] if unused else []
     beside += [f"{labels.number(kmeans.mean, 3)} for k-means on the pixels"] if kmeans else []

@@ -78,8 +78,8 @@ def value(v: Any) -> str:
 
 
 def setting(s: Setting) -> str:
-    """A setting's parameters as a phrase: "λ = 4, η = 1"."""
-    return ", ".join(f"{symbol(n)} = {value(v)}" for n, v in s.params) or "the one setting"
+    """A setting's parameters as a phrase, those that it has: "λ = 4, η = 1"."""
+    return ", ".join(f"{symbol(n)} = {value(v)}" for n, v in s.params if v is not None) or "the one setting"
 
 
 def number(x: float | None, decimals: int = 2) -> str:

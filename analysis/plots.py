@@ -71,7 +71,8 @@ def _score_title(metric: str, axis: Axis, plan: Design, found: Findings) -> str:
     start = f"{name.short[0].upper()}{name.short[1:]}"
     if best is None or found.best is None:
         return f"{start} over {axis.title}"
-    return f"{start}: best {labels.plus_minus(best, name.decimals)}, at {labels.setting(found.best)}"
+    word = "leading in the search" if found.confirms else "best"
+    return f"{start}: {word} {labels.plus_minus(best, name.decimals)}, at {labels.setting(found.best)}"
 
 
 def _score_caption(plan: Design, axis: Axis) -> str:

@@ -40,7 +40,7 @@ def markdown(results: StudyResults, reference: str, command: str) -> str:
     if reference not in presets:
         allowed = one_of(presets) if presets else "a study that varies its preset"
         raise InputError([Problem("--against", reference, allowed, did_you_mean(reference, presets))])
-    rows = settings(results.completed, results.spec)
+    rows = settings(results.compared, results.spec)
     unseen = [p for p in presets if p not in {_of(s, "preset") for s in rows}]
     groups = dict.fromkeys((_of(s, "dataset"), _of(s, "layout")) for s in rows)
     lines = [f"# {results.name}", "", *_made(results, command)]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.goals import fresh_seeds
 from vmi.errors import InputError, Problem, StoreError, did_you_mean
 from vmi.record import parts
 from vmi.record.schema import TABLES
@@ -43,6 +45,26 @@ class StudyResults:
     @property
     def completed(self) -> tuple[Row, ...]:
         return tuple(row for row in self.trials if row["outcome"] == "completed")
+
+    @property
+    def compared(self) -> tuple[Row, ...]:
+        """The completed trials that settings are made of: those of the search, without suggestions that were stopped.
+
+        Where one seed was stopped early, the mean over the others would be too good.
+        """
+        fresh = fresh_seeds(self.spec)
+        return tuple(r for r in self.completed if r["seed"] not in fresh and r["suggestion_id"] not in self.stopped)
+
+    @property
+    def confirmed(self) -> tuple[Row, ...]:
+        """The completed trials on the seeds of the confirmation: no part of any setting."""
+        fresh = fresh_seeds(self.spec)
+        return tuple(row for row in self.completed if row["seed"] in fresh)
+
+    @cached_property
+    def stopped(self) -> frozenset[str]:
+        """Suggestions of which some seed was stopped early."""
+        return frozenset(row["suggestion_id"] for row in self.trials if row["outcome"] == "pruned")
 
     @property
     def failed(self) -> tuple[Row, ...]:

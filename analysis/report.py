@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from analysis import accounts, paper_figures, sections, training, verdict
+from analysis import accounts, fronts, paper_figures, sections, training, verdict
 from analysis.design import design, representative
 from analysis.findings import findings
 from analysis.markup import join
@@ -51,6 +51,7 @@ def render(results: StudyResults) -> str:
     parts = [sections.header(results, found)]
     parts.append(verdict.section(results))
     if plan.settings:
+        parts.append(fronts.section(results, plan, found))
         parts += [sections.figures(results, plan, found), sections.codes(results, plan, found)]
         few = representative(plan.settings, found.score, found.maximize, training.MAX_LINES)
         parts += [training.section(results, few), paper_figures.section(results, found.violations)]

@@ -10,6 +10,7 @@ from analysis import labels, plots
 from analysis.aggregate import Setting
 from analysis.design import Design, representative
 from analysis.findings import Findings
+from analysis.goals import goals_of, phrases
 from analysis.information import primary
 from analysis.markup import Markup, element, folded, join, picture, wrap
 from analysis.pictures import png_uri, tile
@@ -27,7 +28,7 @@ def header(results: StudyResults, found: Findings) -> Markup:
     pairs = [f"{labels.symbol(str(k))} = {labels.value(v)}" for k, v in spec.get("fixed", {}).items()]
     space = ", ".join(labels.symbol(str(name)) for name in spec.get("space", {}))
     about = f"Swept: {space or 'nothing'}. Fixed: {', '.join(pairs) or 'nothing'}. "
-    about += f"Searcher: {spec.get('searcher', 'unknown')}."
+    about += " ".join([f"Searcher: {spec.get('searcher', 'unknown')}.", *phrases(goals_of(spec))])
     lines = [element("li", s, "alarm" if s.startswith("What must hold") else "") for s in found.sentences]
     head = [element("h1", f"Study {results.name}"), element("p", about, "soft")]
     return join([*head, _facts(results), wrap("ul", join(lines), "findings")])

@@ -52,6 +52,7 @@ CURVE_METRICS: Mapping[str, Column] = {
     "distortion_nats": Column("nats/image", "-E log p(x|z,c), relaxed categorical samples"),
     "rate_nats": Column("nats/image", "E KL(q || p), all blocks"),
     "elbo_nats": Column("nats/image", "-(distortion + rate)"),
+    "judged": Column("of the metric", "the study's metric as a pruner was told it: held-out, on part of the images"),
     "temperature": Column("1", "Gumbel-softmax temperature tau at this step"),
 }
 

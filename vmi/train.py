@@ -93,8 +93,10 @@ def train(
             continue
         pack = pack.keep(whole) if failed else pack
         due = [k for k, step in enumerate(pack.steps) if step in marks]
-        pruned = _judged(pack, data, [k for k in due if pack.steps[k] in asked], stop)
-        yield Progress(pack, _reports(pack, data, due), failed, pruned, tuple(queue))
+        measured = _measured(pack, data, [k for k in due if pack.steps[k] in asked])
+        reports_now = _reports(pack, data, due, {k: m[stop.metric] for k, m in measured.items()} if stop else {})
+        pruned = _judged(pack, measured, stop) if stop else {}
+        yield Progress(pack, reports_now, failed, pruned, tuple(queue))
         standing = _succeeded(pack, _going(pack, pruned), queue, places)
 
 
@@ -142,24 +144,28 @@ def _view(pack: Pack, members: Sequence[int]) -> Pack:
     return pack if len(members) == pack.size else pack.keep(members)
 
 
-def _reports(pack: Pack, data: Dataset, due: Sequence[int]) -> tuple[Report, ...]:
-    """The reports of the members that are due, whose windows start anew."""
+def _reports(pack: Pack, data: Dataset, due: Sequence[int], judged: Mapping[int, float]) -> tuple[Report, ...]:
+    """The reports of the members that are due, whose windows start anew; with what a judge was told of some."""
     # Of the last step that was trained: the pack stands before the next one.
     tau = pack.temperature_K(pack.step_K - 1).tolist()
     means = pack.window.close(due)
+    told = {k: {"judged": value} for k, value in judged.items()}
     histograms = probability_histograms(_view(pack, due), data)
     return tuple(
-        Report(pack.trials[k].trial_id, pack.steps[k], _metrics(pack, mean, tau[k]), histogram)
+        Report(pack.trials[k].trial_id, pack.steps[k], _metrics(pack, mean, tau[k]) | told.get(k, {}), histogram)
         for k, mean, histogram in zip(due, means, histograms, strict=True)
     )
 
 
-def _judged(pack: Pack, data: Dataset, asked: Sequence[int], stop: Stop | None) -> dict[str, Pruned]:
-    """What the judge says of the members that it is asked about: those that it stops."""
-    if stop is None or not asked:
-        return {}
+def _measured(pack: Pack, data: Dataset, asked: Sequence[int]) -> dict[int, Mapping[str, float]]:
+    """What the members that a judge is asked about have reached."""
+    return dict(zip(asked, measure(_view(pack, asked), data), strict=True)) if asked else {}
+
+
+def _judged(pack: Pack, measured: Mapping[int, Mapping[str, float]], stop: Stop) -> dict[str, Pruned]:
+    """The members that the judge stops, of those that it is asked about."""
     pruned = {}
-    for k, metrics in zip(asked, measure(_view(pack, asked), data), strict=True):
+    for k, metrics in measured.items():
         trial_id, step = pack.trials[k].trial_id, pack.steps[k]
         if stop.judge.stops(trial_id, step, metrics[stop.metric]):
             pruned[trial_id] = Pruned(step, metrics)

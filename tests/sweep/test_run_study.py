@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 from sweep.runs import SMOKE, Run, files, parts, run, tables, until
 
+from vmi.record.store import Store
+
 STUDY = """
 from vmi.sweep.main import main
 from vmi.sweep.space import choice
@@ -232,3 +234,30 @@ def test_a_study_survives_the_death_of_a_worker_in_mid_training(history: History
 def test_after_all_of_it_the_rows_are_those_of_an_undisturbed_local_run(history: History) -> None:
     assert tables(history.root, "s") == tables(history.undisturbed, "s")
     assert not (history.root / "s" / "checkpoints").exists()
+
+
+def test_a_search_confirms_its_winner_and_one_that_was_cut_short_there_goes_on(home: Path) -> None:
+    """Without the last part, that of the confirmation, the store is what a kill in the confirmation leaves."""
+    script, folder = SMOKE.with_name("tune.py"), home / "tune"
+    first = run(script, "--smoke", "--local", "--results", folder, cwd=home)
+    assert (first.code, first.err) == (0, "")
+    assert "best accuracy_majority: 0." in first.out and "(n = 2, fresh seeds)" in first.out
+    assert "; search (selected, optimistic): 0." in first.out
+    whole, spec = tables(folder, "tune-smoke"), (folder / "tune-smoke" / "study.json").read_text()
+    assert [row["seed"] for row in whole["trials"].values()].count(100) == 1 and len(whole["trials"]) == 12
+    fresh = {i for i, row in Store(folder, "tune-smoke").finished().items() if row["seed"] >= 100}
+    newest = max((folder / "tune-smoke" / "trials").glob("part-*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    newest.unlink()
+    assert not fresh & set(Store(folder, "tune-smoke").finished())
+    second = run(script, "--smoke", "--local", "--results", folder, cwd=home)
+    assert second.code == 0 and "12 trials = 2 trained in this run + 10 found in the store, 0 failed" in second.out
+    assert tables(folder, "tune-smoke") == whole and (folder / "tune-smoke" / "study.json").read_text() == spec
+    third = run(script, "--smoke", "--local", "--results", folder, cwd=home)
+    assert third.out.startswith("nothing to train") and "(n = 2, fresh seeds)" in third.out
+
+
+def test_a_search_of_which_nothing_keeps_the_constraint_says_so(home: Path) -> None:
+    done = run(SMOKE.with_name("search.py"), "--smoke", "--local", "--results", home / "search", cwd=home)
+    assert (done.code, done.err) == (0, "")
+    assert "nothing to confirm: no suggestion of the search can be compared, none keeps every constraint" in done.out
+    assert "front (maximize accuracy_majority, minimize distortion_nats): 0 suggestions" in done.out

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmi.sweep.search import GridSearcher, baseline_of, objective, searcher_for, stored_suggestion
+from vmi.sweep.score import objective
+from vmi.sweep.search import GridSearcher, baseline_of, searcher_for, stored_suggestion
 from vmi.sweep.space import choice, integers, uniform
 from vmi.sweep.study import Study, trials
 from vmi.trial import Completed, Failed, Pruned
@@ -82,7 +83,7 @@ def test_replay_leaves_out_what_is_finished() -> None:
     everything = GridSearcher(made).ask(9)
     rows = [{**trials(made, s)[0].config.__dict__, "study": "s"} for s in everything]
     searcher = GridSearcher(made)
-    searcher.replay([(rows[0], 0.5), (rows[2], None)], [rows[1]])
+    searcher.replay([(rows[0], [Completed(9, {}, {})]), (rows[2], [Failed("broke", 1)])], [rows[1]])
     assert searcher.ask(9) == [everything[1]]
     assert searcher.done
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from vmi.config import resolve
 from vmi.errors import InputError
+from vmi.goals import Bound
 from vmi.sweep.override import override
 from vmi.sweep.search import GridSearcher
 from vmi.sweep.space import choice, integers, log_uniform, uniform
@@ -143,7 +144,7 @@ def test_seeds_are_held_without_being_enumerated() -> None:
     assert study(seeds=(seed for seed in (3, 1))).seeds == (3, 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_validate_raises_nothing_but_input_error(data: st.DataObject) -> None:
     scalar = st.one_of(
@@ -161,13 +162,22 @@ def test_validate_raises_nothing_but_input_error(data: st.DataObject) -> None:
     )
     fixed = st.dictionaries(name, scalar, max_size=3) | scalar
     seeds = st.lists(scalar, max_size=3) | scalar
-    scalars = ("name", "metric", "direction", "searcher", "suggestions")
+    scalars = ("name", "metric", "direction", "searcher", "suggestions", "pruner", "confirm")
+    metric = st.sampled_from(["nmi", "rate_nats", "elbo_nats", "nope"]) | scalar
+    bound = st.builds(Bound, scalar, scalar) | scalar
+    several = st.lists(scalar, max_size=2).map(tuple) | scalar
     made = Study(
         **{field: data.draw(scalar) for field in scalars},  # type: ignore[arg-type]
         fixed=data.draw(fixed),  # type: ignore[arg-type]
         space=data.draw(st.dictionaries(name, domain, max_size=3) | scalar),  # type: ignore[arg-type]
         seeds=data.draw(seeds),  # type: ignore[arg-type]
         baseline=data.draw(fixed),  # type: ignore[arg-type]
+        objectives=data.draw(st.dictionaries(metric, st.just("maximize") | scalar, max_size=3) | scalar),
+        constraints=data.draw(st.dictionaries(metric, bound, max_size=2) | scalar),
+        conditions=data.draw(
+            st.dictionaries(name, st.dictionaries(name, several, max_size=2) | scalar, max_size=2) | scalar
+        ),
+        confirm_seeds=data.draw(seeds),  # type: ignore[arg-type]
     )
     for each in (made, override(made, dataset="mnist", steps=3, smoke=True)):
         try:

@@ -15,7 +15,7 @@ from vmi.sweep.search import Searcher
 from vmi.sweep.space import choice, integers, log_uniform, uniform
 from vmi.sweep.study import Study, trials, validate
 from vmi.sweep.to_optuna import MAX_REPEATS, OptunaSearcher
-from vmi.trial import Completed, Failed, Suggestion
+from vmi.trial import Completed, Failed, Outcome, Suggestion
 
 CONTINUOUS = {"mi_weight": log_uniform(0.5, 32), "temperature": uniform(0.2, 2)}
 
@@ -33,9 +33,12 @@ def toy(suggestion: Suggestion) -> float:
     return -((math.log2(float(params["mi_weight"])) - 3) ** 2) - (float(params["temperature"]) - 0.5) ** 2
 
 
+def ended(*values: float | None) -> list[Outcome]:
+    return [Failed("broke", 1) if v is None else Completed(9, {"accuracy_majority": v}, {}) for v in values]
+
+
 def told(searcher: Searcher, suggestion: Suggestion, *values: float | None) -> None:
-    ended = [Failed("broke", 1) if v is None else Completed(9, {"accuracy_majority": v}, {}) for v in values]
-    searcher.tell(suggestion.suggestion_id, ended)
+    searcher.tell(suggestion.suggestion_id, ended(*values))
 
 
 def run(searcher: Searcher, batch: int, value: Callable[[Suggestion], float | None] = toy) -> list[Suggestion]:
@@ -96,7 +99,7 @@ def test_a_resumed_random_search_has_the_same_suggestions(space: Any, interrupte
     shuffled = random.Random(0).sample(whole, interrupted_after)
     finished, unfinished = shuffled[::2], shuffled[1::2]
     resumed = OptunaSearcher(made, 3)
-    resumed.replay([(row, 0.5) for row in rows(made, finished)], rows(made, unfinished))
+    resumed.replay([(row, ended(0.5)) for row in rows(made, finished)], rows(made, unfinished))
     rest = run(resumed, 4)
     assert len(ids(rest)) == len(set(ids(rest)))
     assert set(ids(rest)) | set(ids(finished)) == set(ids(whole))
@@ -109,8 +112,8 @@ def test_a_resumed_tpe_search_goes_on_from_the_store(interrupted_after: int) -> 
     searcher = OptunaSearcher(made, 0)
     before = searcher.ask(interrupted_after)
     resumed = OptunaSearcher(made, 0)
-    stored = [(row, toy(s)) for row, s in zip(rows(made, before[1:]), before[1:], strict=True)]
-    resumed.replay([(rows(made, before[:1])[0], 0.1), *stored])
+    stored = [(row, ended(toy(s))) for row, s in zip(rows(made, before[1:]), before[1:], strict=True)]
+    resumed.replay([(rows(made, before[:1])[0], ended(0.1)), *stored])
     assert len(resumed._optuna.get_trials(states=(TrialState.COMPLETE,))) == interrupted_after - 1
     rest = run(resumed, 4)
     assert len(set(ids(before)) | set(ids(rest))) == len(before) + len(rest) == 25
@@ -137,7 +140,7 @@ def test_a_failed_suggestion_is_failed_and_never_nan() -> None:
     told(searcher, third, 0.5, None)
     found = [(trial.state, trial.value) for trial in searcher._optuna.trials]
     assert found == [(TrialState.FAIL, None), (TrialState.FAIL, None), (TrialState.COMPLETE, 0.5)]
-    searcher.replay([(rows(study(), [first])[0], None)])  # known already
+    searcher.replay([(rows(study(), [first])[0], ended(None))])  # known already
     assert len(searcher._optuna.trials) == 3
     with pytest.raises(KeyError):
         told(searcher, first, 0.5)
@@ -146,7 +149,8 @@ def test_a_failed_suggestion_is_failed_and_never_nan() -> None:
 def test_replayed_failures_are_failed() -> None:
     made = study()
     searcher = OptunaSearcher(made, 0)
-    searcher.replay([({"mi_weight": 4.0, "temperature": 0.5}, None), ({"mi_weight": 400.0, "temperature": 1.0}, 1.0)])
+    inside, outside = {"mi_weight": 4.0, "temperature": 0.5}, {"mi_weight": 400.0, "temperature": 1.0}
+    searcher.replay([(inside, ended(None)), (outside, ended(1.0))])
     assert [trial.state for trial in searcher._optuna.trials] == [TrialState.FAIL]  # 400 is outside the space
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vmi import latents
-from vmi.config import FIELD_TYPES, MAX_SEED, TrialConfig, field_problems, resolve
+from vmi.config import FIELD_TYPES, TrialConfig, field_problems, resolve
 from vmi.datasets import DATASETS
 from vmi.errors import InputError, Problem, did_you_mean, one_of
-from vmi.metrics import METRICS, available
+from vmi.sweep import conditions as dependence
+from vmi.sweep import seeds
 from vmi.sweep import space as domains
+from vmi.sweep.condition_checks import condition_problems
+from vmi.sweep.goal_checks import goal_problems, named
 from vmi.sweep.space import Choice, Domain
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SEARCHERS = ("grid", "tpe", "random")
-DIRECTIONS = ("maximize", "minimize")
-MAX_SEEDS = 10_000
 MAX_SUGGESTIONS = 100_000
 MAX_TRIALS = 100_000
 
@@ -33,6 +32,7 @@ class _Valid(NamedTuple):
     fixed: Mapping[str, Any]
     space: Mapping[str, Domain]
     baseline: Mapping[str, Any]
+    conditions: dependence.Conditions
     bad: frozenset[str]
 
 
@@ -44,14 +44,13 @@ def study_problems(study: Study) -> list[Problem]:
         *_name_problems(study.name),
         *alone,
         *_scale_problems(study.scales),
-        *_seed_problems(study.seeds),
-        *_named("metric", study.metric, tuple(METRICS)),
-        *_named("direction", study.direction, DIRECTIONS),
-        *_named("searcher", study.searcher, SEARCHERS),
+        *seeds.problems("seeds", study.seeds),
+        *named("searcher", study.searcher, SEARCHERS),
+        *condition_problems(study.conditions, _mapping(study.space), valid.bad),
         *_suggestion_problems(study),
         *_count_problems(study, valid),
         *_cross_problems(valid),
-        *_metric_problems(study.metric, valid),
+        *goal_problems(study, _used("layout", valid)),
         *_dataset_problems(valid),
     ]
 
@@ -74,11 +73,6 @@ def _scale_problems(scales: object) -> Iterator[Problem]:
         for name, value in fields.items():
             for problem in _one_fixed(name, value):
                 yield problem._replace(field=f"scales.{scale}.{name}")
-
-
-def _named(field: str, value: object, valid: Sequence[str]) -> Iterator[Problem]:
-    if not isinstance(value, str) or value not in valid:
-        yield Problem(field, value, one_of(valid), did_you_mean(value, valid) if isinstance(value, str) else "")
 
 
 def _fixed_problems(study: Study, part: str) -> Iterator[Problem]:
@@ -111,20 +105,6 @@ def _space_problems(study: Study) -> Iterator[Problem]:
             yield Problem(both, study.fixed[name], "a field is fixed or searched, not both", "drop one")
 
 
-def _seed_problems(seeds: Any) -> Iterator[Problem]:
-    if not isinstance(seeds, tuple):
-        yield Problem("seeds", seeds, f"1 to {MAX_SEEDS} whole numbers from 0 to {MAX_SEED}")
-        return
-    if not 1 <= len(seeds) <= MAX_SEEDS:
-        yield Problem("seeds", seeds, f"1 to {MAX_SEEDS} of them")
-    first: dict[int, int] = {}
-    for index, seed in enumerate(seeds):
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-            yield Problem(f"seeds[{index}]", seed, f"a whole number from 0 to {MAX_SEED}")
-        elif first.setdefault(seed, index) != index:
-            yield Problem(f"seeds[{index}]", seed, f"different seeds; index {first[seed]} is the same")
-
-
 def _suggestion_problems(study: Study) -> Iterator[Problem]:
     given = study.suggestions
     if study.searcher == "grid":
@@ -136,7 +116,7 @@ def _suggestion_problems(study: Study) -> Iterator[Problem]:
 
 def _count_problems(study: Study, valid: _Valid) -> Iterator[Problem]:
     """What cannot be enumerated, and more trials than one study may have; by arithmetic alone."""
-    seeds = len(study.seeds) if isinstance(study.seeds, tuple) else 1
+    replicates = len(study.seeds) if isinstance(study.seeds, tuple) else 1
     given = study.suggestions if isinstance(study.suggestions, int) else 0
     points = given if given <= MAX_SUGGESTIONS else 0
     if study.searcher == "grid":
@@ -145,20 +125,30 @@ def _count_problems(study: Study, valid: _Valid) -> Iterator[Problem]:
             allowed = "a grid takes values: choice(...), or a range that is not logarithmic with a step"
             hint = "searcher='tpe' and searcher='random' take such a range"
             yield Problem(f"space.{name}", valid.space[name], allowed, hint)
-        points = math.prod(count for count in sizes.values() if count is not None)
+        counted = {name: domain for name, domain in valid.space.items() if sizes[name] is not None}
+        points = dependence.count(counted, _within(valid.conditions, counted)) or 0
     points += bool(valid.baseline)
-    if points * seeds > MAX_TRIALS:
-        yield Problem("trials", points * seeds, f"at most {MAX_TRIALS}; this is {points} points x {seeds} seeds")
+    total = points * replicates + _confirmations(study)
+    if total > MAX_TRIALS:
+        again = f" and {_confirmations(study)} to confirm" if _confirmations(study) else ""
+        allowed = f"at most {MAX_TRIALS}; this is {points} points x {replicates} seeds{again}"
+        yield Problem("trials", total, allowed)
+
+
+def _confirmations(study: Study) -> int:
+    fresh, again = study.confirm_seeds, study.confirm
+    return len(fresh) * again if isinstance(fresh, tuple) and isinstance(again, int) and again > 0 else 0
 
 
 def _cross_problems(valid: _Valid) -> Iterator[Problem]:
     """Fields that are right by themselves and wrong together, each problem once."""
     if "dataset" in valid.bad:  # the defaults and limits of another data set would be reported
         return
-    axes = {name: _extremes(domain) for name, domain in valid.space.items()}
+    parents = {parent for allowed in valid.conditions.values() for parent in allowed}
+    axes = {n: d.values if n in parents and isinstance(d, Choice) else _extremes(d) for n, d in valid.space.items()}
     if math.prod(len(axis) for axis in axes.values()) > MAX_TRIALS:
         axes = {name: (axis[0], axis[-1]) for name, axis in axes.items()}
-    points = [{**valid.fixed, **dict(zip(axes, point, strict=True))} for point in product(*axes.values())]
+    points = [{**valid.fixed, **point} for point in dependence.points(axes, valid.conditions)]
     points += [{**valid.fixed, **valid.baseline}] if valid.baseline else []
     seen: dict[tuple[str, str], Problem] = {}
     for point in points:
@@ -182,15 +172,6 @@ def _resolve_problems(point: Mapping[str, Any]) -> tuple[Problem, ...]:
     except InputError as error:
         return error.problems
     return ()
-
-
-def _metric_problems(metric: object, valid: _Valid) -> Iterator[Problem]:
-    if not isinstance(metric, str) or metric not in METRICS:
-        return
-    for text in _used("layout", valid):
-        given = available(latents.parse(text))
-        if metric not in given:
-            yield Problem("metric", metric, f"one that layout {text!r} can give", one_of(given))
 
 
 def _dataset_problems(valid: _Valid) -> Iterator[Problem]:
@@ -222,7 +203,13 @@ def _valid(study: Study) -> _Valid:
                 bad.add(name)
             else:
                 good[name] = value
-    return _Valid(parts["fixed"], parts["space"], parts["baseline"], frozenset(bad))
+    dependent = {} if list(condition_problems(study.conditions, parts["space"], frozenset())) else study.conditions
+    return _Valid(parts["fixed"], parts["space"], parts["baseline"], dependent, frozenset(bad))
+
+
+def _within(conditions: dependence.Conditions, space: Mapping[str, Any]) -> dependence.Conditions:
+    """The conditions of these fields alone."""
+    return {name: parents for name, parents in conditions.items() if name in space}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

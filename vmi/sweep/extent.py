@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from vmi.config import TrialConfig
-from vmi.sweep import space as domains
+from vmi.sweep.conditions import count
 from vmi.sweep.search import GridSearcher
 from vmi.sweep.space import Choice
 from vmi.sweep.study import Study
@@ -14,14 +12,18 @@ EVERYTHING = 10**9
 
 
 def planned_trials(study: Study) -> int:
-    """Suggestions times seeds; of a sampler the number asked for, as far as its space has that many points."""
+    """Suggestions times seeds, and those of the confirmation.
+
+    Of a sampler the number asked for, as far as its space has that many points.
+    """
     if study.searcher == "grid":
         suggestions = len(GridSearcher(study).ask(EVERYTHING))
     else:
-        sizes = [domains.size(domain) for domain in study.space.values()]
-        points = math.prod(count if count is not None else EVERYTHING for count in sizes)
-        suggestions = min(study.suggestions or 0, points) + bool(study.baseline)
-    return suggestions * len(tuple(study.seeds))
+        points = count(study.space, study.conditions)
+        asked = study.suggestions or 0
+        suggestions = (asked if points is None else min(asked, points)) + bool(study.baseline)
+    again = min(study.confirm, suggestions) * len(tuple(study.confirm_seeds))
+    return suggestions * len(tuple(study.seeds)) + again
 
 
 def values_of(study: Study, field: str) -> tuple[str, ...]:

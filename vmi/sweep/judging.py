@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from typing import Any
 
 from vmi.trial import Judge
@@ -31,5 +30,6 @@ class Remembering:
 
 def judge_of(pruning: Mapping[str, Any]) -> Judge:
     """The judge that a task's `pruning` describes. Loads Optuna."""
-    judge: Judge = import_module("vmi.sweep.to_optuna").judge(pruning)
-    return judge
+    from vmi.sweep.to_optuna import judge
+
+    return judge(pruning)

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -22,16 +21,17 @@ from vmi.sweep.extent import values_of
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.options import RunOptions
 from vmi.sweep.preflight import check
-from vmi.sweep.progress import Display, shown
+from vmi.sweep.progress import Display
+from vmi.sweep.pruning import pruning_of
 from vmi.sweep.runner import OnDemand
 from vmi.sweep.search import searcher_for
 from vmi.sweep.signals import exit_code, terminable, undisturbed
 from vmi.sweep.study import Study
+from vmi.sweep.summary import causes, near, outcome_lines
 from vmi.sweep.task import Task
 from vmi.trial import PackSpec
 
 OK, FAILED = 0, 1
-SHOWN_CAUSES = SHOWN_TRIALS = 3
 
 
 def launch(study: Study, options: RunOptions, console: Console) -> int:
@@ -58,7 +58,7 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
     _say(console, notes)
 
     def tasks_on(device: str) -> Callable[[PackSpec], Task]:
-        return _task_of(study, store, attempt(), device, wandb.mode, options.keep_models)
+        return _task_of(study, store, attempt(), device, wandb.mode, options.keep_models, options.pack_size)
 
     try:
         with terminable():
@@ -84,7 +84,7 @@ def _train(
     """Train everything that is missing; nothing is started or written where nothing is. `tasks_on` takes a device."""
     if not ledger.has_work():
         _say(console, ["nothing to train: every trial of this study is finished"])
-        if store.read_study() is None:
+        if store.read_study() != _found(asked, ledger):
             store.write_study(_found(asked, ledger))
         return
     store.write_study(asked)
@@ -94,7 +94,7 @@ def _train(
         runner.run(ledger, tasks_on(runner.device), display.update)
     if ledger.done and not ledger.lost:
         if _found(asked, ledger) != asked:
-            _say(console, [f"the space has no more points: {len(ledger.finished)} trials, not {asked['planned']}"])
+            _say(console, [f"{_fewer(ledger)}: {len(ledger.finished)} trials, not {asked['planned']}"])
             store.write_study(_found(asked, ledger))
         # Those of packs that were cut short and put together in another way since.
         shutil.rmtree(store.checkpoints, ignore_errors=True)
@@ -103,6 +103,12 @@ def _train(
 def _found(asked: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:
     """What was asked for, with the number of trials that a finished study turned out to have."""
     return {**asked, "planned": len(ledger.finished)}
+
+
+def _fewer(ledger: Ledger) -> str:
+    """Why a finished study has fewer trials than were asked for."""
+    short = len(ledger.ranking.confirmed) < ledger.study.confirm
+    return "fewer suggestions can be confirmed than asked for" if short else "the space has no more points"
 
 
 def _adopt(study: Study, store: Store, presets: Mapping[str, str], wandb_mode: str) -> Mapping[str, Mapping[str, Any]]:
@@ -119,7 +125,7 @@ def _adopt(study: Study, store: Store, presets: Mapping[str, str], wandb_mode: s
 
 
 def _task_of(
-    study: Study, store: Store, attempt: int, device: str, wandb_mode: str, keep_models: bool
+    study: Study, store: Store, attempt: int, device: str, wandb_mode: str, keep_models: bool, pack_size: int
 ) -> Callable[[PackSpec], Task]:
     layouts, folder = values_of(study, "layout"), str(data_folder().absolute())
 
@@ -134,6 +140,8 @@ def _task_of(
             device=device,
             data_folder=folder,
             keep_models=keep_models,
+            places=pack_size,
+            pruning=pruning_of(study, store, pack),
         )
 
     return task_of
@@ -144,49 +152,28 @@ def _start(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
     before = ledger.reused - ledger.adopted
     count = f"resuming: {before} of {planned} trials are finished" if before else f"{planned} trials"
     found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
-    return f"{store.study}: {count}{found}; results go to {_near(store.folder)}"
+    return f"{store.study}: {count}{found}; results go to {near(store.folder)}"
 
 
 def _interrupted(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:
     command = shlex.join(["python", *sys.argv])
-    kept = f"interrupted: {len(ledger.finished)} of {asked['planned']} trials are safe in {_near(store.folder)}"
+    kept = f"interrupted: {len(ledger.finished)} of {asked['planned']} trials are safe in {near(store.folder)}"
     return [kept, f"resume with: {command}"]
 
 
 def _summary(ledger: Ledger, store: Store) -> list[str]:
     """The last lines of a run."""
-    failures, folder = ledger.failures(), _near(store.folder)
+    failures, folder = ledger.failures(), near(store.folder)
     total = len(ledger.finished) + len(ledger.lost)
     trained = len(ledger.finished) - ledger.reused
     counts = f"{trained} trained in this run + {ledger.reused} found in the store, {len(failures)} failed"
     lines = [f"{store.study}: {total} trials = {counts}"]
-    if ledger.best:
-        best = ledger.best
-        lines.append(f"best {ledger.study.metric}: {best.value} (n = {best.value.count}) at {shown(best.params)}")
-    lines += _causes(failures)
+    lines += [*outcome_lines(ledger), *causes(failures)]
     if ledger.lost:
         lines.append(f"{len(ledger.lost)} of the failed trials have no result: the next start trains them again")
     return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
 
 
-def _causes(failures: Mapping[str, str]) -> list[str]:
-    """The commonest causes of failure, each with some of its trials."""
-    trials: dict[str, list[str]] = {}
-    for trial_id, reason in failures.items():
-        trials.setdefault(reason, []).append(trial_id)
-    commonest = sorted(trials.items(), key=lambda item: -len(item[1]))[:SHOWN_CAUSES]
-    return [
-        f"{len(ids)} failed: {reason} ({', '.join(ids[:SHOWN_TRIALS])}{', …' if len(ids) > SHOWN_TRIALS else ''})"
-        for reason, ids in commonest
-    ]
-
-
 def _say(console: Console, lines: list[str]) -> None:
     for line in lines:
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
-
-
-def _near(folder: Path) -> Path:
-    """The folder as seen from here, where it lies below."""
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -1,25 +1,28 @@
 """What a study still has to train, what is running and how what ended ended. Pure: it starts nothing, writes nothing.
 
 The runners take packs from it and bring back how each trial ended; the searcher is told once all seeds of a
-suggestion are in, and sees trials of other runs (from the store) as it sees those of this one.
+suggestion are in, and sees trials of other runs (from the store) as it sees those of this one. Once the search is over,
+its leaders are handed out again on the seeds of the confirmation.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from vmi.config import FIELD_TYPES, TrialConfig
-from vmi.intervals import Interval, interval
 from vmi.sweep.packing import pack
-from vmi.sweep.search import Searcher, objective
+from vmi.sweep.ranking import Best, Ranking
+from vmi.sweep.search import Searcher, baseline_of, stored_suggestion
 from vmi.sweep.study import Study, trials
 from vmi.trial import Completed, Failed, Outcome, PackSpec, Pruned, Suggestion, Trial
 
 # A sampler is asked in at least this many rounds, so that it learns from most of what it is told.
 SAMPLER_ROUNDS = 4
+# Where members may be stopped early, a pack gets this many times the trials it has places for: one waits for each gap.
+QUEUE = 4
 ALL = 10**9
 
 Row = Mapping[str, Any]
@@ -42,19 +45,13 @@ class Ended(NamedTuple):
         )
 
 
-class Best(NamedTuple):
-    """The best suggestion so far: its searched values and the metric over its seeds."""
-
-    params: Mapping[str, Any]
-    value: Interval
-
-
 @dataclass
 class _Open:
-    """A suggestion some of whose seeds are not in yet."""
+    """A suggestion some of whose seeds are not in yet; `fresh`: those of the confirmation."""
 
     suggestion: Suggestion
     waiting: set[str]
+    fresh: bool
     outcomes: list[Outcome] = field(default_factory=list)
 
 
@@ -64,7 +61,7 @@ class Ledger:
     `stored` holds the store's row of every finished trial; rows that this program would give another id, because their
     configuration has come to mean other numbers or data, are left aside. `adopt` takes ids, each with its preset's
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
-    time; it is asked when there is work.
+    time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time.
     """
 
     def __init__(
@@ -87,18 +84,29 @@ class Ledger:
         self.finished: dict[str, Ended] = {}
         self.lost: dict[str, str] = {}
         self.reused = self.adopted = 0
-        self.best: Best | None = None
+        self.ranking = Ranking(study)
+        self._confirm_asked = not study.confirm  # or there is nothing to confirm
         self._replay()
+
+    @property
+    def best(self) -> Best | None:
+        """The best suggestion; where the study confirms, what was confirmed so far."""
+        return self.ranking.best
 
     @property
     def done(self) -> bool:
         """Nothing is ready, running, or still to be asked for."""
-        return not self._ready and not self.running and self.searcher.done and not self._open
+        return not self._ready and not self.running and self._searched() and self._confirm_asked
 
     def has_work(self) -> bool:
-        """Something can be trained now: a pack is ready, or the searcher has more to hand out."""
-        while not self._ready and not self.searcher.done and not self._must_wait():
-            self._ask()
+        """Something can be trained now: a pack is ready, or the search or its confirmation has more to hand out."""
+        while not self._ready and not self.done:
+            if not self.searcher.done and not self._must_wait():
+                self._ask()
+            elif self._searched() and not self._confirm_asked:
+                self._confirm()
+            else:
+                break
         return bool(self._ready)
 
     def next_pack(self) -> PackSpec | None:
@@ -128,35 +136,54 @@ class Ledger:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
         return {i: e.reason for i, e in self.finished.items() if e.outcome == "failed"} | self.lost
 
+    def _searched(self) -> bool:
+        """The search is over: there is nothing more to ask for, and all that was asked for has ended."""
+        return self.searcher.done and not self._open
+
     def _must_wait(self) -> bool:
         """A sampler gets its next round when the last one is in; a grid is asked for everything at once."""
         return bool(self._open) and self.study.searcher != "grid"
 
     def _ask(self) -> None:
-        fresh: list[Trial] = []
         first = self.searcher.ask(1)  # alone: where there is none, nothing is started to count the workers
-        for suggestion in [*first, *(self.searcher.ask(self._round() - 1) if first else ())]:
-            replicates = trials(self.study, suggestion)
-            self._open[suggestion.suggestion_id] = _Open(suggestion, {t.trial_id for t in replicates})
-            fresh += replicates
-        unknown = {trial.trial_id: trial.config.preset for trial in fresh if trial.trial_id not in self._stored}
+        asked = [*first, *(self.searcher.ask(self._round() - 1) if first else ())]
+        self._hand_out(asked, self.study.seeds, fresh=False)
+
+    def _confirm(self) -> None:
+        """Hand the leaders out again. A search with a lost trial is not over: the next start trains that first."""
+        self._confirm_asked = True
+        if not self.lost:
+            self._hand_out(self.ranking.candidates(), self.study.confirm_seeds, fresh=True)
+
+    def _hand_out(self, suggestions: Iterable[Suggestion], seeds: Iterable[int], fresh: bool) -> None:
+        """Make packs of those trials that neither this store nor another one has."""
+        wanted: list[Trial] = []
+        for suggestion in suggestions:
+            replicates = trials(self.study, suggestion, seeds)
+            self._open[suggestion.suggestion_id] = _Open(suggestion, {t.trial_id for t in replicates}, fresh)
+            wanted += replicates
+        unknown = {trial.trial_id: trial.config.preset for trial in wanted if trial.trial_id not in self._stored}
         if unknown:
             workers = self._workers()  # before anything is copied: it may refuse to start
             adopted = self._adopt(unknown)
             self.adopted += len(adopted)
             self._stored |= adopted
-        for trial in (t for t in fresh if t.trial_id in self._stored):
+        for trial in (t for t in wanted if t.trial_id in self._stored):
             self.reused += 1
             self._settle(trial, ended_of(self._stored[trial.trial_id]))
-        missing = [trial for trial in fresh if trial.trial_id not in self._stored]
+        missing = [trial for trial in wanted if trial.trial_id not in self._stored]
         if missing:
-            self._ready.extend(pack(missing, self.pack_size, workers))
+            self._ready.extend(pack(missing, self.pack_size if fresh else self._queue(), workers))
+
+    def _queue(self) -> int:
+        """How many trials of the search a pack is given."""
+        return self.pack_size * (QUEUE if self.study.pruner else 1)
 
     def _round(self) -> int:
         """How many suggestions to ask for: all of a grid; of a sampler enough to fill the workers, in a few rounds."""
         if self.study.searcher == "grid" or not self.study.suggestions:
             return ALL
-        filling = -(-self._workers() * self.pack_size // len(tuple(self.study.seeds)))
+        filling = -(-self._workers() * self._queue() // len(tuple(self.study.seeds)))
         return max(1, min(filling, -(-self.study.suggestions // SAMPLER_ROUNDS)))
 
     def _lose(self, trial: Trial, reason: str) -> None:
@@ -168,38 +195,39 @@ class Ledger:
         self._tell(trial, result)
 
     def _tell(self, trial: Trial, result: Ended) -> None:
-        """Note how a trial ended for its suggestion, and tell the searcher once all its seeds have."""
+        """Note how a trial ended for its suggestion; once all its seeds have, rank it and tell the searcher."""
         entry = self._open[trial.suggestion_id]
         entry.waiting.discard(trial.trial_id)
         entry.outcomes.append(result.as_outcome())
         if not entry.waiting:
             del self._open[trial.suggestion_id]
-            self.searcher.tell(trial.suggestion_id, entry.outcomes)
-            self._compare(entry.suggestion.params, entry.outcomes)
-
-    def _compare(self, params: Mapping[str, Any], outcomes: Sequence[Outcome]) -> None:
-        if objective(outcomes, self.study.metric) is None:
-            return
-        value = interval(o.metrics[self.study.metric] for o in outcomes if isinstance(o, Completed))
-        sign = 1 if self.study.direction == "maximize" else -1
-        if value and (self.best is None or sign * value.mean > sign * self.best.value.mean):
-            self.best = Best(params, value)
+            if entry.fresh:
+                self.ranking.note_confirmed(entry.suggestion, entry.outcomes)
+            else:
+                self.searcher.tell(trial.suggestion_id, entry.outcomes)
+                self.ranking.note(entry.suggestion, entry.outcomes)
 
     def _replay(self) -> None:
-        """Tell the searcher what the store holds: whole suggestions as finished, the others to be handed out again."""
+        """Tell the searcher what the store holds: whole suggestions as finished, the others to be handed out again.
+
+        Rows of the confirmation are no part of the search; they are found once it is handed out.
+        """
+        fresh = set(self.study.confirm_seeds)
         groups: dict[str, list[Row]] = {}
-        for row in self._stored.values():
+        for row in (row for row in self._stored.values() if row["seed"] not in fresh):
             groups.setdefault(row["suggestion_id"], []).append(row)
-        seeds = set(self.study.seeds)
+        seeds, baseline = set(self.study.seeds), baseline_of(self.study)
         whole = {sid: rows for sid, rows in groups.items() if seeds <= {row["seed"] for row in rows}}
         finished = []
-        for rows in whole.values():
+        for suggestion_id, rows in whole.items():
             results = [ended_of(row) for row in rows]
             self.finished |= {result.trial_id: result for result in results}
             self.reused += len(rows)
             outcomes = [result.as_outcome() for result in results]
-            finished.append((rows[0], objective(outcomes, self.study.metric)))
-            self._compare({name: rows[0][name] for name in self.study.space}, outcomes)
+            finished.append((rows[0], outcomes))
+            is_baseline = baseline is not None and baseline.suggestion_id == suggestion_id
+            suggestion = baseline if baseline and is_baseline else stored_suggestion(self.study, rows[0])
+            self.ranking.note(suggestion, outcomes)
         unfinished = [rows[0] for sid, rows in groups.items() if sid not in whole]
         self.searcher.replay(finished, unfinished)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmi.errors import Problem
-from vmi.sweep.checks import MAX_SEEDS
+from vmi.sweep.seeds import MAX_SEEDS
 
 DEFAULT_PACK_SIZE = 16
 MAX_PACK_SIZE = 1024

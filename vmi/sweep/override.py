@@ -9,12 +9,15 @@ from typing import Any
 from vmi.config import TrialConfig
 from vmi.errors import InputError, Problem, did_you_mean, one_of
 from vmi.sweep import space as domains
+from vmi.sweep.condition_checks import condition_problems
+from vmi.sweep.conditions import restricted
 from vmi.sweep.space import Choice, Domain
 from vmi.sweep.study import Study
 
 SMOKE_STEPS = 20
 SMOKE_SEEDS = 2
 SMOKE_SUGGESTIONS = 4
+SMOKE_CONFIRM = 1
 
 
 def override(
@@ -29,8 +32,8 @@ def override(
 ) -> Study:
     """The study with the command line's wishes; another scale, data set or a smoke run is another study by name.
 
-    A smoke run is cut to 20 steps, two seeds, the first and last value of each choice and four suggestions; steps
-    and seeds that are given win.
+    A smoke run is cut to 20 steps, two seeds, the first and last value of each choice, four suggestions and one that
+    is confirmed; steps and seeds that are given win.
     Raises InputError for a scale that the study does not have.
     """
     if not isinstance(study.fixed, Mapping) or not isinstance(study.space, Mapping):
@@ -67,15 +70,26 @@ def _fix(study: Study, **values: Any) -> Study:
     baseline = study.baseline
     if isinstance(baseline, Mapping):
         baseline = {name: value for name, value in baseline.items() if name not in values}
-    return replace(study, fixed={**study.fixed, **values}, space=space, baseline=baseline)
+    return _cut(replace(study, fixed={**study.fixed, **values}, baseline=baseline), space)
+
+
+def _cut(study: Study, space: Mapping[str, Domain]) -> Study:
+    """The study with this part of its space; fields that depend on what is gone go with it."""
+    if list(condition_problems(study.conditions, study.space, frozenset())):
+        return replace(study, space=space)  # `validate` says what is wrong with the conditions
+    kept, conditions = restricted(study.space, space, study.conditions, study.fixed)
+    return replace(study, space=kept, conditions=conditions)
 
 
 def _smoke(study: Study) -> Study:
     small = replace(_fix(study, steps=SMOKE_STEPS), name=f"{study.name}-smoke")
     if isinstance(study.seeds, tuple):
         small = replace(small, seeds=study.seeds[:SMOKE_SEEDS])
+    if isinstance(study.confirm, int) and isinstance(study.confirm_seeds, tuple):
+        fresh = study.confirm_seeds[:SMOKE_SEEDS]
+        small = replace(small, confirm=min(study.confirm, SMOKE_CONFIRM), confirm_seeds=fresh)
     if study.searcher == "grid":
-        return replace(small, space={name: _first_and_last(name, d) for name, d in small.space.items()})
+        return _cut(small, {name: _first_and_last(name, d) for name, d in small.space.items()})
     if isinstance(study.suggestions, int):
         return replace(small, suggestions=min(study.suggestions, SMOKE_SUGGESTIONS))
     return small

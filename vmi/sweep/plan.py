@@ -24,6 +24,7 @@ def plan_lines(study: Study, results: Path) -> Iterator[str]:
     planned, finished = asked_of(study, store)["planned"], store.finished()
     seeds, datasets = len(tuple(study.seeds)), ", ".join(values_of(study, "dataset"))
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
+    yield from _wanted(study)
     yield f"in the store already: {len(finished)}"
     if study.searcher == "grid":
         suggestions = GridSearcher(study).ask(EVERYTHING)
@@ -34,6 +35,24 @@ def plan_lines(study: Study, results: Path) -> Iterator[str]:
         configs = [resolve({**study.fixed, **s.params}) for s in suggestions]
         for warning in dict.fromkeys(printable(w) for config in configs for w in warnings(config)):
             yield f"warning: {warning}"
+
+
+def _wanted(study: Study) -> Iterator[str]:
+    """What decides between suggestions, where that is more than one metric on the seeds of the search."""
+    if study.objectives:
+        aims = ", ".join(f"{direction} {metric}" for metric, direction in study.objectives.items())
+        yield f"objectives: {aims}; the front is ranked by {study.metric}"
+    for metric, bound in study.constraints.items():
+        yield f"constraint: {metric} {bound}; a suggestion that breaks it is never best"
+    for name, parents in study.conditions.items():
+        where = " and ".join(f"{parent} is {' or '.join(map(str, values))}" for parent, values in parents.items())
+        yield f"condition: {name} is searched where {where}"
+    if study.pruner:
+        yield f"pruner: {study.pruner}, by {study.metric}; the baseline and the confirmation are trained to their end"
+    if study.confirm:
+        fresh = len(tuple(study.confirm_seeds))
+        best = f"the best {study.confirm} suggestions" if study.confirm > 1 else "the best suggestion"
+        yield f"confirmation: {best} on {fresh} fresh seed{'s' if fresh != 1 else ''}; only that figure is called best"
 
 
 def _store(study: Study, results: Path) -> Store:

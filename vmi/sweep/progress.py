@@ -21,6 +21,8 @@ PLAIN_SECONDS = 10.0
 class Display:
     """Shows trials done, failed and running, the best so far with its interval, time elapsed and left.
 
+    Where the study confirms its winner, what the search has so far is leading, not best.
+
     `clock` gives seconds; a terminal gets a bar that moves with the steps of running packs, anything else gets a line
     every ten seconds and whenever a pack ends.
     """
@@ -62,8 +64,9 @@ class Display:
         ledger = self.ledger
         failed, running = len(ledger.failures()), sum(len(spec.trials) for spec in ledger.running.values())
         parts = [f"{len(ledger.finished)}/{self.planned} trials, {failed} failed, {running} running"]
-        if ledger.best:
-            parts.append(f"best {ledger.study.metric} {ledger.best.value} at {shown(ledger.best.params)}")
+        word, best = ("best", ledger.best) if ledger.best else ("leading", ledger.ranking.leader)
+        if best:
+            parts.append(f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}")
         elapsed = self._clock() - self._started
         left = self._left(elapsed)
         parts.append(f"{_clock(elapsed)} elapsed" + (f", {_clock(left)} left" if left is not None else ""))

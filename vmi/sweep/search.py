@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from vmi.config import FIELD_TYPES, TrialConfig, resolve
+from vmi.sweep import conditions as dependence
 from vmi.sweep import space as domains
 from vmi.sweep.study import Study
-from vmi.trial import Completed, Outcome, Suggestion
+from vmi.trial import Outcome, Suggestion
 
-Finished = Sequence[tuple[Mapping[str, Any], float | None]]
+Finished = Sequence[tuple[Mapping[str, Any], Sequence[Outcome]]]
 
 
 class Searcher(Protocol):
@@ -25,22 +25,15 @@ class Searcher(Protocol):
         """How a suggestion ended: all its seeds at once."""
 
     def replay(self, finished: Finished, unfinished: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Before the first ask: what the store holds of this study, as (params, mean of the metric).
+        """Before the first ask: what the store holds of this study, as (params, how each seed ended).
 
-        The value is None where every seed failed. Finished suggestions are not handed out again; unfinished
-        ones (some of their seeds are missing) are, before anything new. `params` may be a row of `trials`.
+        Finished suggestions are not handed out again; unfinished ones (some of their seeds are missing) are, before
+        anything new. `params` may be a row of `trials`.
         """
 
     @property
     def done(self) -> bool:
         """Nothing more will be handed out."""
-
-
-def objective(outcomes: Sequence[Outcome], metric: str) -> float | None:
-    """The mean of the metric over the seeds that completed with a finite value; None when none did."""
-    values = [outcome.metrics.get(metric) for outcome in outcomes if isinstance(outcome, Completed)]
-    finite = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
-    return math.fsum(finite) / len(finite) if finite else None
 
 
 def configured(study: Study, params: Mapping[str, Any]) -> TrialConfig:
@@ -63,11 +56,12 @@ def stored_suggestion(study: Study, row: Mapping[str, Any]) -> Suggestion:
     """The point that a stored row stands for: the searched fields alone, or the whole configuration."""
     given = {name: row[name] for name in FIELD_TYPES if name in row and name != "seed"}
     config = configured(study, given)
-    return Suggestion(config.suggestion_id, {name: getattr(config, name) for name in study.space})
+    params = dependence.active(study.space, study.conditions, asdict(config))
+    return Suggestion(config.suggestion_id, params)
 
 
 class GridSearcher:
-    """Every combination once: the baseline first, then the product of the domains, the last fastest."""
+    """Every combination of active fields once: the baseline first, then the domains' product, the last fastest."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -108,8 +102,9 @@ class GridSearcher:
         if baseline:
             yield baseline
         space = domains.canonical_space(self._study.space)
-        for point in product(*(domains.values(domain) for domain in space.values())):
-            yield suggestion_of(self._study, dict(zip(space, point, strict=True)))
+        axes = {name: tuple(domains.values(domain)) for name, domain in space.items()}
+        for point in dependence.points(axes, self._study.conditions):
+            yield suggestion_of(self._study, point)
 
 
 def searcher_for(study: Study, seed: int) -> Searcher:

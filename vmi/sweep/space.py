@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from vmi.config import FIELD_TYPES, coerce, field_problems
 from vmi.errors import Problem, did_you_mean, one_of
+from vmi.goals import Bound as Bound  # for study files, which import from here alone
+from vmi.goals import at_least as at_least
+from vmi.goals import at_most as at_most
 from vmi.trial import Value
 
 MAX_CHOICES = 100_000

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import islice
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 from vmi.config import coerce, resolve
 from vmi.errors import InputError, Problem, did_you_mean
+from vmi.goals import Bound
+from vmi.sweep import conditions as dependence
+from vmi.sweep import seeds as replicates
 from vmi.sweep import space as domains
-from vmi.sweep.checks import MAX_SEEDS, study_problems
+from vmi.sweep.checks import study_problems
 from vmi.sweep.space import Domain
 from vmi.trial import Suggestion, Trial
 
 STUDY_VERSION = 1
+# Parts of a spec that are compared entry by entry.
+NESTED = ("fixed", "space", "baseline", "objectives", "constraints", "conditions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,14 @@ class Study:
     space        a domain of `vmi.sweep.space` per searched field
     seeds        the replicates of every suggestion
     metric       what suggestions are compared by, the mean over seeds (a name of `vmi.metrics.METRICS`)
+    objectives   two or more metrics with their directions: the search is for the front that no suggestion beats, and
+                 `metric`, one of them, is what those of the front are ranked by
+    constraints  bounds that the means of metrics must keep; a suggestion that breaks one is never best
+    conditions   fields of the space that are searched only where another one takes certain values, such as
+                 {"mi_weight_normal": {"layout": ("n2*+n14",)}}; elsewhere they are left at their default
     searcher     "grid" takes every combination; "tpe" and "random" propose `suggestions` points
+    pruner       one of Optuna's ("median", "successive_halving", "hyperband"), which stops unpromising members early
+    confirm      how many of the best are trained again, on `confirm_seeds`: only what they reach there is called best
     baseline     fields of one more suggestion beside the searched ones, over `fixed`, on the same seeds
     scales       named sets of fields over `fixed` ("laptop", "full"); the first is what runs unless --scale says else
     """
@@ -41,13 +52,20 @@ class Study:
     seeds: Iterable[int] = range(5)
     metric: str = "accuracy_majority"
     direction: str = "maximize"
+    objectives: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, Bound] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     searcher: str = "grid"
     suggestions: int | None = None
+    pruner: str | None = None
+    confirm: int = 0
+    confirm_seeds: Iterable[int] = ()
     baseline: Mapping[str, Any] = field(default_factory=dict)
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", _held(self.seeds))
+        object.__setattr__(self, "seeds", replicates.held(self.seeds))
+        object.__setattr__(self, "confirm_seeds", replicates.held(self.confirm_seeds))
 
 
 def validate(study: Study) -> None:
@@ -57,11 +75,11 @@ def validate(study: Study) -> None:
         raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
 
 
-def trials(study: Study, suggestion: Suggestion) -> tuple[Trial, ...]:
-    """The replicates of one suggestion: one trial per seed."""
+def trials(study: Study, suggestion: Suggestion, seeds: Iterable[int] | None = None) -> tuple[Trial, ...]:
+    """The replicates of one suggestion: one trial per seed, of the search where no others are given."""
     config = resolve({**study.fixed, **suggestion.params})
     suggestion_id = config.suggestion_id
-    configs = (replace(config, seed=seed) for seed in study.seeds)
+    configs = (replace(config, seed=seed) for seed in (study.seeds if seeds is None else seeds))
     return tuple(Trial(c.trial_id, suggestion_id, c) for c in configs)
 
 
@@ -79,8 +97,22 @@ def spec(study: Study, planned: int) -> dict[str, Any]:
         "searcher": study.searcher,
         "suggestions": study.suggestions,
         "baseline": _typed(study.baseline),
+        **_goals(study),
         "planned": planned,
     }
+
+
+def _goals(study: Study) -> dict[str, Any]:
+    """What goes beyond one metric; absent where it is not asked for, so that studies of before are the same."""
+    given = {
+        "objectives": dict(study.objectives),
+        "constraints": {name: bound.spec() for name, bound in study.constraints.items()},
+        "conditions": dependence.canonical(study.conditions),
+        "pruner": study.pruner,
+        "confirm": study.confirm,
+        "confirm_seeds": list(study.confirm_seeds),
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def differences(old_spec: Mapping[str, Any], new_spec: Mapping[str, Any]) -> list[Problem]:
@@ -122,13 +154,6 @@ def _bad_file(path: Path, allowed: str, hint: str = "") -> InputError:
     return InputError([Problem("study file", str(path), allowed, hint)])
 
 
-def _held(seeds: Iterable[int]) -> Any:
-    """The seeds as a tuple, cut one above what is allowed: 10**9 of them are refused without being held."""
-    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
-        return seeds
-    return tuple(islice(seeds, MAX_SEEDS + 1))
-
-
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: coerce(name, value)[0] for name, value in values.items()}
 
@@ -136,7 +161,7 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
 def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in spec.items():
-        nested = name in ("fixed", "space", "baseline") and isinstance(value, Mapping)
+        nested = name in NESTED and isinstance(value, Mapping)
         flat |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
     return flat
 
