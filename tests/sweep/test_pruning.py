@@ -13,13 +13,10 @@ import pytest
 from vmi.record.schema import schema_of
 from vmi.record.store import Store
 from vmi.sweep.goal_checks import PRUNERS
-from vmi.sweep.launch import _stopping
-from vmi.sweep.ledger import QUEUE
 from vmi.sweep.pruning import JUDGED, pruning_of
 from vmi.sweep.search import searcher_for
 from vmi.sweep.space import log_uniform
 from vmi.sweep.study import Study, trials
-from vmi.sweep.task import Task
 from vmi.sweep.to_optuna import judge
 from vmi.trial import PackSpec, Trial
 
@@ -108,20 +105,17 @@ def stored(folder: Path, found: list[Trial], outcomes: list[str], metric: str) -
         for attempt, step in ((2, 20), (2, 10), (1, 10))
     ]
     schema = schema_of("curves", layouts, "digits")
-    if metric not in schema.names:
-        schema = schema.append(pa.field(metric, pa.float64()))
     tables = {"trials": pa.Table.from_pylist(rows, schema_of("trials", layouts, "digits"))}
     empty = schema_of("arrays", layouts, "digits").empty_table()
     store.commit(pa.Table.from_pylist(curves, schema), empty, tables["trials"])
     return store
 
 
-@pytest.mark.parametrize("column", ["accuracy_majority", JUDGED])
-def test_the_driver_tells_what_finished_members_went_through(tmp_path: Path, column: str) -> None:
+def test_the_driver_tells_what_finished_members_went_through(tmp_path: Path) -> None:
     made = study()
     found = members(made, 4)
     outcomes = ["completed", "pruned", "failed", "completed", "pruned", "completed", "completed", "completed"]
-    store = stored(tmp_path, found, outcomes, column)
+    store = stored(tmp_path, found, outcomes, JUDGED)
     spec = PackSpec("p", tuple(members(made, 6)))
     pruning = pruning_of(made, store, spec)
     assert pruning is not None and json.loads(json.dumps(pruning)) == pruning
@@ -146,8 +140,3 @@ def test_nothing_is_told_where_nobody_may_be_stopped(tmp_path: Path) -> None:
     assert pruning_of(made, store, PackSpec("p", trials(made, found[0]))) is None, "the baseline alone"
     assert pruning_of(study(pruner=None), store, PackSpec("p", trials(made, found[1]))) is None
     assert pruning_of(made, store, PackSpec("p", trials(made, found[1]))) is not None
-
-
-def test_a_task_gets_those_of_the_values_that_it_has_a_field_for() -> None:
-    assert QUEUE > 1
-    assert set(_stopping(places=4, pruning=None, nonsense=1)) == {"places", "pruning"} & set(Task.__dataclass_fields__)

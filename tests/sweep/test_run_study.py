@@ -261,3 +261,39 @@ def test_a_search_of_which_nothing_keeps_the_constraint_says_so(home: Path) -> N
     assert (done.code, done.err) == (0, "")
     assert "nothing to confirm: no suggestion of the search can be compared, none keeps every constraint" in done.out
     assert "front (maximize accuracy_majority, minimize distortion_nats): 0 suggestions" in done.out
+
+
+PRUNED = """
+from vmi.sweep.main import main
+from vmi.sweep.space import log_uniform
+from vmi.sweep.study import Study
+
+study = Study(
+    name="s", fixed={"steps": 60}, space={"mi_weight": log_uniform(0.01, 32)}, seeds=range(2), searcher="random",
+    suggestions=20, pruner="median", baseline={"mi_weight": 0}, confirm=1, confirm_seeds=(7, 8),
+)
+if __name__ == "__main__":
+    main(study)
+"""
+
+
+def test_a_pruner_stops_members_whose_places_go_on_and_no_stopped_suggestion_is_best(home: Path) -> None:
+    path = home / "pruned.py"
+    path.write_text(PRUNED, encoding="utf-8")
+    done = run(path, "--local", "--results", "pruned", "--pack-size", "4", cwd=home)
+    assert done.code == 0, done.err
+    found = tables(home / "pruned", "s")
+    trials, curves, arrays = (list(found[name].values()) for name in ("trials", "curves", "arrays"))
+    assert len(trials) == 21 * 2 + 2
+    stopped = [row for row in trials if row["outcome"] == "pruned"]
+    assert stopped and all("stopped at step" in row["reason"] and row["step"] < 60 for row in stopped)
+    assert {row["seed"] for row in trials if row["mi_weight"] == 0} == {0, 1} and not any(
+        row["mi_weight"] == 0 for row in stopped
+    ), "the baseline is trained to its end"
+    told = [row for row in curves if row["judged"] is not None]
+    assert {row["step"] for row in told} == {12, 24, 36}
+    assert {row["trial_id"] for row in arrays} == {row["trial_id"] for row in trials} - {r["trial_id"] for r in stopped}
+    (fresh,) = {row["suggestion_id"] for row in trials if row["seed"] in (7, 8)}
+    assert fresh not in {row["suggestion_id"] for row in stopped}, "what was stopped is not confirmed"
+    again = run(path, "--local", "--results", "pruned", "--pack-size", "4", cwd=home)
+    assert again.code == 0 and "nothing to train" in again.out
