@@ -34,6 +34,10 @@ def work(task: Task) -> Iterator[Update]:
     A checkpoint is kept beside the results while it trains, and a pack that was cut short goes on from it.
     """
     prepare(task.device)
+    if ended := _committed_before(task):
+        warning = f"pack {task.pack.pack_id} was finished before its worker died; W&B may lack it"
+        yield Update(task.pack.pack_id, 1, 1, ended, warning)
+        return
     session = _Session(task)
     yield Update(task.pack.pack_id, session.pack.step, session.steps, warning=session.warning)
     dataset = data.load(session.pack.architecture.dataset, Path(task.data_folder)).to(session.pack.device)
@@ -63,6 +67,22 @@ def prepare(device: str) -> None:
 def versions() -> str:
     """What trained it, as JSON: the versions that decide the numbers."""
     return json.dumps({"vmi-sweeps": vmi.__version__, "torch": torch.__version__})
+
+
+def _committed_before(task: Task) -> tuple[Ended, ...]:
+    """How the trials ended, where a worker committed them and died before it could say so; empty otherwise.
+
+    Only a pack that was started before is looked for in the store: reading it costs more with every part.
+    """
+    store = Store(Path(task.root), task.study)
+    started = store.checkpoints / f"{task.pack.pack_id}.started"
+    if not started.exists():
+        started.parent.mkdir(parents=True, exist_ok=True)
+        started.touch()
+        return ()
+    rows = store.finished()
+    ids = [trial.trial_id for trial in task.pack.trials]
+    return tuple(ended_of(rows[trial_id]) for trial_id in ids) if set(ids) <= set(rows) else ()
 
 
 class _Session:
