@@ -24,7 +24,7 @@ python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$token"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$token"
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | cut -d' ' -f1)
+address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --all-ip-addresses | cut -d' ' -f1)
 # Jobs of several users may share a node: a port by the job's number.
 port=$((20000 + SLURM_JOB_ID % 20000))
 

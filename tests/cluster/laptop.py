@@ -16,6 +16,8 @@ from cluster.hosts import Host, call
 
 ROOT = Path(__file__).parents[2]
 SMALL = "--object-store-memory=150000000"
+# A worker that has lost its head waits a minute for it; here, ten seconds.
+GIVE_UP = "RAY_gcs_rpc_server_reconnect_timeout_s=10"
 
 
 class Laptop:
@@ -77,7 +79,7 @@ class Laptop:
             ("~/.ssh/id_ed25519", str(self.home / ".ssh" / "id_ed25519")),
             ("REPLACE-shared-folder", "~/shared"),
             ("ray start --head", f"ray start {SMALL} --head"),
-            ("ray start --address", f"ray start {SMALL} --num-cpus=1 --address"),
+            ("ray start --address", f"{GIVE_UP} ray start {SMALL} --num-cpus=1 --address"),
         ):
             assert text.count(old) == 1, f"{old} in {path}"
             text = text.replace(old, new)

@@ -161,6 +161,8 @@ def test_a_worker_killed_in_mid_sweep_costs_no_trial(cluster: Cluster) -> None:
     cluster.laptop.note(out[-1500:])
     assert running.returncode == 0, out[-3000:]
     assert "killed: 10 trials = 10 trained in this run + 0 found in the store, 0 failed" in out
+    # Each pack is stored once, whether it died before its commit or between that and its last report.
+    assert len(list((cluster.shared / "killed" / "trials").glob("part-*"))) == 10
     assert before < 10 and [row["outcome"] for row in cluster.rows("killed")] == ["completed"] * 10
 
 
@@ -176,7 +178,7 @@ def test_the_results_are_fetched_and_reported_on_the_laptop(cluster: Cluster) ->
 
 
 def test_ray_down_stops_the_head_and_the_workers_follow(cluster: Cluster) -> None:
-    """Ray stops only the head of machines of one's own; a worker gives up a minute after it has lost the head."""
+    """Ray stops only the head of machines of one's own; a worker gives up some time after it has lost the head."""
     assert cluster.laptop.run("ray", "down", "--yes", RECIPE).returncode == 0
     for host in (cluster.head, *cluster.workers):
         assert until(lambda host=host: "raylet" not in host.run("ps ax -o comm").stdout, 120), host.name
