@@ -40,7 +40,13 @@ class Laptop:
     def environment(self, **extra: str) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "WANDB", "VMI_"))}
         path = f"{Path(sys.executable).parent}:{clean['PATH']}"
-        mine = {"HOME": str(self.home), "PATH": path, "RAY_TMPDIR": str(self.home), "RAY_USAGE_STATS_ENABLED": "0"}
+        mine = {
+            "HOME": str(self.home),
+            "PATH": path,
+            "RAY_TMPDIR": str(self.home),
+            "TMPDIR": str(self.home),
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
         return clean | mine | extra
 
     def run(self, *command: str, seconds: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
