@@ -6,10 +6,10 @@ UV     := uv==0.13.9
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check lock bench clean
+.PHONY: help install demo test test-slow test-cluster check lock wheel bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## make .venv and install exactly what requirements.lock names (hash-checked)
 
@@ -35,10 +35,13 @@ demo: install  ## the main job: the lambda sweep on embedded digits, then its re
 	@$(BIN)/vmi report results/lambda
 
 test: install  ## the whole test suite (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
 
 test-slow: install  ## the checks that take minutes each
 	@$(BIN)/python -m pytest -m slow
+
+test-cluster: install  ## a Ray cluster of three hosts on this machine (root; about 5 minutes)
+	@VMI_TRANSCRIPT=$(CURDIR)/results/test-cluster.txt $(BIN)/python -m pytest -m cluster tests/cluster
 
 bench: install  ## CPU time of a pack against the plain way, as ratios
 	@$(BIN)/python benchmarks/packs.py digits
@@ -51,7 +54,10 @@ check: install  ## ruff, mypy --strict, import-linter
 
 lock: install  ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	    --group dev pyproject.toml -o requirements.lock
+	    --group dev --extra aws --extra gcp pyproject.toml -o requirements.lock
+
+wheel: install  ## dist/*.whl, which the recipes in cluster/ install on every node
+	@$(BIN)/uv build --quiet --wheel --offline --no-build-isolation --python $(BIN)/python --out-dir dist
 
 clean:  ## remove the environment and caches (results stay)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,7 +1,9 @@
-"""The `vmi` command: plan a study, report on its results, evaluate one trained model."""
+"""The `vmi` command: plan a study, send it to a cluster, report on its results, evaluate one trained model."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -112,6 +114,29 @@ def presets(
         else:
             out.write_text(text, encoding="utf-8")
         return 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
+def submit(
+    place: Annotated[Path, typer.Argument(help="A place such as cluster/aws.yaml, or a folder of places.")],
+    study_file: Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="Arguments of the study, after --.")] = None,
+    on: Annotated[str | None, typer.Option(help="The place, where a folder has several.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Send a study to a cluster with the place's own command: ray submit, sbatch or kubectl."""
+
+    def choose(names: Sequence[str]) -> str:
+        return str(typer.prompt(f"place ({', '.join(names)})"))
+
+    def action() -> int:
+        from vmi.sweep.submit import submit as send
+
+        ask = choose if sys.stdin.isatty() else None
+        return send(place, study_file, arguments or [], on=on, dry_run=dry_run, ask=ask, say=typer.echo)
 
     raise typer.Exit(guarded(action, debug))
 

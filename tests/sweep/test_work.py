@@ -69,7 +69,22 @@ def test_a_pack_becomes_rows_in_every_table_and_says_how_each_trial_ended(tmp_pa
     curves = Counter(trial_id for trial_id, _ in rows(tmp_path, "curves"))
     assert set(curves.values()) == {steps} and set(curves) == set(stored)
     assert len(rows(tmp_path, "arrays")) == 4
-    assert not list((tmp_path / "s" / "checkpoints").glob("*"))
+    assert not list((tmp_path / "s" / "checkpoints").glob("*.pt"))
+
+
+def test_a_pack_whose_worker_died_after_the_commit_is_not_committed_twice(tmp_path: Path) -> None:
+    """Its runner starts it again, for it never heard of the end."""
+    task = task_of(tmp_path, members(2))
+    first = list(work(task))[-1]
+    (again,) = work(task)
+    assert again.ended == first.ended and "finished before its worker died" in again.warning
+    assert len(rows(tmp_path, "trials")) == 2
+
+
+def test_a_pack_whose_worker_died_before_the_commit_is_trained(tmp_path: Path) -> None:
+    task = task_of(tmp_path, members(2))
+    next(work(task))
+    assert len(list(work(task))[-1].ended) == 2 and len(rows(tmp_path, "trials")) == 2
 
 
 def test_each_trial_is_one_offline_run_and_replicates_share_a_group(tmp_path: Path) -> None:

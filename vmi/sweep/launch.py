@@ -21,6 +21,7 @@ from vmi.sweep.extent import values_of
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.options import RunOptions
 from vmi.sweep.preflight import check
+from vmi.sweep.probe import needs_of
 from vmi.sweep.progress import Display
 from vmi.sweep.pruning import pruning_of
 from vmi.sweep.runner import OnDemand
@@ -42,7 +43,7 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
     """
     store, asked, wandb = check(study, options, os.environ)
     attempt = cache(store.next_attempt)  # reads every table, so that a damaged one is found before anything starts
-    on_demand = OnDemand(options, attempt)
+    on_demand = OnDemand(options, attempt, needs_of(store.root, values_of(study, "dataset")))
     ledger = Ledger(
         study,
         searcher_for(study, seed=0),

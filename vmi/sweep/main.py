@@ -47,7 +47,7 @@ def main(study: Study) -> NoReturn:
     ) -> None:
         """Run this study: what is finished is found in the results, the rest is trained."""
         options = RunOptions(
-            results=results,
+            results=results.expanduser(),  # a shell expands ~ only where nobody quoted it
             seeds=seeds,
             local=local,
             address=address,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.options import RunOptions
+from vmi.sweep.probe import Needs
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
@@ -31,18 +32,18 @@ class Runner(Protocol):
 class OnDemand:
     """Makes the runner that the options ask for once it is needed: a finished study starts neither Ray nor torch.
 
-    `first` is called before that, and may refuse by raising.
+    `first` is called before that, and may refuse by raising. `needs`: what every node of a cluster must see.
     """
 
-    def __init__(self, options: RunOptions, first: Callable[[], object]) -> None:
-        self._options, self._first = options, first
+    def __init__(self, options: RunOptions, first: Callable[[], object], needs: Needs) -> None:
+        self._options, self._first, self._needs = options, first, needs
         self._made: Runner | None = None
 
     @property
     def runner(self) -> Runner:
         if self._made is None:
             self._first()
-            self._made = _make(self._options)
+            self._made = _make(self._options, self._needs)
         return self._made
 
     def workers(self) -> int:
@@ -53,11 +54,11 @@ class OnDemand:
             self._made.close()
 
 
-def _make(options: RunOptions) -> Runner:
+def _make(options: RunOptions, needs: Needs) -> Runner:
     if options.local:
         from vmi.sweep.local import LocalRunner
 
         return LocalRunner(options.gpus_per_pack)
     from vmi.sweep.to_tune import TuneRunner
 
-    return TuneRunner(options.address, options.gpus_per_pack)
+    return TuneRunner(options.address, options.gpus_per_pack, needs)

@@ -26,9 +26,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray import tune
 from ray.tune.search import Searcher as TuneSearcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
+from vmi.record.store import Store
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.probe import Needs, check_nodes
 from vmi.sweep.signals import kept_handlers
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
@@ -36,6 +39,8 @@ from vmi.trial import PackSpec
 # Deaths of a worker or node that a pack survives; errors of the program itself are not tried again.
 MAX_WORKER_DEATHS = 2
 REACH_SECONDS = 5.0
+# A node has this long to start a worker and to look at its folders.
+NODE_SECONDS = 60.0
 # Ray only says that it could not connect where a cluster asks for a token and the driver was not told to send one.
 ADDRESS = (
     "the address of a running Ray cluster (host:6379), 'auto', or 'local' for a new one; "
@@ -44,16 +49,23 @@ ADDRESS = (
 
 
 class TuneRunner:
-    """Runs packs on a Ray cluster: the one at `address`, the one this machine belongs to, or a new local one."""
+    """Runs packs on a Ray cluster: the one at `address`, the one this machine belongs to, or a new local one.
 
-    def __init__(self, address: str | None, gpus_per_pack: float | None) -> None:
-        self._address, self._gpus_per_pack = address, gpus_per_pack
+    `needs`: what every node must see, looked at before any trial where the cluster has more than one.
+    """
+
+    def __init__(self, address: str | None, gpus_per_pack: float | None, needs: Needs) -> None:
+        self._address, self._gpus_per_pack, self._needs = address, gpus_per_pack, needs
         self._gpus = 0.0
 
     def workers(self) -> int:
-        """How many packs fit on the cluster at once. Raises InputError when there is no such cluster or no such GPU."""
+        """How many packs fit on the cluster at once.
+
+        Raises InputError when there is no such cluster or no such GPU, or a node does not see what it needs.
+        """
         if not ray.is_initialized():
             self._connect()
+            self._check_nodes()
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus = float(resources.get("GPU", 0))
         self._gpus = self._gpus_per_pack if self._gpus_per_pack is not None else (1.0 if gpus else 0.0)
@@ -113,6 +125,40 @@ class TuneRunner:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError([Problem(field, address, ADDRESS, said)]) from error
 
+    def _check_nodes(self) -> None:
+        try:
+            if len(_nodes()) > 1:
+                check_nodes(self._needs, _everywhere)
+        except InputError:
+            self.close()
+            raise
+
+
+def _nodes() -> dict[str, str]:
+    """The name of every living node, host and address, by its id."""
+    living = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return {node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})" for node in living}
+
+
+def _everywhere(function: Callable[..., Any], *arguments: object) -> list[tuple[str, Any]]:
+    """Every living node's name with what the function returns there, or with the exception that came instead.
+
+    A node that goes away meanwhile is left out: whatever it would have trained, another one trains.
+    """
+    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    asked = {
+        node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(*arguments)
+        for node in _nodes()
+    }
+    ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_SECONDS)
+    said: dict[str, Any] = {}
+    for node, answer in asked.items():
+        try:
+            said[node] = ray.get(answer, timeout=0)
+        except Exception as error:  # of a node that runs other code, whatever that raises
+            said[node] = error
+    return [(name, said[node]) for node, name in _nodes().items() if node in said]
+
 
 def _private(token: Path) -> None:
     """Ray writes its token readable by everyone; whoever has it may run code on the cluster."""
@@ -137,8 +183,12 @@ def train_pack(config: dict[str, Any]) -> None:
     """The trainable: work on one pack, report every update. An error is reported, not raised: Tune would repeat it."""
     from vmi.sweep.work import work  # loads torch, which the driver does without
 
+    task = Task.from_json(config["task"])
     try:
-        for update in work(Task.from_json(config["task"])):
+        # A node that joined after the probe, and writes to a disk of its own: its rows would be nowhere.
+        if Store(Path(task.root), task.study).read_study() is None:
+            raise FileNotFoundError(f"{socket.gethostname()} does not see the results of this study in {task.root}")
+        for update in work(task):
             # One string: Tune flattens nested results before the driver sees them.
             tune.report({"update": update.to_json()})
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason

@@ -1,0 +1,134 @@
+"""Whether every node of a cluster sees what a study needs: the same code, the results folder, the data sets.
+
+Standard library only: `look` runs on each node before any trial. Without it a node that writes to a disk of its own
+would train for hours, and its rows would be nowhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import vmi
+from vmi.datasets import DATASETS, data_folder
+from vmi.errors import InputError, Problem
+
+# A network file system may show what another node wrote a moment later.
+PATIENCE_SECONDS = 5.0
+SHARED = "a folder that every node of the cluster shares"
+SAME_DATA = "a folder with the same data sets on every node of the cluster"
+SAME_CODE = "the same code on every node of the cluster"
+
+
+class Needs(NamedTuple):
+    """What each node must see. `data`: bytes by path, of those data sets that are not embedded."""
+
+    results: str
+    data: Mapping[str, int]
+    code: str
+
+
+class Seen(NamedTuple):
+    """What a node has to say: its problems (field, value, allowed, what is wrong there), and the file it wrote."""
+
+    problems: tuple[tuple[str, str, str, str], ...]
+    answer: str
+
+
+# Runs a function on every node: each node's name with what the function returned, or the exception that came instead.
+Everywhere = Callable[..., Iterable[tuple[str, Any]]]
+
+
+def needs_of(results: Path, datasets: Iterable[str]) -> Needs:
+    """What a study with these data sets needs, as this node has it."""
+    specs = [DATASETS[name] for name in datasets]
+    files = [data_folder().absolute() / spec.folder / name for spec in specs for name in spec.md5]
+    return Needs(str(results.absolute()), {str(path): path.stat().st_size for path in files}, code())
+
+
+def check_nodes(needs: Needs, everywhere: Everywhere) -> None:
+    """Raises InputError that names each node with what it does not see; leaves nothing behind."""
+    problems = []
+    with _marked(Path(needs.results)) as mark:
+        for node, seen in everywhere(look, needs, str(mark)):
+            if not isinstance(seen, Seen):
+                said = (str(seen).strip() or type(seen).__name__).splitlines()[-1]
+                problems.append(Problem("node", node, "a node that answers and runs this code", said))
+            elif seen.problems:
+                problems += [
+                    Problem(field, value, f"{allowed}; {node} {said}") for field, value, allowed, said in seen.problems
+                ]
+            elif not _appears(Path(seen.answer), mark.name):
+                problems.append(Problem("--results", needs.results, f"{SHARED}; what {node} writes is not seen here"))
+    if problems:
+        raise InputError(problems, "cluster")
+
+
+def look(needs: Needs, mark: str) -> Seen:
+    """On a node: read the driver's mark, write an answer beside it, compare code and data sets."""
+    problems, answer = [], Path(f"{mark}-{secrets.token_hex(4)}")
+    if code() != needs.code:
+        problems.append(("vmi", vmi.__version__, SAME_CODE, "has other code (its setup runs again with `ray up`)"))
+    if not _appears(Path(mark), Path(mark).name):
+        problems.append(("--results", needs.results, SHARED, "does not see it"))
+    else:
+        try:
+            answer.write_text(Path(mark).name, encoding="utf-8")
+        except OSError as error:
+            problems.append(("--results", needs.results, SHARED, f"cannot write to it: {error.strerror}"))
+    wrong = [path for path, size in needs.data.items() if not _is_size(Path(path), size)]
+    if wrong:
+        folder = str(Path(wrong[0]).parents[2])
+        problems.append(("VMI_DATA_DIR", folder, SAME_DATA, f"lacks {', '.join(Path(path).name for path in wrong)}"))
+    return Seen(tuple(problems), str(answer))
+
+
+@cache
+def code() -> str:
+    """SHA-256 (16 digits) over the package's own source files."""
+    digest, root = hashlib.sha256(), Path(vmi.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _marked(results: Path) -> Iterator[Path]:
+    """A file of a new name in the folder; it, the answers beside it and what folders it took are gone afterwards."""
+    made = [folder for folder in (results, *results.parents) if not folder.exists()]
+    mark = results / f".vmi-probe-{secrets.token_hex(8)}"
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        mark.write_text(mark.name, encoding="utf-8")
+        yield mark
+    finally:
+        for path in results.glob(f"{mark.name}*"):
+            path.unlink(missing_ok=True)
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _appears(path: Path, content: str) -> bool:
+    """Whether the file has the content within a moment."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with contextlib.suppress(OSError):
+            if path.read_text(encoding="utf-8") == content:
+                return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+
+
+def _is_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
