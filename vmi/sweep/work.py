@@ -22,6 +22,7 @@ from vmi.record.to_wandb import mirror
 from vmi.sweep.judging import Observation, Remembering, judge_of
 from vmi.sweep.ledger import Ended, ended_of
 from vmi.sweep.shares import Shares
+from vmi.sweep.started import committed_before
 from vmi.sweep.task import Task, Update
 from vmi.train import Progress, Stop, train
 from vmi.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report
@@ -42,7 +43,7 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
     `judge` is asked instead of the one that the task describes; both only where the task has `pruning`.
     """
     prepare(task.device)
-    if ended := _committed_before(task):
+    if ended := committed_before(task):
         warning = f"pack {task.pack.pack_id} was finished before its worker died; W&B may lack it"
         yield Update(task.pack.pack_id, 1, 1, ended, warning)
         return
@@ -67,22 +68,6 @@ def prepare(device: str) -> None:
 def versions() -> str:
     """What trained it, as JSON: the versions that decide the numbers."""
     return json.dumps({"vmi-sweeps": vmi.__version__, "torch": torch.__version__})
-
-
-def _committed_before(task: Task) -> tuple[Ended, ...]:
-    """How the trials ended, where a worker committed them and died before it could say so; empty otherwise.
-
-    Only a pack that was started before is looked for in the store: reading it costs more with every part.
-    """
-    store = Store(Path(task.root), task.study)
-    started = store.checkpoints / f"{task.pack.pack_id}.started"
-    if not started.exists():
-        started.parent.mkdir(parents=True, exist_ok=True)
-        started.touch()
-        return ()
-    rows = store.finished()
-    ids = [trial.trial_id for trial in task.pack.trials]
-    return tuple(ended_of(rows[trial_id]) for trial_id in ids) if set(ids) <= set(rows) else ()
 
 
 class _Session:
