@@ -128,6 +128,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("vmi/trial.py", "", ""),
         ("vmi/train.py", "import ray", "Ray stands only in to_tune.py BROKEN"),
+        ("vmi/record/store.py", "import wandb", "W&B stands only in the mirror and in the uploaded report BROKEN"),
+        ("analysis/wandb_spec.py", "import wandb_workspaces", "and in the uploaded report BROKEN"),
         ("vmi/trial.py", "from vmi.record import schema", "neither records nor reads records BROKEN"),
         (
             "vmi/brand_new.py",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -173,11 +174,19 @@ class Backend:
         return {"commitArtifact": {"artifact": {"id": made["id"], "digest": made["digest"]}}}
 
 
+class Quiet(ThreadingHTTPServer):
+    """Says nothing of a client that ends with its connections open, as W&B's does."""
+
+    def handle_error(self, *_: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*_)
+
+
 @contextmanager
 def serving() -> Iterator[Backend]:
     """A server in a thread of this process, until the block ends."""
     backend = Backend()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(backend))
+    server = Quiet(("127.0.0.1", 0), _handler(backend))
     backend.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import time
@@ -21,6 +22,7 @@ INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
 WRITING_SECONDS = 60.0
 MAX_TAG = 64
 _ENDED = ("outcome", "reason", "step", "train_seconds")
+_RUN = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _HEAD = ("study", "trial_id", "attempt", "step")
 
 Row = Mapping[str, Any]
@@ -71,7 +73,8 @@ def without_run(rows: Sequence[Row], folder: Path) -> list[Row]:
     whole: set[str] = set()
     ids = {row["trial_id"] for row in rows}
     for run in sorted((folder / "wandb").glob("*run-*-*")):
-        trial_id = run.name.rpartition("-")[2]
+        named = _RUN.fullmatch(run.name)
+        trial_id = named[1] if named else ""
         if trial_id not in ids or not run.is_dir():
             continue
         if _is_whole(run / f"run-{trial_id}.wandb"):
