@@ -1,4 +1,4 @@
-"""The `vmi` command: plan a study, send it to a cluster, report on its results, evaluate one trained model."""
+"""The `vmi` command: plan a study, send it to a cluster, report on its results, mirror and compare them, evaluate."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ app = typer.Typer(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    wandb: Annotated[
+        str | None, typer.Option(help="ENTITY/PROJECT: make or update the study's report on W&B as well.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="With --wandb: write what would be sent.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Write report.html into the study's folder (one page, offline) and print its table."""
@@ -36,13 +40,15 @@ def report(
         from analysis.read import open_study  # loads plotly and pyarrow
         from analysis.report import publish
         from analysis.table import terminal
+        from vmi.cli_results import check_wandb, report_to_wandb
 
+        target = check_wandb(wandb, offline)
         results = open_study(folder)
         page = publish(results)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         console.print(terminal(results, console.width))
         console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
-        return 0
+        return report_to_wandb(results, target, offline) if target else 0
 
     raise typer.Exit(guarded(action, debug))
 
@@ -137,6 +143,41 @@ def submit(
 
         ask = choose if sys.stdin.isatty() else None
         return send(place, study_file, arguments or [], on=on, dry_run=dry_run, ask=ask, say=typer.echo)
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
+def mirror(
+    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    online: Annotated[
+        str | None, typer.Option(help="ENTITY/PROJECT: send the runs there; default: into FOLDER/wandb, offline.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Rebuild a study's W&B runs from its store alone; twice is once."""
+
+    def action() -> int:
+        from vmi.cli_results import mirror_study
+
+        return mirror_study(folder, online)
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A study's results.")],
+    second: Annotated[Path, typer.Argument(help="Another study's results: differences are this one minus the first.")],
+    out: Annotated[Path | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Compare two studies as Markdown: shared settings with differences paired by seed, and what each asked for."""
+
+    def action() -> int:
+        from vmi.cli_results import compare_studies
+
+        return compare_studies(first, second, out)
 
     raise typer.Exit(guarded(action, debug))
 

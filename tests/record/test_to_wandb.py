@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -35,20 +34,19 @@ def runs(folder):
 
 
 def records(path):
-    """What a run's file holds, by kind of record: a LevelDB log of Protocol Buffers after 7 bytes."""
+    """What a run's file holds, by kind of record. The client goes on writing it for a moment after finish()."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    data, position, pieces, found = path.read_bytes(), 7, b"", {}
-    while position + 7 <= len(data):
-        # No record starts in the last 6 bytes of a block of 32 KiB.
-        position += left if (left := -position % 32768) < 7 else 0
-        size, kind = struct.unpack_from("<HB", data, position + 4)
-        pieces += data[position + 7 : position + 7 + size]
-        position += 7 + size
-        if kind in (1, 4):
-            record, pieces = Record.FromString(pieces), b""
+    found = {}
+    for _ in range(100):
+        found.clear()
+        for data in to_wandb.records(path.read_bytes()):
+            record = Record.FromString(data)
             name = record.WhichOneof("record_type")
             found.setdefault(name, []).append(getattr(record, name))
+        if "exit" in found:
+            break
+        time.sleep(0.1)
     return found
 
 

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import configparser
-import netrc
 import os
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from vmi.config import FIELD_TYPES
-from vmi.errors import InputError, Problem, did_you_mean, one_of, printable
 from vmi.record.schema import METRICS
+from vmi.record.wandb_access import mode_from as mode_from
+from vmi.record.wandb_access import without_keys
 
-MODES = ("online", "offline", "disabled")
 # What a server that hangs may cost a commit, once: the first failure ends the mirroring of that commit.
 INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
+# A run's file that changed this recently may belong to a client that is still writing it.
+WRITING_SECONDS = 60.0
 MAX_TAG = 64
 _ENDED = ("outcome", "reason", "step", "train_seconds")
+_RUN = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _HEAD = ("study", "trial_id", "attempt", "step")
 
-_KEY = re.compile(r"wandb_v\d+_\w+|\b[0-9a-fA-F]{40}\b")
-
 Row = Mapping[str, Any]
-
-
-class Mode(NamedTuple):
-    """One of MODES, and what the user should be told about it ("" for nothing)."""
-
-    mode: str
-    note: str
 
 
 class Mirrored(NamedTuple):
@@ -41,21 +35,13 @@ class Mirrored(NamedTuple):
     warning: str
 
 
-def mode_from(environ: Mapping[str, str]) -> Mode:
-    """WANDB_MODE, offline by default and when there is no key to go online. InputError on any other value."""
-    asked = environ.get("WANDB_MODE") or "offline"
-    if asked not in MODES:
-        problem = Problem("WANDB_MODE", asked, one_of(MODES), did_you_mean(asked, MODES))
-        raise InputError([problem], "environment")
-    if asked == "online" and not _has_key(environ):
-        return Mode("offline", "WANDB_MODE is online but there is no API key: W&B runs are kept offline")
-    return Mode(asked, "")
-
-
-def mirror(rows: Sequence[Row], curves: Sequence[Row], folder: Path, project: str, mode: str) -> Mirrored:
+def mirror(
+    rows: Sequence[Row], curves: Sequence[Row], folder: Path, project: str, mode: str, entity: str | None = None
+) -> Mirrored:
     """One W&B run per row of `trials`, with its rows of `curves`, in `folder`/wandb. Raises no Exception.
 
-    History carries the training minibatches' means as train/<column>, the summary the held-out metrics.
+    History carries the training minibatches' means as train/<column>, the summary the held-out metrics. A run's id is
+    that of its trial, so online the same row twice is one run; offline see `without_run`.
     """
     written = 0
     if mode == "disabled":
@@ -67,18 +53,75 @@ def mirror(rows: Sequence[Row], curves: Sequence[Row], folder: Path, project: st
         wandb.setup(wandb.Settings(silent=True, quiet=True))
         # W&B would turn to the system's temporary folder, or keep the run's id taken, where it cannot write.
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
+        reports: dict[tuple[str, int], list[Row]] = {}
+        for curve in curves:
+            reports.setdefault((curve["trial_id"], curve["attempt"]), []).append(curve)
         for row in rows:
-            key = (row["trial_id"], row["attempt"])
-            own = [curve for curve in curves if (curve["trial_id"], curve["attempt"]) == key]
-            _write_run(wandb, row, own, folder, project, mode)
+            own = reports.get((row["trial_id"], row["attempt"]), [])
+            _write_run(wandb, row, own, folder, project, mode, entity)
             written += 1
     except Exception as error:
-        return Mirrored(written, _without_keys(f"W&B mirror: {type(error).__name__}: {error}", os.environ))
+        return Mirrored(written, without_keys(f"W&B mirror: {type(error).__name__}: {error}", os.environ))
     return Mirrored(written, "")
 
 
-def _write_run(wandb: Any, row: Row, curves: Sequence[Row], folder: Path, project: str, mode: str) -> None:
+def without_run(rows: Sequence[Row], folder: Path) -> list[Row]:
+    """Those rows that have no whole run in `folder`/wandb; a run that was cut short is removed, to be written again.
+
+    A run that was sent while it was written (WANDB_MODE=online) counts, and so does one that may still be written to.
+    """
+    whole: set[str] = set()
+    ids = {row["trial_id"] for row in rows}
+    for run in sorted((folder / "wandb").glob("*run-*-*")):
+        named = _RUN.fullmatch(run.name)
+        trial_id = named[1] if named else ""
+        if trial_id not in ids or not run.is_dir():
+            continue
+        if _is_whole(run / f"run-{trial_id}.wandb"):
+            whole.add(trial_id)
+        else:
+            shutil.rmtree(run)
+    return [row for row in rows if row["trial_id"] not in whole]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a run's file says how the run ended, or was written to a moment ago."""
+    try:
+        recent, data = time.time() - path.stat().st_mtime < WRITING_SECONDS, path.read_bytes()
+    except OSError:
+        return False
+    from wandb.proto import wandb_internal_pb2
+
+    protocol: Any = wandb_internal_pb2  # its classes are made when it is loaded
+    return recent or any(protocol.Record.FromString(record).HasField("exit") for record in records(data))
+
+
+def records(data: bytes) -> Iterator[bytes]:
+    """The whole records of a run's file, a LevelDB log after 7 bytes; what is torn ends it.
+
+    A record may be cut into pieces (kinds 2, 3, 4; 1 is a whole one). No piece starts in the last 6 bytes of a block.
+    """
+    position, pieces = 7, b""
+    while position + 7 <= len(data):
+        position += left if (left := -position % 32768) < 7 else 0
+        if position + 7 > len(data):
+            return
+        size, kind = struct.unpack_from("<HB", data, position + 4)
+        piece = data[position + 7 : position + 7 + size]
+        if kind not in (1, 2, 3, 4) or len(piece) < size:
+            return
+        pieces += piece
+        position += 7 + size
+        if kind in (1, 4):
+            yield pieces
+            pieces = b""
+
+
+def _write_run(
+    wandb: Any, row: Row, curves: Sequence[Row], folder: Path, project: str, mode: str, entity: str | None
+) -> None:
     run = wandb.init(
+        entity=entity,
         project=project,
         group=row["suggestion_id"],
         job_type="train",
@@ -88,13 +131,17 @@ def _write_run(wandb: Any, row: Row, curves: Sequence[Row], folder: Path, projec
         config={name: row[name] for name in FIELD_TYPES},
         dir=str(folder),
         mode=mode,
+        # Offline it means nothing and is warned of; online it is what makes the same trial twice one run.
+        resume="allow" if mode == "online" else None,
         reinit="create_new",
-        settings=_settings(wandb),
+        settings=lean_settings(wandb),
     )
     try:
         if not Path(run.settings.sync_dir).resolve().is_relative_to(folder.resolve()):
             raise OSError(f"{folder} cannot be written to")
         for curve in sorted(curves, key=lambda curve: int(curve["step"])):
+            if curve["step"] < run.starting_step:  # there already
+                continue
             values = {f"train/{k}": v for k, v in curve.items() if k not in _HEAD and isinstance(v, int | float)}
             run.log(values, step=curve["step"])
         run.summary.update({k: v for k, v in row.items() if v is not None and _is_final(k)})
@@ -102,7 +149,7 @@ def _write_run(wandb: Any, row: Row, curves: Sequence[Row], folder: Path, projec
         run.finish(exit_code=int(row["outcome"] == "failed"))
 
 
-def _settings(wandb: Any) -> Any:
+def lean_settings(wandb: Any) -> Any:
     """The lean settings: no console capture, no probes of the system, of git or of the code."""
     return wandb.Settings(
         console="off",
@@ -126,40 +173,3 @@ def _name(row: Row) -> str:
 
 def _is_final(column: str) -> bool:
     return column in METRICS or column in _ENDED or column.endswith("_nats")
-
-
-def _has_key(environ: Mapping[str, str]) -> bool:
-    """Whether W&B would find a key where it looks: the environment, netrc, its own settings file."""
-    if environ.get("WANDB_API_KEY", "").strip() or environ.get("WANDB_IDENTITY_TOKEN_FILE", "").strip():
-        return True
-    home = Path(environ.get("HOME") or Path.home())
-    return _in_netrc(environ, home) or _in_settings(environ, home)
-
-
-def _in_netrc(environ: Mapping[str, str], home: Path) -> bool:
-    host = urlsplit(environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
-    given = environ.get("NETRC")
-    candidates = [Path(given)] if given else [home / ".netrc", home / "_netrc"]
-    path = next((candidate for candidate in candidates if candidate.exists()), None)
-    try:
-        entry = netrc.netrc(path).authenticators(host) if path else None
-    except (netrc.NetrcParseError, OSError):
-        return False
-    return bool(entry and entry[2])
-
-
-def _in_settings(environ: Mapping[str, str], home: Path) -> bool:
-    folder = Path(environ.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb")
-    settings = configparser.ConfigParser(interpolation=None)
-    try:
-        settings.read(folder / "settings")
-    except (configparser.Error, OSError, UnicodeDecodeError):
-        return False
-    return bool(settings.get("default", "api_key", fallback="").strip())
-
-
-def _without_keys(text: str, environ: Mapping[str, str]) -> str:
-    """The first line, with the environment's key and whatever looks like one taken out."""
-    key = environ.get("WANDB_API_KEY", "").strip()
-    first = _KEY.sub("[key]", text.strip().splitlines()[0])
-    return printable(first.replace(key, "[key]") if key else first)

@@ -9,7 +9,7 @@ from typing import Any
 from vmi.datasets import DATASETS, data_folder
 from vmi.errors import InputError, Problem
 from vmi.record.store import Store
-from vmi.record.to_wandb import Mode, mode_from
+from vmi.record.wandb_access import Mode, mode_from
 from vmi.sweep.checks import NAME
 from vmi.sweep.extent import planned_trials, values_of
 from vmi.sweep.options import RunOptions

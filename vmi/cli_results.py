@@ -1,0 +1,116 @@
+"""What the commands on finished results do: the report on W&B, the mirror rebuilt, two studies compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+from analysis.pictures import tile
+from analysis.read import StudyResults, open_study
+from vmi.errors import InputError, Problem, StoreError, printable
+from vmi.record.store import Store
+from vmi.record.wandb_access import need_key, target
+
+Target = tuple[str, str]
+
+
+def check_wandb(wandb: str | None, offline: bool) -> Target | None:
+    """Entity and project; None when W&B was not asked for. Raises InputError before anything is written."""
+    if wandb is None:
+        if offline:
+            raise InputError([Problem("--offline", True, "only beside --wandb ENTITY/PROJECT")])
+        return None
+    found = target(wandb, "--wandb")
+    if not offline:
+        need_key(os.environ, "or --offline, which writes what would be sent")
+    return found
+
+
+def report_to_wandb(results: StudyResults, place: Target, offline: bool) -> int:
+    """Write wandb-report.json, and unless offline make or update the report that it describes."""
+    from analysis.wandb_spec import specification
+    from vmi.record.to_wandb_report import upload, write_spec
+
+    _undamaged(results)
+    spec = specification(results, *place)
+    path = write_spec(results.folder, spec)
+    typer.echo(f"W&B report, as it would be sent: {path}")
+    if offline:
+        typer.echo(f"Not sent. That needs WANDB_API_KEY and a network: {_command(results.folder, place)}")
+        return 0
+    sent = upload(spec, _images(results, spec), results.folder, os.environ)
+    if sent.warning:
+        typer.echo(f"error: {sent.warning}", err=True)
+        return 1
+    typer.echo(f"W&B report {'updated' if sent.updated else 'made'}: {printable(sent.url)}")
+    return 0
+
+
+def mirror_study(folder: Path, online: str | None) -> int:
+    """Mirror the finished trials of a study, offline those that have no run yet. Damaged stores are refused."""
+    from vmi.record.to_wandb import mirror, without_run
+
+    entity, project = target(online, "--online") if online is not None else (None, _project(folder))
+    if online is not None:
+        need_key(os.environ, "without --online the runs are written offline")
+    open_study(folder)  # names what is no study's folder
+    store = Store(folder.resolve().parent, folder.resolve().name)
+    rows = sorted(store.finished().values(), key=lambda row: (row["suggestion_id"], row["seed"]))
+    curves = store.read("curves").checked().to_pylist()
+    missing = without_run(rows, folder) if online is None else rows
+    done = mirror(missing, curves, folder, project, "offline" if online is None else "online", entity)
+    where = printable(str(folder / "wandb"))
+    there = f"{done.runs} runs written to {where}, {len(rows) - len(missing)} were there"
+    typer.echo(f"{len(rows)} finished trials: {f'{done.runs} runs sent to {online}' if online is not None else there}")
+    if done.warning:
+        typer.echo(f"error: {done.warning}; the same command goes on", err=True)
+        return 1
+    return 0
+
+
+def compare_studies(first: Path, second: Path, out: Path | None) -> int:
+    """Say, or write, what two studies share, and in what they differ."""
+    from analysis.compare import markdown
+    from vmi.sweep.study import differences
+
+    a, b = open_study(first), open_study(second)
+    for results in (a, b):
+        _undamaged(results)
+    text = markdown(a, b, [problem.field for problem in differences(a.spec, b.spec)])
+    if out is None:
+        typer.echo(text, nl=False)
+        return 0
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError([Problem("--out", str(out), "a file that can be written", str(error.strerror))]) from error
+    typer.echo(f"comparison: {printable(str(out))}")
+    return 0
+
+
+def _undamaged(results: StudyResults) -> None:
+    if results.damaged:
+        lines = [f"  {results.folder / item}" for item in results.damaged]
+        raise StoreError("damaged, kept as they are:\n" + "\n".join(lines))
+
+
+def _images(results: StudyResults, spec: Mapping[str, Any]) -> list[np.ndarray]:
+    """The pictures that the specification's media name, in its order."""
+    items = [item for listed in spec["run"]["media"].values() for item in listed]
+    wanted = {item["trial_id"] for item in items}
+    arrays = results.arrays(row for row in results.completed if row["trial_id"] in wanted)
+    return [tile(arrays[item["trial_id"]][item["array"]]) for item in items]
+
+
+def _command(folder: Path, place: Target) -> str:
+    return printable(f"vmi report {folder} --wandb {place[0]}/{place[1]}")
+
+
+def _project(folder: Path) -> str:
+    """The study's name, as its runs had it when they were mirrored first; what W&B refuses in it is replaced."""
+    return "".join("-" if c in "/\\#?%:" or not c.isprintable() else c for c in folder.resolve().name)[:128]

@@ -1,0 +1,89 @@
+"""Whether, and where to, W&B may go online: mode, key and target. A key is looked for, never kept or repeated."""
+
+from __future__ import annotations
+
+import configparser
+import netrc
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from vmi.errors import InputError, Problem, did_you_mean, one_of, printable
+
+MODES = ("online", "offline", "disabled")
+
+_TARGET = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})/([A-Za-z0-9][A-Za-z0-9._-]{0,127})")
+_KEY = re.compile(r"wandb_v\d+_\w+|\b[0-9a-fA-F]{40}\b")
+
+
+class Mode(NamedTuple):
+    """One of MODES, and what the user should be told about it ("" for nothing)."""
+
+    mode: str
+    note: str
+
+
+def mode_from(environ: Mapping[str, str]) -> Mode:
+    """WANDB_MODE, offline by default and when there is no key to go online. InputError on any other value."""
+    asked = environ.get("WANDB_MODE") or "offline"
+    if asked not in MODES:
+        problem = Problem("WANDB_MODE", asked, one_of(MODES), did_you_mean(asked, MODES))
+        raise InputError([problem], "environment")
+    if asked == "online" and not _has_key(environ):
+        return Mode("offline", "WANDB_MODE is online but there is no API key: W&B runs are kept offline")
+    return Mode(asked, "")
+
+
+def need_key(environ: Mapping[str, str], hint: str) -> None:
+    """Raises InputError, which repeats nothing of the environment, when there is no key to go online with."""
+    if not _has_key(environ):
+        problem = Problem("WANDB_API_KEY", "", "a key of yours (or one kept by `wandb login`), to go online", hint)
+        raise InputError([problem], "environment")
+
+
+def target(text: str, option: str) -> tuple[str, str]:
+    """The entity and the project of "ENTITY/PROJECT". Raises InputError naming the option; no key is repeated."""
+    found = _TARGET.fullmatch(text)
+    if found is None or _KEY.search(text):
+        allowed = "ENTITY/PROJECT, each of letters, digits, '.', '_' and '-', 1 to 128 of them"
+        raise InputError([Problem(option, _KEY.sub("[key]", text), allowed)])
+    return found[1], found[2]
+
+
+def _has_key(environ: Mapping[str, str]) -> bool:
+    """Whether W&B would find a key where it looks: the environment, netrc, its own settings file."""
+    if environ.get("WANDB_API_KEY", "").strip() or environ.get("WANDB_IDENTITY_TOKEN_FILE", "").strip():
+        return True
+    home = Path(environ.get("HOME") or Path.home())
+    return _in_netrc(environ, home) or _in_settings(environ, home)
+
+
+def _in_netrc(environ: Mapping[str, str], home: Path) -> bool:
+    host = urlsplit(environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+    given = environ.get("NETRC")
+    candidates = [Path(given)] if given else [home / ".netrc", home / "_netrc"]
+    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    try:
+        entry = netrc.netrc(path).authenticators(host) if path else None
+    except (netrc.NetrcParseError, OSError):
+        return False
+    return bool(entry and entry[2])
+
+
+def _in_settings(environ: Mapping[str, str], home: Path) -> bool:
+    folder = Path(environ.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb")
+    settings = configparser.ConfigParser(interpolation=None)
+    try:
+        settings.read(folder / "settings")
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        return False
+    return bool(settings.get("default", "api_key", fallback="").strip())
+
+
+def without_keys(text: str, environ: Mapping[str, str]) -> str:
+    """The first line, with the environment's key and whatever looks like one taken out."""
+    key = environ.get("WANDB_API_KEY", "").strip()
+    first = _KEY.sub("[key]", text.strip().splitlines()[0])
+    return printable(first.replace(key, "[key]") if key else first)
