@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from analysis import labels
 from analysis.aggregate import Setting
+from analysis.cells import Cell, Head
 from analysis.design import Design
+from analysis.explorer import Line, explorer
 from analysis.information import layout_of, primary
-from analysis.markup import Markup, table
+from analysis.markup import Markup
 from vmi.latents import Block
 
 MAX_ROWS = 500
@@ -25,13 +27,14 @@ def of_settings(plan: Design) -> Markup | None:
     pairs = [(setting, block) for setting in plan.settings for block in _blocks(setting)]
     shown = [q for q in QUANTITIES if any(s.values(_column(q, block)) for s, block in pairs)]
     names = [name for name, _ in plan.settings[0].params]
-    heads = [*map(labels.symbol, names), "block", "informed", "n", "rate", *map(_head, shown[1:])]
-    rows = [("", list(_cells(s, block, shown))) for s, block in pairs[:MAX_ROWS]]
+    heads = [*(Head(labels.symbol(n), n) for n in names), Head("block", "block"), Head("informed", "informed")]
+    heads += [Head("n", "seeds"), *map(_head, shown)]
+    lines = [Line("", list(_cells(s, block, shown))) for s, block in pairs[:MAX_ROWS]]
     caption = "Blocks: mean ± half of the 95 % interval over n seeds, in nats. A second block of one kind and size in "
     caption += "a layout is called by its place among them: n4, then n4_2. An informed block’s MI is maximised."
     if len(pairs) > MAX_ROWS:
         caption += f" The first {MAX_ROWS:,} of {len(pairs):,} rows; all are in the Parquet files."
-    return table(heads, rows, caption, len(names) + 2)
+    return explorer("blocks", heads, lines, caption, len(names) + 2)
 
 
 def _has_more(setting: Setting) -> bool:
@@ -43,16 +46,17 @@ def _blocks(setting: Setting) -> Sequence[Block]:
     return layout.blocks if layout else ()
 
 
-def _cells(setting: Setting, block: Block, shown: Sequence[str]) -> Iterator[str]:
-    yield from (labels.value(value) for _, value in setting.params)
-    yield from (block.name, "yes" if block.informed else "no", str(len(setting.rows)))
-    for quantity in shown:
-        yield labels.plus_minus(setting.interval(_column(quantity, block)))
+def _cells(setting: Setting, block: Block, shown: Sequence[str]) -> Iterator[Cell]:
+    yield from (value for _, value in setting.params)
+    yield from (block.name, "yes" if block.informed else "no", len(setting.rows))
+    yield from (setting.interval(_column(quantity, block)) for quantity in shown)
 
 
 def _column(quantity: str, block: Block) -> str:
     return f"{quantity}_{block.name}_nats"
 
 
-def _head(quantity: str) -> str:
-    return labels.metric(f"{quantity}_nats").short
+def _head(quantity: str) -> Head:
+    # The rate of a block is not that of all blocks, which has this name in other tables.
+    name = f"{quantity}_nats"
+    return Head("rate" if quantity == "rate" else labels.metric(name).short, f"block_{name}", 2)

@@ -1,4 +1,4 @@
-"""The table of settings, once for page and terminal: which columns there are, what each cell says."""
+"""The table of settings, once for page and terminal: which columns there are, what each cell holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from analysis import labels
 from analysis.aggregate import Setting
+from analysis.cells import Cell, Head, written
 from analysis.design import Design
 from analysis.figures_mi import block_rate
 from analysis.information import primary, verdict
@@ -28,10 +29,17 @@ LONG = (
 
 
 class Column(NamedTuple):
-    """A column: its head and what it says of a setting."""
+    """A column: its head and what it holds of a setting."""
 
-    head: str
-    cell: Callable[[Setting], str]
+    named: Head
+    value: Callable[[Setting], Cell]
+
+    @property
+    def head(self) -> str:
+        return self.named.text
+
+    def cell(self, setting: Setting) -> str:
+        return written(self.value(setting), self.named.decimals)
 
 
 def of_settings(plan: Design, score: str | None, metrics: Sequence[str]) -> list[Column]:
@@ -39,27 +47,28 @@ def of_settings(plan: Design, score: str | None, metrics: Sequence[str]) -> list
     names = [name for name, _ in plan.settings[0].params] if plan.settings else []
     wanted = list(dict.fromkeys([score, *metrics] if score else metrics))
     shown = [m for m in wanted if any(s.values(m) for s in plan.settings)]
-    columns = [Column(labels.symbol(name), _parameter(name)) for name in names]
-    columns += [Column("n", lambda s: str(len(s.rows)))]
+    columns = [Column(Head(labels.symbol(name), name), _parameter(name)) for name in names]
+    columns += [Column(Head("n", "seeds"), lambda s: len(s.rows))]
     if any(verdict(s) for s in plan.settings):
-        columns.append(Column("verdict", verdict))
-    columns += [Column(labels.metric(m).short, _metric(m)) for m in shown]
+        columns.append(Column(Head("verdict", "verdict"), verdict))
+    columns += [Column(Head(labels.metric(m).short, m, labels.metric(m).decimals), _metric(m)) for m in shown]
     return columns
 
 
 def block_rates(plan: Design) -> list[Column]:
     """The rate of the primary block of each kind, where there is one."""
-    kinds = [("c", "rate of c"), ("n", "rate of n")]
-    return [Column(head, _rate(kind)) for kind, head in kinds if any(primary(s.rows[0], kind) for s in plan.settings)]
+    heads = {"c": Head("rate of c", "rate_c_nats", 2), "n": Head("rate of n", "rate_n_nats", 2)}
+    present = [kind for kind in heads if any(primary(s.rows[0], kind) for s in plan.settings)]
+    return [Column(heads[kind], _rate(kind)) for kind in present]
 
 
-def _parameter(name: str) -> Callable[[Setting], str]:
-    return lambda s: labels.value(s.get(name))
+def _parameter(name: str) -> Callable[[Setting], Cell]:
+    return lambda s: s.get(name)
 
 
-def _metric(name: str) -> Callable[[Setting], str]:
-    return lambda s: labels.plus_minus(s.interval(name), labels.metric(name).decimals)
+def _metric(name: str) -> Callable[[Setting], Cell]:
+    return lambda s: s.interval(name)
 
 
-def _rate(kind: str) -> Callable[[Setting], str]:
-    return lambda s: labels.plus_minus(block_rate(s, kind))
+def _rate(kind: str) -> Callable[[Setting], Cell]:
+    return lambda s: block_rate(s, kind)

@@ -16,6 +16,8 @@ from analysis.read import StudyResults
 MAX_TICKS = 12
 # More lines than there are colours and symbols that colour-blind readers tell apart.
 MAX_LINES = 6
+# More would hide each other, and a page of 10,000 trials must stay below 10 MB.
+MAX_DRAWN, MAX_DOTS = 400, 600
 
 
 class Axis(NamedTuple):
@@ -47,6 +49,16 @@ class Design:
     @property
     def x(self) -> Axis:
         return self.axes[0]
+
+    @property
+    def every(self) -> int:
+        """Figures draw every so many-th setting of a line: 1 unless there are very many."""
+        return -(-len(self.settings) // MAX_DRAWN) or 1
+
+    @property
+    def dots(self) -> int:
+        """As `every`, of the trials of the settings that are drawn."""
+        return -(-sum(len(s.rows) for s in self.settings[:: self.every]) // MAX_DOTS) or 1
 
     @property
     def joined(self) -> bool:
@@ -84,12 +96,13 @@ def _axis(name: str, found: Sequence[Setting], spec: Mapping[str, Any]) -> Axis:
 def _lines(
     found: Sequence[Setting], names: Sequence[str], spec: Mapping[str, Any]
 ) -> tuple[tuple[str, tuple[Setting, ...]], ...]:
-    """Settings that agree in `names`, in the order of values; one line of all where they are too many."""
+    """Settings that agree in `names`, in the order of values; in the first of the names alone where lines are too many,
+    and one line of all where they still are."""
     groups: dict[tuple[Any, ...], list[Setting]] = {}
     for setting in found:
         groups.setdefault(tuple(setting.get(name) for name in names), []).append(setting)
     if len(groups) > MAX_LINES:
-        return (("", tuple(found)),)
+        return _lines(found, names[:-1], spec)
     ordered = sorted(groups, key=lambda key: [order_of(n, v, spec) for n, v in zip(names, key, strict=True)])
     return tuple((_phrase(names, key), tuple(groups[key])) for key in ordered)
 
@@ -108,3 +121,11 @@ def representative(found: Sequence[Setting], metric: str | None, maximize: bool,
     ranked = sorted(found, key=lambda s: math.inf if (m := means[id(s)]) is None else sign * m)
     worst = limit // 3
     return tuple(ranked[: limit - worst] + ranked[-worst:])
+
+
+def leading(found: Sequence[Setting], metric: str | None, maximize: bool, limit: int) -> tuple[Setting, ...]:
+    """All settings, in their order, when at most `limit`; else the best of them by the metric, best first."""
+    if len(found) <= limit or metric is None:
+        return tuple(found[:limit])
+    sign = -1.0 if maximize else 1.0
+    return tuple(sorted(found, key=lambda s: math.inf if (m := s.mean(metric)) is None else sign * m)[:limit])

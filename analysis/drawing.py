@@ -119,9 +119,11 @@ def add_series(made: go.Figure, name: str, pts: Sequence[Point], style: Style, j
     )  # fmt: skip
 
 
-def add_seeds(made: go.Figure, axis: Axis, group: Sequence[Setting], metric: str, style: Style, shift: float) -> None:
-    """Every trial as a faint dot beside its setting's mean."""
-    pairs = [(s, row) for s in group for row in s.rows if row.get(metric) is not None]
+def add_seeds(
+    made: go.Figure, axis: Axis, group: Sequence[Setting], metric: str, style: Style, shift: float, every: int = 1
+) -> None:
+    """Every trial, or every so many-th, as a faint dot beside its setting's mean."""
+    pairs = [(s, row) for s in group for row in s.rows if row.get(metric) is not None][::every]
     if not pairs:
         return
     decimals = labels.metric(metric).decimals

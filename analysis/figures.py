@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
 from analysis import labels
-from analysis.aggregate import Interval
+from analysis.aggregate import Interval, Setting
 from analysis.design import Axis, Design
 from analysis.drawing import (
     GREY,
@@ -20,6 +22,7 @@ from analysis.drawing import (
     shifts,
     trial_text,
 )
+from analysis.equal_elbo import add_equal_elbo
 
 
 def score(plan: Design, metric: str, axis: Axis, unused: Interval | None, kmeans: Interval | None) -> go.Figure:
@@ -28,8 +31,8 @@ def score(plan: Design, metric: str, axis: Axis, unused: Interval | None, kmeans
     made = figure(axis, name.title, zero=metric.startswith("accuracy") or metric in ("nmi", "ari"))
     joined = plan.joined and axis is plan.x
     for (line, everywhere), style, shift in zip(plan.lines, STYLES, shifts(axis, len(plan.lines)), strict=False):
-        group = [s for s in everywhere if axis.has(s)]
-        add_seeds(made, axis, group, metric, style, shift)
+        group = [s for s in everywhere if axis.has(s)][:: plan.every]
+        add_seeds(made, axis, group, metric, style, shift, plan.dots)
         pts = points(axis, group, lambda s: s.interval(metric), name.short, name.decimals, shift)
         add_series(made, line, pts, style, joined)
     if metric == "accuracy_majority" and unused is not None:
@@ -49,11 +52,13 @@ def categories_used(plan: Design, axis: Axis, available: int | None) -> go.Figur
 
 
 def rate_distortion(plan: Design) -> go.Figure:
-    """Each trial in the plane of rate and distortion, and each setting's mean; lower left is better."""
+    """Each trial in the plane of rate and distortion, each setting's mean, lines of equal ELBO; best at lower left."""
     made = figure(None, labels.metric("distortion_nats").title)
     made.update_xaxes(title_text=labels.in_plot(labels.metric("rate_nats").title))
-    for (line, group), style in zip(plan.lines, STYLES, strict=False):
-        _plane_seeds(made, group, style)
+    add_equal_elbo(made, [(r["rate_nats"], r["distortion_nats"]) for s in plan.settings for r in s.rows])
+    for (line, everywhere), style in zip(plan.lines, STYLES, strict=False):
+        group = everywhere[:: plan.every]
+        _plane_seeds(made, group, style, plan.dots)
         both = [
             (r, d, s)
             for s in group
@@ -70,8 +75,9 @@ def rate_distortion(plan: Design) -> go.Figure:
     return made
 
 
-def _plane_seeds(made: go.Figure, group: tuple, style: Style) -> None:  # type: ignore[type-arg]
+def _plane_seeds(made: go.Figure, group: Sequence[Setting], style: Style, every: int) -> None:
     pairs = [(s, r) for s in group for r in s.rows if r["rate_nats"] is not None and r["distortion_nats"] is not None]
+    pairs = pairs[::every]
     texts = [labels.in_plot(trial_text(s, r, "distortion_nats", 2)).replace("\n", "<br>") for s, r in pairs]
     made.add_scatter(
         x=[r["rate_nats"] for _, r in pairs], y=[r["distortion_nats"] for _, r in pairs], mode="markers",

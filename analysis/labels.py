@@ -109,9 +109,20 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
+def ordinal(count: int) -> str:
+    """ "2nd", "13th"."""
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{count}{'th' if 10 < count % 100 < 14 else ends.get(count % 10, 'th')}"
+
+
 def listed(items: list[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def limited(count: int, limit: int, noun: str) -> str:
+    """What a caption says of rows that are not shown; empty where all are."""
+    return f" The first {limit:,} of {count:,} {noun}; all are in the Parquet files." if count > limit else ""
 
 
 def plain(text: object) -> str:

@@ -54,26 +54,28 @@ def table(
     named = plain(caption)
     return Markup(
         f'<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
-        f"<table><caption>{named}</caption>"
+        f"<table><caption><span>{named}</span></caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
 def plot(name: str, figure: dict[str, Any], title: str, caption: str) -> Markup:
-    """A figure with its title, its caption, and its data as inert JSON for page.js to draw."""
+    """A figure with its title, its caption, and its data as inert JSON: page.js draws it, values.js makes its table."""
     height = int(figure["layout"].get("height", 380))
     return Markup(
-        f'<figure><h4>{plain(title)}</h4><div class="plot" id="{plain(name)}" role="img" '
+        f'<figure><p class="name">{plain(title)}</p><div class="plot" id="{plain(name)}" role="img" '
         f'aria-label="{plain(title)}. {plain(caption)}" style="height:{height}px"></div>'
         f'<script type="application/json" data-plot="{plain(name)}">{script_json(figure)}</script>'
-        f"<figcaption>{plain(caption)}</figcaption></figure>"
+        f"<figcaption>{plain(caption)}</figcaption>"
+        f'<details class="values"><summary>Values<span class="hidden"> of: {plain(title)}</span></summary>'
+        "</details></figure>"
     )
 
 
 def picture(uri: str, title: str, caption: str, columns: int) -> Markup:
     """An image given as a data: address, enlarged without smoothing."""
     return Markup(
-        f'<figure class="picture"><h4>{plain(title)}</h4>'
+        f'<figure class="picture"><p class="name">{plain(title)}</p>'
         f'<img src="{plain(uri)}" alt="{plain(title)}. {plain(caption)}" style="max-width:{columns * 34}px">'
         f"<figcaption>{plain(caption)}</figcaption></figure>"
     )

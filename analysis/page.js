@@ -3,6 +3,9 @@
 const drawn = Array.from(document.querySelectorAll("script[data-plot]"), (source) => {
   const { data, layout } = JSON.parse(source.textContent);
   const target = document.getElementById(source.dataset.plot);
+  const values = source.parentElement.querySelector("details.values");
+  const fill = () => fillValues(values, JSON.parse(source.textContent));
+  values.addEventListener("toggle", fill, { once: true });
   return Plotly.newPlot(target, data, layout, { responsive: true, displayModeBar: false, showTips: false });
 });
 Promise.all(drawn).then(() => document.documentElement.setAttribute("data-drawn", String(drawn.length)));

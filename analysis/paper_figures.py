@@ -28,8 +28,8 @@ from analysis import paper_plots
 from analysis.comparison import asked, groups
 from analysis.information import Violation
 from analysis.markup import Markup, anchored, element, join, link, wrap
-from analysis.paper_scene import Scene, heading, manipulation, pictures, with_inputs
-from analysis.pictures import tile
+from analysis.paper_scene import Scene, heading, manipulation, pictures
+from analysis.pictures import tile, with_inputs
 from analysis.read import StudyResults
 from vmi.latents import Block
 
@@ -123,7 +123,7 @@ def _moved(scene: Scene) -> list[Markup]:
         pictures(
             scene,
             f"{ORDINALS[d]} dimension. ",
-            {p: with_inputs(scene, p, a[d]) for p, a in stored.items()},
+            {p: with_inputs(scene.arrays[p], a[d]) for p, a in stored.items()},
             11,
         )
         for d in range(dims)
@@ -135,7 +135,7 @@ def _category(scene: Scene, name: str) -> list[Markup]:
     if block is None:
         return []
     stored = {p: a for p in scene.rows if (a := scene.array(p, f"traversal_{block.name}")) is not None}
-    return [pictures(scene, "", {p: with_inputs(scene, p, a) for p, a in stored.items()}, block.size + 2)]
+    return [pictures(scene, "", {p: with_inputs(scene.arrays[p], a) for p, a in stored.items()}, block.size + 2)]
 
 
 def _weight(scene: Scene, name: str) -> list[Markup]:

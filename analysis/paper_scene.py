@@ -14,7 +14,7 @@ import numpy as np
 from analysis.comparison import Group, absent
 from analysis.information import Violation
 from analysis.markup import Markup, element, join, picture, wrap
-from analysis.pictures import beside, png_uri, tile
+from analysis.pictures import png_uri
 from analysis.read import Row
 
 NOT_STORED = "Not stored for these trials: they were trained before this array was kept."
@@ -63,13 +63,6 @@ def pictures(scene: Scene, what: str, grids: Mapping[str, np.ndarray], columns: 
         for p, grid in grids.items()
     ]
     return wrap("div", join(made), "medium")
-
-
-def with_inputs(scene: Scene, preset: str, images: np.ndarray) -> np.ndarray:
-    """Images [R, C, H, W] as one, on the left of each row its input and its reconstruction where they are stored."""
-    both = [scene.array(preset, name) for name in ("inputs", "reconstructions")]
-    kept = [a[: len(images)] for a in both if a is not None]
-    return beside(tile(np.stack(kept, 1)), tile(images)) if len(kept) == 2 else tile(images)
 
 
 def manipulation(scene: Scene, preset: str) -> np.ndarray | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
@@ -34,3 +35,9 @@ def tile(images: np.ndarray) -> np.ndarray:
 def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Two pictures of one height, a wider line between them."""
     return np.hstack([left, np.full((len(left), WIDE_GAP), BACKGROUND, dtype=np.uint8), right])
+
+
+def with_inputs(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> np.ndarray:
+    """Images [R, C, H, W] as one, on the left of each row its input and its reconstruction where they are stored."""
+    kept = [arrays[name][: len(images)] for name in ("inputs", "reconstructions") if name in arrays]
+    return beside(tile(np.stack(kept, 1)), tile(images)) if len(kept) == 2 else tile(images)

@@ -44,21 +44,36 @@ def information(plan: Design, found: Findings) -> Markup:
     pieces = []
     for kind in ("c", "n"):
         shown = [(name, group) for name, group in plan.lines if _shows(group, kind)]
-        cards = [figures_mi.card(plan.x, group, plan.joined, kind, found.violations) for _, group in shown]
+        drawn = [_drawn(plan, group, found) for _, group in shown]
+        cards = [figures_mi.card(plan.x, group, plan.joined, kind, found.violations) for group in drawn]
         share_y(cards)
         for i, ((name, group), made) in enumerate(zip(shown, cards, strict=True)):
-            title, caption = _card_title(name, group, kind), _card_caption(kind)
+            title, caption = _card_title(name, group, kind), _card_caption(kind) + left_out(plan, dots=False)
             pieces.append(plot(f"mi-{kind}-{i}", plotted(made), title, caption))
     if any(s.values("categories_used") for s in plan.settings):
         pieces.append(_used(plan))
     return _grid(pieces)
 
 
+def _drawn(plan: Design, group: Sequence[Setting], found: Findings) -> list[Setting]:
+    """Every so many-th setting, and each in which something is violated."""
+    broken = {v.trial_id for v in found.violations}
+    return [s for i, s in enumerate(group) if i % plan.every == 0 or any(r["trial_id"] in broken for r in s.rows)]
+
+
 def plane(plan: Design) -> Markup:
     """Rate against distortion."""
-    caption = "Small dots: trials. Large ones: means over seeds. Rate and distortion add up to −ELBO; "
-    caption += "lower left is better on both."
+    caption = "Small dots: trials. Large ones: means over seeds. Along a dotted line the ELBO, −(rate + distortion), "
+    caption += "is the number at its end; lower left is better on both." + left_out(plan)
     return plot("plane", plotted(figures.rate_distortion(plan)), "What the latents cost, and what they buy", caption)
+
+
+def left_out(plan: Design, dots: bool = True) -> str:
+    """What a figure of very many settings does not draw, as a sentence for its caption."""
+    settings = f"every {labels.ordinal(plan.every)} setting" if plan.every > 1 else ""
+    trials = f"every {labels.ordinal(plan.dots)} trial of these as a dot" if dots and plan.dots > 1 else ""
+    drawn = " and ".join(part for part in (settings, trials) if part)
+    return f" Drawn: {drawn}; all are in the tables." if drawn else ""
 
 
 def _grid(pieces: Sequence[Markup]) -> Markup:
@@ -77,13 +92,14 @@ def _score_title(metric: str, axis: Axis, plan: Design, found: Findings) -> str:
 
 def _score_caption(plan: Design, axis: Axis) -> str:
     if axis.continuous:
-        return f"Every trial a faint dot, means over seeds strong. {ENDS} Other parameters vary from dot to dot."
+        text = f"Every trial a faint dot, means over seeds strong. {ENDS} Other parameters vary from dot to dot."
+        return text + left_out(plan)
     several = (
         ""
         if (axis is plan.x and plan.joined) or not axis.name
         else " Settings that share a place differ in other parameters."
     )
-    return f"Means over seeds; faint dots are single seeds. {ENDS}{several}"
+    return f"Means over seeds; faint dots are single seeds. {ENDS}{several}{left_out(plan)}"
 
 
 def _shows(group: Sequence[Setting], kind: str) -> bool:
@@ -132,7 +148,7 @@ def _used(plan: Design) -> Markup:
         if idle
         else "Every category is used in every setting"
     )
-    caption = f"Categories to which at least 1 % of the held-out images are assigned. {ENDS}"
+    caption = f"Categories to which at least 1 % of the held-out images are assigned. {ENDS}{left_out(plan)}"
     return plot("used", plotted(made), title, caption)
 
 

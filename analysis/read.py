@@ -37,6 +37,7 @@ class StudyResults:
     damaged: tuple[str, ...] = ()
     curves_table: pa.Table = field(repr=False, compare=False)
     arrays_table: pa.Table = field(repr=False, compare=False)
+    trials_schema: pa.Schema | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -110,6 +111,7 @@ def open_study(folder: Path) -> StudyResults:
         ignored=sum(result.stray for result in found.values()),
         curves_table=found["curves"].table,
         arrays_table=found["arrays"].table,
+        trials_schema=found["trials"].table.schema,
         duplicates=len(rows) - len(kept),
         damaged=tuple(f"{d.path.relative_to(folder)}: {d.reason}" for result in found.values() for d in result.damaged),
     )

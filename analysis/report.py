@@ -6,7 +6,22 @@ import os
 import secrets
 from pathlib import Path
 
-from analysis import accounts, fronts, paper_figures, sections, training, verdict
+from analysis import (
+    accounts,
+    codes,
+    differences,
+    fronts,
+    heatmaps,
+    layouts,
+    listings,
+    paper_figures,
+    reproduce,
+    search,
+    sections,
+    spent,
+    training,
+    verdict,
+)
 from analysis.design import design, representative
 from analysis.findings import findings
 from analysis.markup import join
@@ -48,13 +63,15 @@ def render(results: StudyResults) -> str:
     """The page: the same text for the same results."""
     plan = design(results)
     found = findings(results, plan)
-    parts = [sections.header(results, found)]
-    parts.append(verdict.section(results))
+    parts = [verdict.section(results)]
     if plan.settings:
-        parts.append(fronts.section(results, plan, found))
-        parts += [sections.figures(results, plan, found), sections.codes(results, plan, found)]
+        parts += [fronts.section(results, plan, found), sections.figures(results, plan, found)]
+        parts += [heatmaps.section(plan, found), layouts.section(results, plan, found)]
+        parts += [search.section(results, plan, found), codes.section(results, plan, found)]
         few = representative(plan.settings, found.score, found.maximize, training.MAX_LINES)
         parts += [training.section(results, few), paper_figures.section(results, found.violations)]
-    parts += [accounts.tables(results, plan, found)] if results.trials else []
-    parts += [accounts.troubles(results, found), accounts.methods(results)]
-    return document(f"{results.name}: report", join(parts))
+        parts += [differences.section(results, plan, found)]
+    parts += [listings.section(results, plan, found)] if results.trials else []
+    parts += [accounts.troubles(results, found), spent.section(results, plan)]
+    parts += [accounts.methods(), reproduce.section(results)]
+    return document(f"{results.name}: report", sections.header(results), join([sections.summary(found), *parts]))

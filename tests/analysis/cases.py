@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
 
+# Each would do something where text is taken for markup, script, a terminal's command, a formula, a path or a query.
 PAYLOADS = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(2)>',
@@ -21,6 +23,31 @@ PAYLOADS = (
     "\u2028alert(6)//",
     "<!--<script>",
     "%{x} &lt;b&gt;",
+    "' onmouseover='alert(7)' x='",
+    "</style><style>*{display:none}</style>",
+    "</title></head><body onload=alert(8)>",
+    "</table></main><iframe srcdoc='<script>alert(9)</script>'>",
+    "<base href='https://example.invalid/'>",
+    "<meta http-equiv=refresh content='0;url=https://example.invalid/'>",
+    "<object data='data:text/html,<script>alert(10)</script>'>",
+    "<form action=https://example.invalid/><input autofocus onfocus=alert(11)>",
+    "<math><mtext><img src=x onerror=alert(12)></mtext></math>",
+    "<details open ontoggle=alert(13)>x</details>",
+    "${alert(14)}{{constructor.constructor('alert(15)')()}}",
+    "`${alert(16)}`",
+    "javascript:alert(17)",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3+cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    '\t=HYPERLINK("https://example.invalid/")',
+    "\x00null\x00",
+    "\u202ereversed\u2066\u200f",
+    "</h2><h2>forged",
+    'x\r\n=2+5,"quoted"\r\n',
+    "\\u003cscript\\u003ealert(18)\\u003c/script\\u003e",
+    "'; DROP TABLE trials; --",
+    "$(touch /tmp/owned)",
+    "__proto__",
 )
 REPEATED = ("n4*+n4+c5*+c2", "c10*+c10*", "n4*+n4", "n16+c10*")
 LAYOUTS = ("n16+c10*", "n8+c10*+c2*", "n2*+n30", "n16+c20*")
@@ -66,6 +93,14 @@ def temperatures(root: Path) -> Path:
     return store(root, rows, name="temperatures", space=space)
 
 
+def heated(root: Path) -> Path:
+    """Temperature by MI weight, for two layouts, one combination missing."""
+    space = {"layout": choice(*LAYOUTS[:2]), "mi_weight": choice(0, 1, 4, 8), "temperature": choice(0.2, 0.5, 1.0)}
+    points = [p for p in grid(space, range(3)) if (p["mi_weight"], p["temperature"]) != (8, 0.2)]
+    rows = [trial("heated", **p, temperature_final=p["temperature"]) for p in points]
+    return store(root, rows, name="heated", space=space)
+
+
 def normal_only(root: Path) -> Path:
     space = {"mi_weight": choice(0, 1, 2)}
     rows = [trial("normal", layout="n2*+n14", **p) for p in grid(space, range(3))]
@@ -73,20 +108,40 @@ def normal_only(root: Path) -> Path:
 
 
 def hostile(root: Path) -> Path:
-    """Failures with hostile reasons, and hostile text wherever the store can hold text."""
+    """Every payload in every field that holds text, of rows and of study.json; some rows failed, some completed.
+
+    A layout that is none has no block and so no metric of one; its column is set once the part's schema is known.
+    """
     failed = [trial(outcome="failed", reason=p, mi_weight=2, seed=100 + i) for i, p in enumerate(PAYLOADS)]
-    bad = {"network": PAYLOADS[0], "hidden": PAYLOADS[1], "device": PAYLOADS[2], "versions": PAYLOADS[3]}
     odd = [
-        trial(mi_weight=w, seed=i) | {"likelihood": p, "preset": p} | bad
+        trial(mi_weight=w, seed=i) | _everywhere(p, i) | {"likelihood": p}
         for w in (0, 4)
-        for i, p in enumerate(PAYLOADS[:6])
+        for i, p in enumerate(PAYLOADS)
     ]
     space: dict[str, Any] = dict(LAMBDA_SPACE) | {
         PAYLOADS[0]: choice(PAYLOADS[1]),
+        "layout": choice(*PAYLOADS),
         "likelihood": choice(*PAYLOADS),
     }
     fixed = {p: p for p in PAYLOADS}
-    return store(root, [*odd, *failed], space=space, fixed=fixed, searcher=PAYLOADS[2], planned=40)
+    given = {"searcher": PAYLOADS[2], "baseline": {PAYLOADS[3]: PAYLOADS[4]}, "planned": 120}
+    return store(root, [*odd, *failed], space=space, fixed=fixed, **given)
+
+
+def _everywhere(payload: str, i: int) -> dict[str, str]:
+    """The payload, or one of the next, as the value of each text column; ids stay apart."""
+    texts = ("study", "preset", "network", "hidden", "device", "versions", "pack_id", "data_fingerprint")
+    texts += ("dataset", "layout") if i % 2 else ()  # the others keep their pictures
+    own = {name: PAYLOADS[(i + k) % len(PAYLOADS)] for k, name in enumerate(texts)}
+    return own | {"suggestion_id": f"{payload} {i % 7}"}
+
+
+def hostile_name(root: Path) -> Path:
+    """A study whose name, which the pattern refuses, was written into study.json by hand."""
+    folder = store(root, lambda_rows(range(2)))
+    spec = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps(spec | {"name": "".join(PAYLOADS)}))
+    return folder
 
 
 def violated(root: Path) -> Path:
@@ -135,7 +190,8 @@ def all_failed(root: Path) -> Path:
 CASES: Mapping[str, Callable[[Path], Path]] = {
     f.__name__: f
     for f in (
-        usual, layouts, repeated, searched, temperatures, normal_only, presets, hostile, violated, none, one, one_seed,
+        usual, layouts, repeated, searched, temperatures, normal_only, presets, hostile,
+        hostile_name, heated, violated, none, one, one_seed,
         all_equal, all_failed,
     )
 }  # fmt: skip

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from vmi import latents
 from vmi.arrays import HISTOGRAM_BINS, layout_shapes
+from vmi.errors import InputError
 from vmi.record import parts
 from vmi.record.schema import schema_of
 
@@ -175,7 +176,7 @@ def store(
     write_spec(folder, name, space, rows, spec)
     for at in range(0, len(rows), 10):
         some = rows[at : at + 10]
-        done = [row for row in some if row["outcome"] == "completed"]
+        done = [row for row in some if row["outcome"] == "completed" and _is_layout(row["layout"])]
         publish(folder, "trials", some)
         publish(folder, "curves", [report for row in done for report in curves(row)])
         publish(folder, "arrays", [arrays(row) for row in done] if with_arrays else [])
@@ -206,12 +207,19 @@ def publish(folder: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> Path
 def _layouts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     named = sorted({row["layout"] for row in rows if "layout" in row})
     if named:
-        return named
+        return [text for text in named if _is_layout(text)] or [BASE["layout"]]
     # Curves and arrays name no layout: their blocks are read off their columns.
     arrays_of_a_block = ("traversal", "assignments", "probabilities")
     of_row = [{key.split("_", 1)[1] for key in row if key.split("_")[0] in arrays_of_a_block} for row in rows]
     # "c10_2" is a second c10.
     return sorted({"+".join(block.split("_")[0] for block in sorted(blocks)) for blocks in of_row if blocks})
+
+
+def _is_layout(text: str) -> bool:
+    try:
+        return bool(latents.parse(text))
+    except InputError:
+        return False
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:

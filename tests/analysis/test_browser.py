@@ -2,70 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from analysis.report import write
-from tests.analysis.cases import CASES, PAYLOADS, hostile, usual
+from tests.analysis.browsing import PHONE, assert_quiet, visit
+from tests.analysis.cases import usual
 
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: the page is not tried in a browser")
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: the page is not tried in a browser")
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+BROWSED = (
+    "usual", "layouts", "repeated", "searched", "normal_only", "presets", "heated", "violated", "none", "one",
+    "one_seed", "all_equal", "all_failed",
 )  # fmt: skip
-BROWSED = ("usual", "layouts", "repeated", "searched", "normal_only", "presets", "hostile", "violated", "none")
-WIDE, PHONE = (1280, 900), (390, 844)
 SIZES = """() => Array.from(document.querySelectorAll('.plot'), (plot) => {
   const box = plot.querySelector('svg.main-svg')?.getBoundingClientRect();
   return box ? Math.min(box.width, box.height) : 0;
 })"""
 
 
-class Visit(NamedTuple):
-    """An open page and everything that it said, asked for or tried."""
-
-    page: Any
-    said: list[str]
-    requests: list[str]
-    dialogs: list[str]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield opened
-        opened.close()
-
-
-def visit(browser: Any, path: Path, size: tuple[int, int] = WIDE, scheme: str = "light") -> Visit:
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    seen = Visit(page, [], [], [])
-    page.on("console", lambda message: seen.said.append(message.text))
-    page.on("pageerror", lambda error: seen.said.append(str(error)))
-    page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.dismiss()))
-    page.goto(path.as_uri())
-    page.wait_for_selector("html[data-drawn]", state="attached")
-    return seen
-
-
-def assert_quiet(seen: Visit, path: Path) -> None:
-    assert (seen.said, seen.dialogs) == ([], [])
-    assert [url for url in seen.requests if not url.startswith("data:")] == [path.as_uri()]
-
-
 @pytest.mark.parametrize("case", BROWSED)
-def test_draws_every_plot_and_fits_a_phone(case: str, browser: Any, tmp_path: Path) -> None:
-    path = write(CASES[case](tmp_path))
+def test_draws_every_plot_and_fits_a_phone(case: str, browser: Any, page_of: Callable[[str], Path]) -> None:
+    path = page_of(case)
     seen = visit(browser, path, PHONE)
     assert all(size > 100 for size in seen.page.evaluate(SIZES))
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
@@ -84,18 +43,6 @@ def test_the_policy_stops_what_is_not_the_pages_own(browser: Any, tmp_path: Path
     seen.page.close()
 
 
-def test_hostile_text_is_shown_as_text_in_plots_too(browser: Any, tmp_path: Path) -> None:
-    path = write(hostile(tmp_path))
-    seen = visit(browser, path)
-    shown = seen.page.evaluate("Array.from(document.querySelectorAll('.legendtext'), (text) => text.textContent)")
-    assert f"likelihood = {PAYLOADS[0]}" in shown
-    for marker in seen.page.query_selector_all("#score-accuracy_majority-0 .point")[:12]:
-        marker.hover(force=True)
-    assert seen.page.evaluate("document.querySelectorAll('.plot a, .plot image[href^=x], .plot script').length") == 0
-    assert_quiet(seen, path)
-    seen.page.close()
-
-
 def test_dark_and_print_take_the_texts_of_plots_along(browser: Any, tmp_path: Path) -> None:
     path = write(usual(tmp_path))
     ink = "getComputedStyle(document.querySelector('.plot .xtick text')).fill"
@@ -104,5 +51,33 @@ def test_dark_and_print_take_the_texts_of_plots_along(browser: Any, tmp_path: Pa
     assert (seen.page.evaluate(ink), seen.page.evaluate(paper)) == ("rgb(231, 234, 238)", "rgb(20, 23, 27)")
     seen.page.emulate_media(media="print")
     assert (seen.page.evaluate(ink), seen.page.evaluate(paper)) == ("rgb(27, 31, 36)", "rgb(255, 255, 255)")
+    assert_quiet(seen, path)
+    seen.page.close()
+
+
+def test_print_leaves_out_what_only_a_screen_can_use(browser: Any, page_of: Callable[[str], Path]) -> None:
+    seen = visit(browser, page_of("usual"))
+    seen.page.emulate_media(media="print")
+    for what in (".tools button", ".tools input", ".filters", ".skip", ".screen"):
+        assert not any(found.is_visible() for found in seen.page.query_selector_all(what))
+    assert seen.page.query_selector("#settings tbody tr").is_visible()
+    assert seen.page.inner_text("#settings .said") == "Rows 1 to 10 of 10"
+    assert seen.page.pdf().startswith(b"%PDF")
+    seen.page.close()
+
+
+def test_a_figures_values_are_a_table_when_asked_for(browser: Any, page_of: Callable[[str], Path]) -> None:
+    path = page_of("heated")
+    seen = visit(browser, path)
+    tables = {}
+    for plot in ("score-accuracy_majority-0", "map-0-0"):
+        figure = seen.page.locator(f"figure:has(#{plot})")
+        figure.locator("summary").focus()
+        seen.page.keyboard.press("Enter")
+        figure.locator("td").first.wait_for()
+        tables[plot] = figure.locator("tbody tr").all_inner_texts()
+    cell = next(row for row in tables["map-0-0"] if row.split("\t")[1:3] == ["4", "0.5"])
+    assert "±" in cell and "n=3" in cell
+    assert any("n = 3" in row for row in tables["score-accuracy_majority-0"])
     assert_quiet(seen, path)
     seen.page.close()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import figures, figures_mi
+from analysis import figures, figures_mi, plots
 from analysis.design import Design, design, representative
 from analysis.drawing import RED
 from analysis.information import violations
@@ -112,3 +112,24 @@ def test_tiles_keep_every_pixel() -> None:
     assert grid_of.shape == (2 * 4 + GAP, 3 * 5 + 2 * GAP)
     assert np.array_equal(grid_of[4 + GAP :, 2 * (5 + GAP) :], images[1, 2])
     assert png_uri(grid_of).startswith("data:image/png;base64,")
+
+
+def test_lines_of_equal_elbo_are_that_and_stay_inside_the_points(tmp_path: Path) -> None:
+    _, plan = opened(usual, tmp_path)
+    made = figures.rate_distortion(plan)
+    lines = [t for t in made.data if t.legendgroup == "equal ELBO"]
+    assert 2 <= len(lines) <= 7 and sum(t.showlegend for t in lines) == 1
+    for trace, note in zip(lines, made.layout.annotations, strict=True):
+        level = float(note.text.replace("−", "-"))
+        assert [x + y for x, y in zip(trace.x, trace.y, strict=True)] == pytest.approx([-level, -level])
+    low, high = made.layout.xaxis.range
+    assert all(low <= x <= high for t in lines for x in t.x)
+
+
+def test_very_many_settings_are_thinned_and_said(tmp_path: Path) -> None:
+    space = {"mi_weight": choice(*range(10)), "steps": choice(*range(100, 10_100, 100))}
+    plan = design(open_study(store(tmp_path, [trial(**p) for p in grid(space, [0])], space=space, with_arrays=False)))
+    assert (len(plan.settings), plan.every, plan.dots) == (1000, 3, 1)
+    made = figures.score(plan, "accuracy_majority", plan.x, None, None)
+    assert sum(len(t.x) for t in made.data if t.mode == "markers") <= 2 * 335
+    assert plots.left_out(plan) == " Drawn: every 3rd setting; all are in the tables."

@@ -6,16 +6,17 @@ import json
 import re
 import time
 from collections.abc import Callable
-from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from analysis.read import open_study
 from analysis.report import render, write
-from tests.analysis.cases import CASES, PAYLOADS, usual
-from tests.analysis.factory import lambda_rows, publish, store, trial
+from tests.analysis.cases import CASES, usual
+from tests.analysis.factory import LAMBDA_SPACE, choice, lambda_rows, publish, store, trial
 from vmi.errors import InputError
 
 MEGABYTE = 10**6
@@ -36,12 +37,6 @@ class Elements(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.cdata_elem is None:
             self.text += data
-
-
-@pytest.fixture(scope="module")
-def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The page of a case, written once."""
-    return cache(lambda name: write(CASES[name](tmp_path_factory.mktemp(name))))
 
 
 def text_of(page: Path) -> str:
@@ -73,6 +68,12 @@ def test_every_case_makes_a_page(case: str, page_of: Callable[[str], Path]) -> N
         ("layouts", "No accuracy for layout n2*+n30"),
         ("searched", "4 of 64 planned trials not finished yet"),
         ("temperatures", "Best setting: τ = "),
+        ("heated", "Without a value: 1 cell."),
+        ("heated", "Over the 11 settings of the other parameters that every layout has"),
+        ("searched", "On suggestions that it had not seen, the forest’s R² is"),
+        ("usual", "Accuracy of a setting less that of the same setting with λ = 0"),
+        ("all_failed", "64 s of training in 20 trials, of these 64 s in 20 failed"),
+        ("usual", "python again.py --results again"),
     ],
 )
 def test_what_a_page_says(case: str, says: str, page_of: Callable[[str], Path]) -> None:
@@ -121,18 +122,6 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     assert part.read_bytes() == b""
 
 
-def test_hostile_text_makes_no_element_and_no_attribute(page_of: Callable[[str], Path]) -> None:
-    page = page_of("hostile").read_text(encoding="utf-8")
-    elements = Elements(page).found
-    scripts = [attributes for tag, attributes in elements if tag == "script" and "data-plot" not in attributes]
-    assert len(scripts) == 2
-    assert not any(name.startswith("on") for _, attributes in elements for name in attributes)
-    assert not {"a", "iframe", "object", "embed", "svg", "form", "base"} & {tag for tag, _ in elements}
-    assert all((a["src"] or "").startswith("data:image/png") for tag, a in elements if tag == "img")
-    assert "\x1b" not in page and "\x07" not in page and "\u2028" not in page.split("<main>")[1].split("</main>")[0]
-    assert PAYLOADS[0] in Elements(page).text
-
-
 def test_writing_is_whole_and_repeatable(tmp_path: Path) -> None:
     folder = usual(tmp_path)
     first = write(folder).read_bytes()
@@ -149,13 +138,40 @@ def test_a_folder_that_cannot_be_written_to_is_an_input_error(tmp_path: Path) ->
     assert not list(folder.glob(".tmp-*"))
 
 
-def test_ten_thousand_trials_fit_the_budget(tmp_path: Path) -> None:
-    rows = lambda_rows(range(8))
-    many = [row | {"trial_id": f"{i:08x}{row['trial_id'][:8]}", "seed": i} for i in range(125) for row in rows]
-    folder = store(tmp_path, [trial()])
-
-    publish(folder, "trials", many)
-    start = time.monotonic()
+@pytest.mark.parametrize("searched", [False, True], ids=["grid", "search"])
+def test_ten_thousand_trials_fit_the_budget(searched: bool, tmp_path: Path) -> None:
+    rows, space = (searched_rows(), SEARCHED_SPACE) if searched else (grid_rows(), LAMBDA_SPACE)
+    folder = store(tmp_path, [trial()], space=space, searcher="tpe" if searched else "grid", planned=len(rows))
+    publish(folder, "trials", rows)
+    start = time.process_time()  # what else runs on this machine is not the page's
     path = write(folder)
-    assert time.monotonic() - start < 30
+    assert time.process_time() - start < 30
     assert path.stat().st_size < 10 * MEGABYTE
+    said = text_of(path)
+    assert "Every trial (10,0" in said and "Drawn: every" in said
+
+
+def grid_rows() -> list[dict[str, Any]]:
+    """Ten settings of a thousand seeds."""
+    rows = lambda_rows(range(8))
+    return [row | {"trial_id": f"{i:08x}{row['trial_id'][:8]}", "seed": i} for i in range(125) for row in rows]
+
+
+def searched_rows() -> list[dict[str, Any]]:
+    """Two thousand suggestions of five seeds in four ranges and three layouts."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(2000):
+        point: dict[str, Any] = {name: rng.uniform(r["low"], r["high"]) for name, r in RANGES.items()}
+        point["layout"] = SEARCHED_SPACE["layout"]["values"][rng.integers(3)]
+        rows += [trial(**point, temperature_final=point["temperature"], seed=seed) for seed in range(5)]
+    return rows
+
+
+RANGES = {
+    name: {"kind": "float", "low": low, "high": high, "log": False, "step": None}
+    for name, low, high in (
+        ("mi_weight", 0.1, 16), ("temperature", 0.1, 2), ("learning_rate", 1e-4, 1e-2), ("kl_weight", 0.5, 4),
+    )
+}  # fmt: skip
+SEARCHED_SPACE = RANGES | {"layout": choice("n16+c10*", "n8+c10*+c2*", "n2*+n14+c10*")}

@@ -1,0 +1,109 @@
+"""Hostile text in every field: nothing runs in a real browser, and it stays inert in CSV and terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from analysis.read import open_study
+from analysis.table import terminal
+from tests.analysis.browsing import PHONE, assert_quiet, visit
+from tests.analysis.cases import PAYLOADS, hostile, hostile_name
+from tests.analysis.test_report import Elements
+
+CASES_HERE = ("hostile", "hostile_name")
+FORMULA = re.compile(r"^[\s\x00-\x1f]*[=+\-@]")
+NUMBER = re.compile(r"^-?\d+(\.\d+)?(e[+-]\d+)?$")
+
+
+def test_there_are_thirty_payloads_and_more() -> None:
+    assert len(set(PAYLOADS)) == len(PAYLOADS) >= 30
+
+
+@pytest.mark.parametrize("case", CASES_HERE)
+def test_hostile_text_makes_no_element_and_no_attribute(case: str, page_of: Callable[[str], Path]) -> None:
+    page = page_of(case).read_text(encoding="utf-8")
+    elements = Elements(page).found
+    scripts = [a for tag, a in elements if tag == "script" and not {"data-plot", "data-table"} & set(a)]
+    assert len(scripts) == 4
+    assert not any(name.startswith("on") for _, attributes in elements for name in attributes)
+    assert not {"iframe", "object", "embed", "svg", "form", "base", "input", "math"} & {tag for tag, _ in elements}
+    assert [tag for tag, _ in elements].count("style") == 1
+    assert all((a["src"] or "").startswith("data:image/png") for tag, a in elements if tag == "img")
+    links = [a["href"] or "" for tag, a in elements if tag == "a"]
+    assert all(link.startswith(("#", "data:application/vnd.apache.parquet;base64,")) for link in links)
+    body = page.split("<main")[1].split("</main>")[0]
+    assert not set("\x00\x1b\x07\u2028\u202e\u2066\u200f") & set(body)
+    assert PAYLOADS[0] in Elements(page).text
+
+
+@pytest.mark.parametrize("case", CASES_HERE)
+def test_hostile_text_runs_nothing_however_the_page_is_used(
+    case: str, browser: Any, page_of: Callable[[str], Path]
+) -> None:
+    path = page_of(case)
+    seen = visit(browser, path, PHONE)
+    page = seen.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    for summary in page.query_selector_all("summary"):
+        summary.evaluate("(it) => it.click()")
+    for button in page.query_selector_all("th button"):
+        button.evaluate("(it) => it.click()")
+    for field in page.query_selector_all("input")[:12]:
+        for payload in PAYLOADS[:6]:
+            field.evaluate("(it, text) => { it.value = text; it.dispatchEvent(new Event('input')); }", payload)
+        field.evaluate("(it) => { it.value = ''; it.dispatchEvent(new Event('input')); }")
+    for marker in page.query_selector_all(".plot .point")[:12]:
+        marker.hover(force=True)
+    made = "document.querySelectorAll('.plot a, image[href^=x], .plot script, iframe, main form, td img, td a').length"
+    assert page.evaluate(made) == 0
+    assert page.evaluate("[typeof {}.polluted, document.querySelectorAll('script:not([type])').length]") == [
+        "undefined", 4
+    ]  # fmt: skip
+    assert_quiet(seen, path)
+    page.close()
+
+
+def test_hostile_text_is_shown_as_text(browser: Any, page_of: Callable[[str], Path]) -> None:
+    path = page_of("hostile")
+    seen = visit(browser, path)
+    cells = "Array.from(document.querySelectorAll('#settings td'), (cell) => cell.textContent)"
+    seen.page.locator("#settings input[type=search]").fill("alert(1)")
+    assert PAYLOADS[0] in seen.page.evaluate(cells)
+    figure = seen.page.locator("figure:has(#score-accuracy_majority-0)")
+    figure.locator("summary").click()
+    assert any("<svg/onload=alert(4)>" in said for said in figure.locator("td").all_inner_texts())
+    assert_quiet(seen, path)
+    seen.page.close()
+
+
+def test_no_cell_of_a_saved_csv_is_a_formula(browser: Any, page_of: Callable[[str], Path]) -> None:
+    seen = visit(browser, page_of("hostile"))
+    seen.page.evaluate("document.querySelectorAll('details').forEach((it) => { it.open = true; })")
+    saved = 0
+    for box in seen.page.query_selector_all(".explorer"):
+        with seen.page.expect_download() as download:
+            box.query_selector(".tools button").click()
+        rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig"), newline="")))
+        assert len({len(row) for row in rows}) == 1
+        cells = [cell for row in rows for cell in row]
+        assert not [cell for cell in cells if FORMULA.match(cell) and not NUMBER.match(cell)]
+        assert not [cell for cell in cells if set("\x00\x1b\x07\t\r\n\u202e") & set(cell)]
+        saved += any(cell.startswith("'=cmd()") for cell in cells)
+    assert saved
+    seen.page.close()
+
+
+@pytest.mark.parametrize("case", [hostile, hostile_name])
+def test_the_terminal_gets_no_control_character(case: Callable[[Path], Path], tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=False)
+    console.print(terminal(open_study(case(tmp_path))))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(c.isprintable() or c == "\n" for c in said) and "alert" in said
