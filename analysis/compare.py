@@ -47,7 +47,7 @@ def markdown(a: StudyResults, b: StudyResults, fields: Sequence[str]) -> str:
     first, second = (_by_configuration(results, names, spec) for results in (a, b))
     shared = [Pair(first[key], second[key]) for key in first if key in second]
     lines = [f"# {_cell(a.name)} and {_cell(b.name)}", "", *_overview(a, b, len(first), len(second), len(shared))]
-    lines += ["", "## Shared settings", "", *_shared(shared)]
+    lines += ["", "## Shared settings", "", *_shared(shared), *([] if shared else _apart(a, b))]
     lines += ["", "## Settings in one of them", "", *_only("first", first, second), *_only("second", second, first)]
     lines += ["", "## What was asked for", "", *_asked(a, b, fields)]
     lines += ["", "## Made with", "", *_versions(a, b)]
@@ -86,6 +86,15 @@ def _shared(shared: Sequence[Pair]) -> Iterator[str]:
         yield from ("", f"### {_cell(labels.setting(pair.first))}", "", *_table(pair))
     if len(shared) > MAX_SETTINGS:
         yield f"\n{len(shared) - MAX_SETTINGS} more shared settings are not listed."
+
+
+def _apart(a: StudyResults, b: StudyResults) -> Iterator[str]:
+    """Why nothing is shared: the fields of which the two have no value in common."""
+    for name in CONFIG_COLUMNS if a.completed and b.completed else ():
+        first, second = ({row.get(name) for row in results.completed} for results in (a, b))
+        if not first & second:
+            values = [labels.listed(sorted(labels.value(v) for v in found)[:10]) for found in (first, second)]
+            yield f"- `{name}`: {_cell(values[0])} in the first, {_cell(values[1])} in the second"
 
 
 def _table(pair: Pair) -> Iterator[str]:

@@ -56,6 +56,7 @@ def test_only_seeds_of_both_are_paired(tmp_path: Path) -> None:
 def test_two_studies_with_nothing_in_common_say_so(tmp_path: Path) -> None:
     text = compared(study(tmp_path, "one", (1, 2)), study(tmp_path, "two", (4, 8)))
     assert "no setting in common" in text and "- first: λ = 1 (4 seeds)" in text
+    assert "- `mi_weight`: 1 and 2 in the first, 4 and 8 in the second" in text
 
 
 def test_a_study_without_trials_is_compared_all_the_same(tmp_path: Path) -> None:
