@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from analysis import accounts, fronts, paper_figures, sections, training, verdict
+from analysis import accounts, cost, fronts, paper_figures, sections, training, verdict
 from analysis.design import design, representative
 from analysis.findings import findings
 from analysis.markup import join
@@ -56,5 +56,5 @@ def render(results: StudyResults) -> str:
         few = representative(plan.settings, found.score, found.maximize, training.MAX_LINES)
         parts += [training.section(results, few), paper_figures.section(results, found.violations)]
     parts += [accounts.tables(results, plan, found)] if results.trials else []
-    parts += [accounts.troubles(results, found), accounts.methods(results)]
+    parts += [accounts.troubles(results, found), cost.section(results.folder), accounts.methods(results)]
     return document(f"{results.name}: report", join(parts))

@@ -129,7 +129,8 @@ def test_the_plan_tells_of_every_goal_and_counts_the_confirmation(tmp_path: Path
         "confirmation: the best 2 suggestions on 3 fresh seeds; only that figure is called best",
     ]
     assert any(
-        line.startswith("pruner: median, by accuracy_majority") for line in plan_lines(study(pruner="median"), Request(results=tmp_path))
+        line.startswith("pruner: median, by accuracy_majority")
+        for line in plan_lines(study(pruner="median"), Request(results=tmp_path))
     )
 
 

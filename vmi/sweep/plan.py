@@ -72,7 +72,11 @@ def _packs(extent: Extent, workers: int) -> Iterator[str]:
     turns = "" if len(rounds) < 2 else f", {len(rounds)} rounds one after another"
     total = sum(map(len, of.values()))
     guess = "" if extent.is_grid or not extent.is_foreseen else " if suggestions are spread evenly"
-    count = "" if not extent.is_foreseen else f" of {_counted(len(of), 'architecture')}, in {_counted(total, 'pack')}{turns}{guess}"
+    count = (
+        ""
+        if not extent.is_foreseen
+        else f" of {_counted(len(of), 'architecture')}, in {_counted(total, 'pack')}{turns}{guess}"
+    )
     yield f"to train: {extent.left} trials{count}"
     for kind, sizes in list(of.items())[:MAX_SHOWN]:
         yield printable(
