@@ -46,7 +46,10 @@ def studies(costs: Costs) -> dict[str, Study]:
 def figure(costs: Costs) -> go.Figure:
     noun = "GPUs" if costs.device == "cuda" else "workers (one CPU core each)"
     made = make_subplots(
-        1, 2, subplot_titles=("Makespan, hours", "Idle share of what is held"), horizontal_spacing=0.09
+        1,
+        2,
+        subplot_titles=("Makespan, hours", "Idle share of what is held (dotted: with start-up)"),
+        horizontal_spacing=0.09,
     )
     for colour, (name, study) in zip(COLOURS, studies(costs).items(), strict=True):
         extent = Extent(study, (), 16)
@@ -58,10 +61,14 @@ def figure(costs: Costs) -> go.Figure:
         hours, idle = [s.makespan / 3600 for s in schedules], [s.idle_share for s in schedules]
         made.add_trace(go.Scatter(x=WORKERS, y=hours, **line), 1, 1)
         made.add_trace(go.Scatter(x=WORKERS, y=idle, showlegend=False, **line), 1, 2)
+        lost = [(s.idle + s.overhead) / s.held for s in schedules]
+        dotted = {"mode": "lines", "line": {"color": colour, "width": 2, "dash": "dot"}}
+        made.add_trace(go.Scatter(x=WORKERS, y=lost, showlegend=False, **dotted), 1, 2)
         print(f"{name}, {costs.hardware}, {costs.measured}")
         for workers in SHOWN:
             one = schedules[WORKERS.index(workers)]
-            print(f"  {workers:>5} workers: {one.makespan / 3600:10.3f} h, idle {one.idle_share:.0%}, used {one.used}")
+            took = f"{one.makespan / 3600:10.3f} h, idle {one.idle_share:.0%}, start-up {one.overhead / one.held:.0%}"
+            print(f"  {workers:>5} workers: {took}, used {one.used}")
     made.update_xaxes(type="log", title=noun, dtick=1)
     made.update_yaxes(type="log", col=1, dtick=1)
     made.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", col=2)
