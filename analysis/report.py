@@ -9,6 +9,7 @@ from pathlib import Path
 from analysis import (
     accounts,
     codes,
+    cost,
     differences,
     fronts,
     heatmaps,
@@ -72,6 +73,6 @@ def render(results: StudyResults) -> str:
         parts += [training.section(results, few), paper_figures.section(results, found.violations)]
         parts += [differences.section(results, plan, found)]
     parts += [listings.section(results, plan, found)] if results.trials else []
-    parts += [accounts.troubles(results, found), spent.section(results, plan)]
+    parts += [accounts.troubles(results, found), spent.section(results, plan), cost.section(results.folder)]
     parts += [accounts.methods(), reproduce.section(results)]
     return document(f"{results.name}: report", sections.header(results), join([sections.summary(found), *parts]))

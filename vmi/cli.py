@@ -1,4 +1,4 @@
-"""The `vmi` command: plan a study, send it to a cluster, report on its results, mirror and compare them, evaluate."""
+"""The `vmi` command: plan and follow a study, send it to a cluster, report, mirror, compare, evaluate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 import vmi
+from vmi.sweep import commands
 from vmi.sweep.main import guarded
 
 # A pipe has no width; the table is made for this one.
@@ -23,6 +24,10 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Sweeps over VAEs with a mutual-information regulariser. Run a study with: python sweeps/lambda.py",
 )
+
+
+for command in (commands.plan, commands.calibrate, commands.status, commands.watch):
+    app.command()(command)
 
 
 @app.command()
@@ -49,25 +54,6 @@ def report(
         console.print(terminal(results, console.width))
         console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
         return report_to_wandb(results, target, offline) if target else 0
-
-    raise typer.Exit(guarded(action, debug))
-
-
-@app.command()
-def plan(
-    study_file: Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")],
-    results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-) -> None:
-    """Say what running a study would do: its trials, those finished already, and what to be warned of."""
-
-    def action() -> int:
-        from vmi.sweep.plan import plan_lines
-        from vmi.sweep.study import load
-
-        for line in plan_lines(load(study_file), results):
-            typer.echo(line)
-        return 0
 
     raise typer.Exit(guarded(action, debug))
 

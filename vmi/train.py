@@ -82,9 +82,7 @@ def train(
     while standing is not None:
         pack = standing
         pack.train_mode(True)
-        for _ in range(min(marks[bisect_right(marks, step)] - step for step in pack.steps)):
-            images_KBD = data.images(data.train, pack.minibatches.next().to(pack.device), pack.dtype)
-            pack.window.add(train_step(pack, images_KBD, pack.noise()))
+        run_steps(pack, data, min(marks[bisect_right(marks, step)] - step for step in pack.steps))
         failed = _failures(pack)
         whole = [k for k, trial in enumerate(pack.trials) if trial.trial_id not in failed]
         if not whole:
@@ -98,6 +96,13 @@ def train(
         pruned = _judged(pack, measured, stop) if stop else {}
         yield Progress(pack, reports_now, failed, pruned, tuple(queue))
         standing = _succeeded(pack, _going(pack, pruned), queue, places)
+
+
+def run_steps(pack: Pack, data: Dataset, count: int) -> None:
+    """So many steps of every member: nothing else costs time between two reports."""
+    for _ in range(count):
+        images_KBD = data.images(data.train, pack.minibatches.next().to(pack.device), pack.dtype)
+        pack.window.add(train_step(pack, images_KBD, pack.noise()))
 
 
 def report_steps(steps: int, reports: int = REPORTS) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from vmi.errors import InputError
 from vmi.sweep.conditions import count, order, points, restricted
 from vmi.sweep.extent import planned_trials
 from vmi.sweep.override import override
-from vmi.sweep.plan import plan_lines
+from vmi.sweep.plan import Request, plan_lines
 from vmi.sweep.search import GridSearcher, searcher_for, stored_suggestion
 from vmi.sweep.space import choice, integers, log_uniform, uniform
 from vmi.sweep.study import Study, spec, trials, validate
@@ -192,7 +192,7 @@ def test_fewer_choices_leave_fewer_conditions() -> None:
 
 def test_conditions_are_part_of_what_was_asked_for(tmp_path: Any) -> None:
     assert spec(study(), 16)["conditions"] == {"mi_weight_normal": {"layout": [BOTH]}}
-    lines = list(plan_lines(study(), tmp_path))
+    lines = list(plan_lines(study(), Request(results=tmp_path)))
     assert lines[:2] == [
         "s: 16 trials (grid, 2 seeds each) on digits",
         f"condition: mi_weight_normal is searched where layout is {BOTH}",

@@ -13,7 +13,7 @@ from vmi.errors import InputError
 from vmi.goals import Bound
 from vmi.sweep.extent import planned_trials
 from vmi.sweep.override import override
-from vmi.sweep.plan import plan_lines
+from vmi.sweep.plan import Request, plan_lines
 from vmi.sweep.space import at_least, at_most, choice, log_uniform
 from vmi.sweep.study import Study, differences, spec, validate
 
@@ -121,7 +121,7 @@ def test_goals_are_part_of_what_was_asked_for_and_absent_where_there_are_none() 
 
 def test_the_plan_tells_of_every_goal_and_counts_the_confirmation(tmp_path: Path) -> None:
     assert planned_trials(study(**GOOD)) == 8 * 2 + 2 * 3
-    assert list(plan_lines(study(**GOOD), tmp_path))[:5] == [
+    assert list(plan_lines(study(**GOOD), Request(results=tmp_path)))[:5] == [
         "s: 22 trials (tpe, 2 seeds each) on digits",
         "objectives: maximize accuracy_majority, minimize distortion_nats; the front is ranked by accuracy_majority",
         "constraint: mi_encoder_nats at least 1.5; a suggestion that breaks it is never best",
@@ -129,7 +129,8 @@ def test_the_plan_tells_of_every_goal_and_counts_the_confirmation(tmp_path: Path
         "confirmation: the best 2 suggestions on 3 fresh seeds; only that figure is called best",
     ]
     assert any(
-        line.startswith("pruner: median, by accuracy_majority") for line in plan_lines(study(pruner="median"), tmp_path)
+        line.startswith("pruner: median, by accuracy_majority")
+        for line in plan_lines(study(pruner="median"), Request(results=tmp_path))
     )
 
 

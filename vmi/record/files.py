@@ -97,6 +97,21 @@ def put_replacing(folder: Path, name: str, data: bytes, files: Files = LOCAL) ->
     return final
 
 
+def put_exclusive(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> bool:
+    """Put a file in place whole unless its name is taken; whether we did. Raises OSError naming it."""
+    final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
+    with _undone_and_named(final, [temporary], files):
+        make_folders(folder, files)
+        _write(temporary, data, files)
+        try:
+            files.link(temporary, final)
+            won = True
+        except FileExistsError:
+            won = False
+        files.unlink(temporary)
+    return won
+
+
 def make_folders(folder: Path, files: Files = LOCAL) -> None:
     """Make a folder and its parents durably; its parent is always synced: another writer may have made it."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]

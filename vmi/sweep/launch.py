@@ -17,9 +17,13 @@ from vmi.datasets import data_folder
 from vmi.errors import printable
 from vmi.record.store import Store
 from vmi.record.to_wandb import mirror
+from vmi.record.wandb_access import Mode
+from vmi.sweep.driving import Driving
 from vmi.sweep.extent import values_of
+from vmi.sweep.heartbeat import Heartbeat
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.options import RunOptions
+from vmi.sweep.prediction import Kept, Target
 from vmi.sweep.preflight import check
 from vmi.sweep.probe import needs_of
 from vmi.sweep.progress import Display
@@ -42,18 +46,36 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
     Raises InputError before anything is started or written, StoreError when the store is damaged.
     """
     store, asked, wandb = check(study, options, os.environ)
+    with Heartbeat(store.folder, store.study) as heartbeat:
+        return _launch(study, options, console, store, asked, wandb, heartbeat)
+
+
+def _launch(
+    study: Study,
+    options: RunOptions,
+    console: Console,
+    store: Store,
+    asked: Mapping[str, Any],
+    wandb: Mode,
+    heartbeat: Heartbeat,
+) -> int:
     attempt = cache(store.next_attempt)  # reads every table, so that a damaged one is found before anything starts
     on_demand = OnDemand(options, attempt, needs_of(store.root, values_of(study, "dataset")))
+
+    def adopt(presets: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
+        heartbeat.acquire()  # from here on this run writes
+        # A trial that another study has finished left no model here: to keep one it is trained.
+        return {} if options.keep_models else _adopt(study, store, presets, wandb.mode)
+
     ledger = Ledger(
         study,
         searcher_for(study, seed=0),
         store.finished(),
-        # A trial that another study has finished left no model here: to keep one it is trained.
-        lambda presets: {} if options.keep_models else _adopt(study, store, presets, wandb.mode),
+        adopt,
         pack_size=options.pack_size,
         workers=on_demand.workers,
     )
-    notes = [f"note: {wandb.note}"] if wandb.note else []
+    notes = [*_taken_over(heartbeat), *([f"note: {wandb.note}"] if wandb.note else [])]
     if options.keep_models and ledger.reused:
         notes.append("note: trials that are finished already are not trained again, so no model of them is kept")
     _say(console, notes)
@@ -63,7 +85,7 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
 
     try:
         with terminable():
-            _train(ledger, store, asked, on_demand, console, tasks_on)
+            _train(ledger, store, asked, on_demand, console, tasks_on, heartbeat)
     except KeyboardInterrupt as error:
         _say(console, _interrupted(ledger, asked, store))
         return exit_code(error)
@@ -81,6 +103,7 @@ def _train(
     on_demand: OnDemand,
     console: Console,
     tasks_on: Callable[[str], Callable[[PackSpec], Task]],
+    heartbeat: Heartbeat,
 ) -> None:
     """Train everything that is missing; nothing is started or written where nothing is. `tasks_on` takes a device."""
     if not ledger.has_work():
@@ -91,8 +114,15 @@ def _train(
     store.write_study(asked)
     _say(console, [_start(ledger, asked, store)])
     runner = on_demand.runner
+    target = Target(runner.device, runner.workers())
+    kept = Kept(ledger.study, list(ledger.finished), ledger.pack_size, target, store)
+    kept.write()
     with Display(ledger, asked["planned"], console, time.monotonic) as display:
-        runner.run(ledger, tasks_on(runner.device), display.update)
+        driving = Driving(ledger, asked["planned"], display, heartbeat, kept)
+        try:
+            runner.run(ledger, tasks_on(runner.device), driving.update)
+        finally:
+            kept.write()
     if ledger.done and not ledger.lost:
         if _found(asked, ledger) != asked:
             _say(console, [f"{_fewer(ledger)}: {len(ledger.finished)} trials, not {asked['planned']}"])
@@ -154,6 +184,11 @@ def _start(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
     count = f"resuming: {before} of {planned} trials are finished" if before else f"{planned} trials"
     found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
     return f"{store.study}: {count}{found}; results go to {near(store.folder)}"
+
+
+def _taken_over(heartbeat: Heartbeat) -> list[str]:
+    dead = heartbeat.taken_over
+    return [f"note: taken over from a driver that is gone: {dead}"] if dead else []
 
 
 def _interrupted(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:

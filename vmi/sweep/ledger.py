@@ -173,18 +173,11 @@ class Ledger:
             self._settle(trial, ended_of(self._stored[trial.trial_id]))
         missing = [trial for trial in wanted if trial.trial_id not in self._stored]
         if missing:
-            self._ready.extend(pack(missing, self.pack_size if fresh else self._queue(), workers))
-
-    def _queue(self) -> int:
-        """How many trials of the search a pack is given."""
-        return self.pack_size * (QUEUE if self.study.pruner else 1)
+            queue = self.pack_size if fresh else queue_of(self.study, self.pack_size)
+            self._ready.extend(pack(missing, queue, workers))
 
     def _round(self) -> int:
-        """How many suggestions to ask for: all of a grid; of a sampler enough to fill the workers, in a few rounds."""
-        if self.study.searcher == "grid" or not self.study.suggestions:
-            return ALL
-        filling = -(-self._workers() * self._queue() // len(tuple(self.study.seeds)))
-        return max(1, min(filling, -(-self.study.suggestions // SAMPLER_ROUNDS)))
+        return round_of(self.study, self.pack_size, self._workers)
 
     def _lose(self, trial: Trial, reason: str) -> None:
         self.lost[trial.trial_id] = reason
@@ -230,6 +223,19 @@ class Ledger:
             self.ranking.note(suggestion, outcomes)
         unfinished = [rows[0] for sid, rows in groups.items() if sid not in whole]
         self.searcher.replay(finished, unfinished)
+
+
+def queue_of(study: Study, pack_size: int) -> int:
+    """How many trials of the search a pack is given, of which `pack_size` are trained at a time."""
+    return pack_size * (QUEUE if study.pruner else 1)
+
+
+def round_of(study: Study, pack_size: int, workers: Callable[[], int]) -> int:
+    """How many suggestions to ask for: all of a grid; of a sampler enough to fill the workers, in a few rounds."""
+    if study.searcher == "grid" or not study.suggestions:
+        return ALL
+    filling = -(-workers() * queue_of(study, pack_size) // len(tuple(study.seeds)))
+    return max(1, min(filling, -(-study.suggestions // SAMPLER_ROUNDS)))
 
 
 def _is_current(row: Row) -> bool:

@@ -70,10 +70,10 @@ def _fix(study: Study, **values: Any) -> Study:
     baseline = study.baseline
     if isinstance(baseline, Mapping):
         baseline = {name: value for name, value in baseline.items() if name not in values}
-    return _cut(replace(study, fixed={**study.fixed, **values}, baseline=baseline), space)
+    return cut(replace(study, fixed={**study.fixed, **values}, baseline=baseline), space)
 
 
-def _cut(study: Study, space: Mapping[str, Domain]) -> Study:
+def cut(study: Study, space: Mapping[str, Domain]) -> Study:
     """The study with this part of its space; fields that depend on what is gone go with it."""
     if list(condition_problems(study.conditions, study.space, frozenset())):
         return replace(study, space=space)  # `validate` says what is wrong with the conditions
@@ -89,7 +89,7 @@ def _smoke(study: Study) -> Study:
         fresh = study.confirm_seeds[:SMOKE_SEEDS]
         small = replace(small, confirm=min(study.confirm, SMOKE_CONFIRM), confirm_seeds=fresh)
     if study.searcher == "grid":
-        return _cut(small, {name: _first_and_last(name, d) for name, d in small.space.items()})
+        return cut(small, {name: _first_and_last(name, d) for name, d in small.space.items()})
     if isinstance(study.suggestions, int):
         return replace(small, suggestions=min(study.suggestions, SMOKE_SUGGESTIONS))
     return small

@@ -3,38 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmi import latents
 from vmi.config import TrialConfig, resolve
 from vmi.errors import InputError, Problem, printable
 from vmi.record.store import Store
-from vmi.sweep.extent import EVERYTHING, values_of
+from vmi.sweep.costs import FILE, Kind
+from vmi.sweep.extent import values_of
+from vmi.sweep.forecast import Extent
 from vmi.sweep.options import DEFAULT_PACK_SIZE
-from vmi.sweep.packing import pack
+from vmi.sweep.prediction import Target, prediction_lines, simulation_lines
 from vmi.sweep.preflight import asked_of
-from vmi.sweep.search import GridSearcher
-from vmi.sweep.study import Study, trials, validate
+from vmi.sweep.study import Study, validate
+
+CPU = Target("cpu", 1)
+MAX_SHOWN = 12
 
 
-def plan_lines(study: Study, results: Path) -> Iterator[str]:
-    """The plan, line by line. Raises InputError when the study is not valid, StoreError when its store is damaged."""
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be planned beside the study: the packs, the hardware, and what it is measured by.
+
+    calibration  the file of measurements; None: the one in the results
+    command      what measures that is missing
+    simulate     numbers of workers to put beside each other
+    """
+
+    results: Path = Path("results")
+    pack_size: int = DEFAULT_PACK_SIZE
+    target: Target = CPU
+    calibration: Path | None = None
+    command: str = "vmi calibrate STUDY"
+    simulate: tuple[int, ...] = ()
+
+
+def plan_lines(study: Study, request: Request) -> Iterator[str]:
+    """The plan, line by line.
+
+    Raises InputError when the study is not valid, StoreError when its store or the calibration is damaged.
+    """
     validate(study)
+    results, target = request.results, request.target
     store = _store(study, results)
     planned, finished = asked_of(study, store)["planned"], store.finished()
     seeds, datasets = len(tuple(study.seeds)), ", ".join(values_of(study, "dataset"))
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
     yield from _wanted(study)
     yield f"in the store already: {len(finished)}"
-    if study.searcher == "grid":
-        suggestions = GridSearcher(study).ask(EVERYTHING)
-        missing = [t for s in suggestions for t in trials(study, s) if t.trial_id not in finished]
-        packs = pack(missing, DEFAULT_PACK_SIZE, workers=1)
-        architectures = {t.config.architecture for t in missing}
-        yield f"to train: {len(missing)} trials of {len(architectures)} architectures, in {len(packs)} packs or more"
-        configs = [resolve({**study.fixed, **s.params}) for s in suggestions]
+    extent = Extent(study, finished.keys(), request.pack_size)
+    yield from _packs(extent, target.workers)
+    if extent.is_grid:
+        configs = [resolve({**study.fixed, **s.params}) for s in extent.suggestions]
         for warning in dict.fromkeys(printable(w) for config in configs for w in warnings(config)):
             yield f"warning: {warning}"
+    path = request.calibration or results / FILE
+    yield from map(printable, prediction_lines(extent, target, path, request.command))
+    yield from simulation_lines(extent, target, path, request.simulate)
+
+
+def _packs(extent: Extent, workers: int) -> Iterator[str]:
+    """What is left, and how it is packed."""
+    rounds = extent.rounds(workers)
+    of: dict[Kind, list[int]] = {}
+    for spec in (spec for part in rounds for spec in part):
+        of.setdefault(extent.kinds[spec.trials[0].config.architecture], []).append(len(spec.trials))
+    turns = "" if len(rounds) < 2 else f", {len(rounds)} rounds one after another"
+    total = sum(map(len, of.values()))
+    guess = "" if extent.is_grid or not extent.is_foreseen else " if suggestions are spread evenly"
+    count = (
+        ""
+        if not extent.is_foreseen
+        else f" of {_counted(len(of), 'architecture')}, in {_counted(total, 'pack')}{turns}{guess}"
+    )
+    yield f"to train: {extent.left} trials{count}"
+    for kind, sizes in list(of.items())[:MAX_SHOWN]:
+        yield printable(
+            f"  {kind.dataset} {kind.layout} {kind.network} {kind.hidden}: {sum(sizes)} trials, "
+            f"{_counted(len(sizes), 'pack')} of {_range(sizes)}"
+        )
+    if len(of) > MAX_SHOWN:
+        yield f"  and {len(of) - MAX_SHOWN} architectures more"
+
+
+def _range(sizes: list[int]) -> str:
+    return f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(min(sizes))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _wanted(study: Study) -> Iterator[str]:

@@ -54,7 +54,7 @@ class Display:
             self.console.print(f"[yellow]warning[/]: {escape(printable(update.warning))}", highlight=False)
         due = self._clock() - self._last >= PLAIN_SECONDS or bool(update.ended)
         if self.console.is_terminal:
-            self._bar.update(self._task, completed=self._done(), description=escape(self.line()))
+            self._bar.update(self._task, completed=self.done, description=escape(self.line()))
         elif due:
             self._last = self._clock()
             self.console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
@@ -72,14 +72,15 @@ class Display:
         parts.append(f"{_clock(elapsed)} elapsed" + (f", {_clock(left)} left" if left is not None else ""))
         return printable(" | ".join(parts))
 
-    def _done(self) -> float:
+    @property
+    def done(self) -> float:
         """Finished trials and the shares of those that are running."""
         running = self.ledger.running.items()
         return len(self.ledger.finished) + sum(len(s.trials) * self._fractions.get(i, 0.0) for i, s in running)
 
     def _left(self, elapsed: float) -> float | None:
-        done = self._done() - self.ledger.reused
-        return elapsed * max(self.planned - self._done(), 0) / done if done > 0 else None
+        done = self.done - self.ledger.reused
+        return elapsed * max(self.planned - self.done, 0) / done if done > 0 else None
 
 
 def shown(params: Mapping[str, object]) -> str:

@@ -50,18 +50,24 @@ class Task:
 
 
 class Update(NamedTuple):
-    """How far a pack is (the mean over its trials), what to be warned of, and in its last update how each ended."""
+    """How far a pack is (the mean over its trials), what to be warned of, and in its last update how each ended.
+
+    The last update also has the seconds that the pack took, and those of CPU time that its process has spent since the
+    end of its previous pack: with the first one its start-up.
+    """
 
     pack_id: str
     step: int
     steps: int
     ended: tuple[Ended, ...] = ()
     warning: str = ""
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def to_json(self) -> str:
-        return json.dumps([*self[:3], [ended._asdict() for ended in self.ended], self.warning])
+        return json.dumps([*self[:3], [ended._asdict() for ended in self.ended], *self[4:]])
 
     @classmethod
     def from_json(cls, text: str) -> Update:
-        pack_id, step, steps, ended, warning = json.loads(text)
-        return cls(pack_id, step, steps, tuple(Ended(**fields) for fields in ended), warning)
+        pack_id, step, steps, ended, *rest = json.loads(text)
+        return cls(pack_id, step, steps, tuple(Ended(**fields) for fields in ended), *rest)

@@ -30,6 +30,8 @@ from vmi.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report
 CHECKPOINT_SECONDS = 30.0
 # Where W&B's server has failed once in this process: no later pack waits for it again.
 _GIVEN_UP: set[str] = set()
+# The CPU seconds of this process that were reported with its packs so far.
+_SPENT = [0.0]
 # What a checkpoint holds beside pack and queue.
 _NOTES = ("reports", "failed", "pruned", "seconds", "seen")
 
@@ -47,6 +49,7 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
         warning = f"pack {task.pack.pack_id} was finished before its worker died; W&B may lack it"
         yield Update(task.pack.pack_id, 1, 1, ended, warning)
         return
+    began = time.monotonic()
     session = _Session(task, judge)
     yield session.update()
     if session.pack is not None:
@@ -54,7 +57,7 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
         for progress in train(session.pack, dataset, session.waiting, session.stop, places=session.places):
             session.note(progress, dataset)
             yield session.update()
-    yield session.close()
+    yield _timed(session.close(), began)
 
 
 def prepare(device: str) -> None:
@@ -63,6 +66,12 @@ def prepare(device: str) -> None:
         torch.set_num_threads(1)
     # Adam's moments decay into denormals, which cost ten times the time of a step.
     torch.set_flush_denormal(True)
+
+
+def _timed(last: Update, began: float) -> Update:
+    """The last update with what the pack has taken."""
+    before, _SPENT[0] = _SPENT[0], time.process_time()
+    return last._replace(wall_seconds=time.monotonic() - began, cpu_seconds=_SPENT[0] - before)
 
 
 def versions() -> str:

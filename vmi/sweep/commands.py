@@ -1,0 +1,177 @@
+"""The commands before, beside and about a run: `vmi plan`, `calibrate`, `status` and `watch`."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from vmi.errors import InputError, Problem, printable
+from vmi.sweep.main import guarded
+from vmi.sweep.options import DEFAULT_PACK_SIZE, SEEDS, RunOptions, parse_seeds
+
+MAX_WORKERS = 100_000
+
+StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")]
+Results = Annotated[Path, typer.Option(help="Folder of all results.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="The tiny version of the study.")]
+Data = Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")]
+Steps = Annotated[int | None, typer.Option(help="Training steps of every trial.")]
+Seeds = Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")]
+Scale = Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")]
+Name = Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")]
+PackSize = Annotated[int, typer.Option(help="Most trials trained as one program.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+def plan(
+    study_file: StudyFile,
+    results: Results = Path("results"),
+    smoke: Smoke = False,
+    data: Data = None,
+    steps: Steps = None,
+    seeds: Seeds = None,
+    scale: Scale = None,
+    name: Name = None,
+    pack_size: PackSize = DEFAULT_PACK_SIZE,
+    gpus: Annotated[int | None, typer.Option(help="Plan for so many GPUs, one pack on each.")] = None,
+    cpus: Annotated[int | None, typer.Option(help="Plan for so many CPU cores; default: this node's.")] = None,
+    hardware: Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")] = None,
+    gpu_hour: Annotated[float | None, typer.Option(help="Price of one GPU (or core) for an hour.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
+    simulate: Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Say what running a study would do and take: trials, packs, what is finished already, warnings, time and cost."""
+
+    def action() -> int:
+        from vmi.sweep.plan import Request, plan_lines
+        from vmi.sweep.prediction import Target
+
+        numbers = _numbers(simulate)
+        _refuse([*_options(results, seeds, pack_size).problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]])
+        study = _study(study_file, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
+        given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration and f"{calibration}"}
+        given |= {"--pack-size": pack_size if pack_size != DEFAULT_PACK_SIZE else None}
+        given |= {"--results": f"{results}" if results != Path("results") and not calibration else None}
+        device = "cpu" if gpus is None else "cuda"
+        request = Request(
+            results=results,
+            pack_size=pack_size,
+            target=Target(device, gpus or cpus or _cores(), hardware, gpu_hour),
+            calibration=calibration,
+            command=_command(study_file, {**given, "--device": "cuda" if gpus else None}, smoke),
+            simulate=numbers[0],
+        )
+        for line in plan_lines(study, request):
+            typer.echo(line)
+        return 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+def calibrate(
+    study_file: StudyFile,
+    out: Annotated[Path | None, typer.Option(help="The file to keep; default: calibration.json there.")] = None,
+    results: Results = Path("results"),
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    smoke: Smoke = False,
+    data: Data = None,
+    scale: Scale = None,
+    pack_size: PackSize = DEFAULT_PACK_SIZE,
+    debug: Debug = False,
+) -> None:
+    """Measure what packs of a study cost on this node, for `vmi plan`: a minute or so, one thread, no Ray."""
+
+    def action() -> int:
+        from vmi.sweep.calibrating import calibrated  # loads torch
+
+        _refuse(_options(results, None, pack_size).problems())
+        study = _study(study_file, smoke=smoke, dataset=data, scale=scale)
+        for line in calibrated(study, pack_size, device, out or results / "calibration.json", os.environ):
+            typer.echo(printable(line))
+        return 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(help="A study's results, or the folder of all results.")] = Path("results"),
+    debug: Debug = False,
+) -> None:
+    """Say how studies stand, from their stores and their running drivers."""
+
+    def action() -> int:
+        from vmi.sweep.status import status_lines
+
+        for line in status_lines(folder):
+            typer.echo(line)
+        return 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    debug: Debug = False,
+) -> None:
+    """Follow a running study until its driver is done: exit code 0 when every trial has completed, else 1."""
+
+    def action() -> int:
+        from vmi.sweep.watching import watch as follow
+
+        return follow(folder, Console())
+
+    raise typer.Exit(guarded(action, debug))
+
+
+def _study(path: Path, *, seeds: str | None = None, **wishes: Any) -> Any:
+    """The study with the wishes of the command line, as running it with them would take it."""
+    from vmi.sweep.override import override
+    from vmi.sweep.study import load
+
+    return override(load(path), seeds=parse_seeds(seeds) if seeds is not None else None, **wishes)
+
+
+def _options(results: Path, seeds: str | None, pack_size: int) -> RunOptions:
+    return RunOptions(results=results, seeds=seeds, pack_size=pack_size)
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InputError(problems, "options")
+
+
+def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None) -> list[Problem]:
+    named = (("--gpus", gpus), ("--cpus", cpus))
+    found = [Problem(n, v, f"from 1 to {MAX_WORKERS}") for n, v in named if v is not None and not 1 <= v <= MAX_WORKERS]
+    if gpus is not None and cpus is not None:
+        found.append(Problem("--cpus", cpus, "not together with --gpus: a pack runs on one of the two"))
+    if gpu_hour is not None and not (math.isfinite(gpu_hour) and gpu_hour >= 0):
+        found.append(Problem("--gpu-hour", gpu_hour, "a price, at least 0"))
+    return found
+
+
+def _numbers(text: str | None) -> tuple[tuple[int, ...], list[Problem]]:
+    """ "10,30" -> (10, 30)."""
+    pieces = [] if text is None else [piece.strip() for piece in text.split(",")]
+    if all(p.isascii() and p.isdecimal() and len(p) < 10 and 1 <= int(p) <= MAX_WORKERS for p in pieces):
+        return tuple(map(int, pieces)), []
+    return (), [Problem("--simulate", text, f"numbers of workers from 1 to {MAX_WORKERS}, such as 10,30,100")]
+
+
+def _command(study_file: Path, given: dict[str, Any], smoke: bool) -> str:
+    renamed = {"--calibration": "--out"}
+    options = [part for n, v in given.items() if v is not None for part in (renamed.get(n, n), str(v))]
+    return shlex.join(["vmi", "calibrate", str(study_file), *(["--smoke"] if smoke else []), *options])
+
+
+def _cores() -> int:
+    from vmi.sweep.hardware import cores
+
+    return cores()

@@ -1,0 +1,54 @@
+"""What the driver of a study tells others while it runs: its heartbeat, and what the run has taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmi.sweep.heartbeat import Heartbeat
+from vmi.sweep.ledger import Ledger
+from vmi.sweep.prediction import Kept
+from vmi.sweep.progress import Display, shown
+from vmi.sweep.task import Update
+
+
+class Driving:
+    """Sees every update of a run, after the ledger has: passes it on to the display, the heartbeat and the account."""
+
+    def __init__(self, ledger: Ledger, planned: int, display: Display, heartbeat: Heartbeat, kept: Kept) -> None:
+        self._ledger, self._planned, self._display = ledger, planned, display
+        self._heartbeat, self._kept = heartbeat, kept
+        self._steps: dict[str, Update] = {}
+        heartbeat.note(self.seen())
+
+    def update(self, update: Update) -> None:
+        """A pack went on. Raises RuntimeError where another driver has taken this study over."""
+        self._steps[update.pack_id] = update
+        self._display.update(update)
+        self._kept.note(update)
+        self._heartbeat.note(self.seen())
+        if self._heartbeat.lost:
+            raise RuntimeError("another driver has taken this study over: this one was silent for too long")
+
+    def seen(self) -> dict[str, Any]:
+        """What a heartbeat says of the run, as JSON values."""
+        ledger = self._ledger
+        running = ledger.running.items()
+        return {
+            "planned": self._planned,
+            "finished": len(ledger.finished),
+            "reused": ledger.reused,
+            "failed": len(ledger.failures()),
+            "running": sum(len(spec.trials) for _, spec in running),
+            "done": self._display.done,
+            "best": self._best(),
+            "packs": [self._pack(pack_id, len(spec.trials)) for pack_id, spec in running],
+        }
+
+    def _best(self) -> str | None:
+        ledger = self._ledger
+        word, best = ("best", ledger.best) if ledger.best else ("leading", ledger.ranking.leader)
+        return f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}" if best else None
+
+    def _pack(self, pack_id: str, trials: int) -> dict[str, Any]:
+        last = self._steps.get(pack_id)
+        return {"pack": pack_id, "trials": trials, "step": last.step if last else 0, "steps": last.steps if last else 0}

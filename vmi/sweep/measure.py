@@ -1,0 +1,205 @@
+"""Measure what packs of a study cost on this node: `vmi calibrate`. Needs torch, and neither Ray nor a cluster.
+
+Steps are timed by the function that trains, what is beyond them by whole tasks as a worker runs them, into a temporary
+folder. Packs of all sizes take turns, so that a disturbance of the machine falls on all of them; medians are kept.
+The number of steps of the study does not matter: a step costs the same whenever it is taken.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from vmi import accuracy, data
+from vmi.config import TrialConfig
+from vmi.data import Dataset
+from vmi.datasets import data_folder
+from vmi.latents import parse
+from vmi.pack import Pack
+from vmi.sweep import hardware
+from vmi.sweep.costs import TERMS, ZERO, Entry, Kind, Seconds, sizes_up_to
+from vmi.sweep.forecast import Extent
+from vmi.sweep.task import Task
+from vmi.sweep.work import prepare, work
+from vmi.train import REPORTS, run_steps
+from vmi.trial import PackSpec, Trial
+
+ROUNDS, LEAST_ROUNDS = 5, 3
+# One timing lasts at least this long, or one step; an Architecture's steps take no more than its share but for that.
+CHUNK_SECONDS, STEP_SECONDS = 0.15, 4.0
+MAX_CHUNK = 50
+_DIGITS = TrialConfig(steps=REPORTS)
+
+Say = Callable[[str], None]
+
+
+def measure(extent: Extent, device: str, began: Seconds, wandb_mode: str, say: Say) -> list[Entry]:
+    """One entry per kind of pack of the study and pack size. `began`: what this process has cost until now.
+
+    Raises InputError when a data set cannot be had.
+    """
+    prepare(device)
+    with tempfile.TemporaryDirectory(prefix="vmi-calibrate-") as scratch:
+        bench = _Bench(device, Path(scratch), wandb_mode)
+        say("start-up of a worker")
+        start = began + bench.start()
+        found: list[Entry] = []
+        for kind, members in _kinds(extent).items():
+            say(f"{kind.dataset} {kind.layout} {kind.network} {kind.hidden}{' ' if kind.terms else ''}{kind.terms}")
+            found += bench.entries(kind, members, start, sizes_up_to(extent.pack_size))
+        return found
+
+
+def _kinds(extent: Extent) -> dict[Kind, list[Trial]]:
+    """The trials of each kind; Architectures that differ in their steps alone are one."""
+    found: dict[Kind, list[Trial]] = {}
+    for architecture, members in extent.members.items():
+        found.setdefault(extent.kinds[architecture], members)
+    return found
+
+
+class _Bench:
+    """Times things on one device."""
+
+    def __init__(self, device: str, scratch: Path, wandb_mode: str) -> None:
+        self.device, self._scratch, self._wandb = device, scratch, wandb_mode
+        self._folder = data_folder().absolute()
+        self._loaded: dict[str, Seconds] = {}
+        self._references: dict[tuple[str, int], Seconds] = {}
+
+    def start(self) -> Seconds:
+        """What a worker's first pack costs more than its second one, of data that is embedded."""
+        first, second = self._task([_trial(_DIGITS, 0)]), self._task([_trial(_DIGITS, 1)])
+        return Seconds(max(0.0, first.cpu - second.cpu), max(0.0, first.wall - second.wall))
+
+    def entries(self, kind: Kind, members: Sequence[Trial], start: Seconds, sizes: Sequence[int]) -> list[Entry]:
+        loaded, reference = self._load(kind.dataset), self._reference(kind)
+        dataset = data.load(kind.dataset, self._folder).to(torch.device(self.device))
+        steps = self._steps({size: _pack_of(members, size) for size in sizes}, dataset)
+        beyond = {size: self._rest(_pack_of(members, size), steps[size]) for size in sizes[:2]}
+        return [
+            Entry(
+                device=self.device,
+                hardware=_name(self.device),
+                cores=hardware.cores(),
+                torch=torch.__version__,
+                measured=datetime.now(UTC).isoformat(timespec="seconds"),
+                kind=kind,
+                pack_size=size,
+                step=steps[size],
+                rest=_linear(beyond, size),
+                start=start,
+                data=loaded,
+                reference=reference,
+            )
+            for size in sizes
+        ]
+
+    def _steps(self, packs: dict[int, list[Trial]], dataset: Dataset) -> dict[int, Seconds]:
+        """The median seconds per step of packs that take turns."""
+        made = {size: Pack(trials, self.device) for size, trials in packs.items()}
+        for pack in made.values():
+            pack.train_mode(True)
+        first = {size: self._time(partial(run_steps, pack, dataset, 2)) for size, pack in made.items()}
+        counts = {size: _count(seconds.wall / 2) for size, seconds in first.items()}
+        times: dict[int, list[Seconds]] = {size: [] for size in made}
+        began = time.perf_counter()
+        for turn in range(ROUNDS):
+            if turn >= LEAST_ROUNDS and time.perf_counter() - began > STEP_SECONDS:
+                break
+            for size, pack in made.items():
+                taken = self._time(partial(run_steps, pack, dataset, counts[size]))
+                times[size].append(taken.times(1 / counts[size]))
+        return {size: _median(found) for size, found in times.items()}
+
+    def _rest(self, trials: Sequence[Trial], step: Seconds) -> Seconds:
+        """What a whole task of REPORTS steps costs beyond its steps: all that a longer one costs beyond its own."""
+        whole = self._task(trials)
+        return Seconds(max(0.0, whole.cpu - REPORTS * step.cpu), max(0.0, whole.wall - REPORTS * step.wall))
+
+    def _task(self, trials: Sequence[Trial]) -> Seconds:
+        with tempfile.TemporaryDirectory(dir=self._scratch) as root:
+            task = Task(
+                pack=PackSpec("calibration", tuple(trials)),
+                root=root,
+                study="calibration",
+                layouts=(trials[0].config.layout,),
+                attempt=1,
+                wandb_mode=self._wandb,
+                device=self.device,
+                data_folder=str(self._folder),
+            )
+            return self._time(lambda: [*work(task)])
+
+    def _load(self, name: str) -> Seconds:
+        if name not in self._loaded:
+            data.load.cache_clear()
+            device = torch.device(self.device)
+            self._loaded[name] = self._time(lambda: data.load(name, self._folder).to(device))
+        return self._loaded[name]
+
+    def _reference(self, kind: Kind) -> Seconds:
+        block = parse(kind.layout).primary("c")
+        if block is None:
+            return ZERO
+        key = (kind.dataset, block.size)
+        if key not in self._references:
+            accuracy.forget_references()
+            dataset = data.load(kind.dataset, self._folder)
+            self._references[key] = self._time(lambda: accuracy.kmeans_reference(dataset, block.size))
+        else:
+            accuracy.kmeans_reference(data.load(kind.dataset, self._folder), block.size)
+        return self._references[key]
+
+    def _time(self, action: Callable[[], object]) -> Seconds:
+        before = self._now()
+        action()
+        after = self._now()
+        return Seconds(after.cpu - before.cpu, after.wall - before.wall)
+
+    def _now(self) -> Seconds:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return Seconds(time.process_time(), time.perf_counter())
+
+
+def _count(step_seconds: float) -> int:
+    return max(1, min(MAX_CHUNK, round(CHUNK_SECONDS / max(step_seconds, 1e-6))))
+
+
+def _median(times: Sequence[Seconds]) -> Seconds:
+    return Seconds(statistics.median(t.cpu for t in times), statistics.median(t.wall for t in times))
+
+
+def _linear(measured: dict[int, Seconds], size: int) -> Seconds:
+    """Of a pack of this size, on the line through what was measured (through the one, where packs are of one)."""
+    (small, least), (large, most) = min(measured.items()), max(measured.items())
+    if small == large:
+        return least
+    share = (size - small) / (large - small)
+    slope = Seconds(max(0.0, most.cpu - least.cpu), max(0.0, most.wall - least.wall))
+    return least + slope.times(share)
+
+
+def _pack_of(members: Sequence[Trial], size: int) -> list[Trial]:
+    """Trials that stand for a pack of them: first those with most costly terms, then some of all; REPORTS steps."""
+    ordered = sorted(members, key=lambda t: -sum(bool(getattr(t.config, term)) for term in TERMS))
+    chosen = [ordered[i * len(ordered) // size if i else 0] for i in range(size)]
+    return [_trial(trial.config, seed) for seed, trial in enumerate(chosen)]
+
+
+def _trial(config: TrialConfig, seed: int) -> Trial:
+    own = replace(config, seed=seed, steps=REPORTS)
+    return Trial(own.trial_id, own.suggestion_id, own)
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else hardware.cpu_name()

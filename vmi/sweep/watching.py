@@ -1,0 +1,76 @@
+"""`vmi watch`: the status of one study until its driver is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from vmi.errors import InputError, Problem, printable
+from vmi.sweep.status import Status, describe, headline, status_of
+
+SECONDS = 1.0
+DONE, UNDONE = 0, 1
+
+
+def watch(folder: Path, console: Console, look: Callable[[], Status] | None = None) -> int:
+    """Show the study until no driver is alive; 0 when every trial has completed, else 1.
+
+    On a terminal it is redrawn, elsewhere there is a line per change. Raises InputError where there is no study, and
+    StoreError naming a damaged file.
+    """
+    look = look or (lambda: status_of(folder, time.time()))
+    status = look()
+    if not status.exists:
+        raise InputError([Problem("folder", str(folder), "a study's results, such as results/lambda; no store yet")])
+    status = _redrawn(status, look, console) if console.is_terminal else _lines(status, look, console)
+    for line in describe(status) if console.is_terminal else [_end(status)]:
+        _print(console, line)
+    return DONE if status.complete and not status.failed else UNDONE
+
+
+def _redrawn(status: Status, look: Callable[[], Status], console: Console) -> Status:
+    with Live(_text(status), console=console, auto_refresh=False, transient=True) as live:
+        while status.alive:
+            time.sleep(SECONDS)
+            status = look()
+            live.update(_text(status), refresh=True)
+    return status
+
+
+def _lines(status: Status, look: Callable[[], Status], console: Console) -> Status:
+    before: object = None
+    while status.alive:
+        counts = _counts(status)
+        if counts != before:
+            _print(console, headline(status))
+            before = counts
+        time.sleep(SECONDS)
+        status = look()
+    return status
+
+
+def _counts(status: Status) -> object:
+    """What makes another line: not the time, nor every step."""
+    running = status.driver.content.get("running") if status.driver else None
+    return len(status.rows), status.failed, running
+
+
+def _end(status: Status) -> str:
+    """How the study stands once nobody drives it any more."""
+    if status.complete:
+        return f"{headline(status)}: the driver is done"
+    gone = "has died" if status.driver else "has ended"
+    return f"{headline(status)}: the driver {gone}; start the study again to train what is missing"
+
+
+def _text(status: Status) -> Text:
+    return Text("\n".join(printable(line) for line in describe(status)))
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
