@@ -36,7 +36,9 @@ class Run(NamedTuple):
 
     def take(self, progress: Progress, digits: Dataset) -> None:
         for report in progress.reports:
-            self.reports.setdefault(report.trial_id, []).append(report)
+            # What a judge was told is no part of the training.
+            metrics = {name: value for name, value in report.metrics.items() if name != "judged"}
+            self.reports.setdefault(report.trial_id, []).append(report._replace(metrics=metrics))
         self.ended.update({**progress.failed, **progress.pruned})
         if progress.pack is not None:
             self.sizes.append(progress.pack.size)
