@@ -67,7 +67,10 @@ def beaten(folder: Path) -> dict[str, object]:
 
 
 def watcher(folder: Path) -> subprocess.Popen[str]:
-    program = "from vmi.cli import main; main()"
+    # A test session in the background ignores SIGINT, and so would what it starts.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from vmi.cli import main; main()"
+    )
     command = [sys.executable, "-c", program, "watch", str(folder)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
