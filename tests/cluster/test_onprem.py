@@ -50,7 +50,8 @@ class Cluster(NamedTuple):
         )
         actors, nodes = (json.loads(line) for line in listed.stdout.splitlines() if line.startswith("[{"))
         address = {node["node_id"]: node["node_ip"] for node in nodes}
-        found = [address[actor["node_id"]] for actor in actors if actor["class_name"] == "ImplicitFunc"]
+        # Ray names the class with or without the function that it is local to.
+        found = [address[actor["node_id"]] for actor in actors if actor["class_name"].endswith("ImplicitFunc")]
         return {host: found.count(host) for host in set(found)}
 
 
