@@ -60,7 +60,9 @@ def _launch(
     heartbeat: Heartbeat,
 ) -> int:
     attempt = cache(store.next_attempt)  # reads every table, so that a damaged one is found before anything starts
-    on_demand = OnDemand(options, attempt, needs_of(store.root, values_of(study, "dataset")))
+    on_demand = OnDemand(
+        options, attempt, needs_of(store.root, values_of(study, "dataset")), lambda line: _say(console, [line])
+    )
 
     def adopt(presets: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
         heartbeat.acquire()  # from here on this run writes

@@ -32,18 +32,21 @@ class Runner(Protocol):
 class OnDemand:
     """Makes the runner that the options ask for once it is needed: a finished study starts neither Ray nor torch.
 
-    `first` is called before that, and may refuse by raising. `needs`: what every node of a cluster must see.
+    `first` is called before that, and may refuse by raising. `needs`: what every node of a cluster must see. `say` is
+    told what is waited for.
     """
 
-    def __init__(self, options: RunOptions, first: Callable[[], object], needs: Needs) -> None:
-        self._options, self._first, self._needs = options, first, needs
+    def __init__(
+        self, options: RunOptions, first: Callable[[], object], needs: Needs, say: Callable[[str], None]
+    ) -> None:
+        self._options, self._first, self._needs, self._say = options, first, needs, say
         self._made: Runner | None = None
 
     @property
     def runner(self) -> Runner:
         if self._made is None:
             self._first()
-            self._made = _make(self._options, self._needs)
+            self._made = _make(self._options, self._needs, self._say)
         return self._made
 
     def workers(self) -> int:
@@ -54,11 +57,11 @@ class OnDemand:
             self._made.close()
 
 
-def _make(options: RunOptions, needs: Needs) -> Runner:
+def _make(options: RunOptions, needs: Needs, say: Callable[[str], None]) -> Runner:
     if options.local:
         from vmi.sweep.local import LocalRunner
 
         return LocalRunner(options.gpus_per_pack)
     from vmi.sweep.to_tune import TuneRunner
 
-    return TuneRunner(options.address, options.gpus_per_pack, needs)
+    return TuneRunner(options.address, options.gpus_per_pack, needs, say)

@@ -30,6 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
 from vmi.record.store import Store
+from vmi.sweep.joining import joined
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.probe import Needs, check_nodes
 from vmi.sweep.signals import kept_handlers
@@ -51,11 +52,14 @@ ADDRESS = (
 class TuneRunner:
     """Runs packs on a Ray cluster: the one at `address`, the one this machine belongs to, or a new local one.
 
-    `needs`: what every node must see, looked at before any trial where the cluster has more than one.
+    `needs`: what every node must see, looked at before any trial where the cluster has more than one. `say` is told
+    that workers of the cluster are waited for.
     """
 
-    def __init__(self, address: str | None, gpus_per_pack: float | None, needs: Needs) -> None:
-        self._address, self._gpus_per_pack, self._needs = address, gpus_per_pack, needs
+    def __init__(
+        self, address: str | None, gpus_per_pack: float | None, needs: Needs, say: Callable[[str], None] = print
+    ) -> None:
+        self._address, self._gpus_per_pack, self._needs, self._say = address, gpus_per_pack, needs, say
         self._gpus = 0.0
 
     def workers(self) -> int:
@@ -65,6 +69,7 @@ class TuneRunner:
         """
         if not ray.is_initialized():
             self._connect()
+            joined(ray.cluster_resources, self._say)
             self._check_nodes()
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus = float(resources.get("GPU", 0))
@@ -76,7 +81,8 @@ class TuneRunner:
         cpus = int(resources.get("CPU", 0))
         if not cpus:
             self.close()
-            raise InputError([Problem("--address", self._address, "a Ray cluster with CPUs: each pack takes one")])
+            allowed = "a Ray cluster with CPUs, or whose workers join: each pack takes one CPU (see ray status)"
+            raise InputError([Problem("--address", self._address, allowed)])
         return max(1, min(cpus, int(gpus / self._gpus))) if self._gpus else cpus
 
     @property
