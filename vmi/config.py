@@ -6,7 +6,6 @@ network and the preset; what the user gives overrides them but may not contradic
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -113,7 +112,7 @@ class TrialConfig:
         return self._hash(without={"preset", "seed"})
 
     def _hash(self, without: set[str]) -> str:
-        content = {k: v for k, v in dataclasses.asdict(self).items() if k not in without and ADDED.get(k) != v}
+        content = {k: v for k, v in vars(self).items() if k not in without and ADDED.get(k) != v}
         content |= {"data_fingerprint": spec_of(self.dataset).fingerprint, "semantics": SEMANTICS}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -143,7 +142,7 @@ def resolve(given: Mapping[str, Any], where: str = "") -> TrialConfig:
     if problems:
         raise InputError([*problems, *rules.problems(typed, tuple(PRESETS), complete=False)], where)
     config = TrialConfig(**_with_defaults(typed))
-    problems += rules.problems(dataclasses.asdict(config), tuple(PRESETS), complete=True)
+    problems += rules.problems(vars(config), tuple(PRESETS), complete=True)
     if problems:
         raise InputError(problems, where)
     return config

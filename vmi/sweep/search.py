@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from vmi.config import FIELD_TYPES, TrialConfig, resolve
@@ -56,7 +55,7 @@ def stored_suggestion(study: Study, row: Mapping[str, Any]) -> Suggestion:
     """The point that a stored row stands for: the searched fields alone, or the whole configuration."""
     given = {name: row[name] for name in FIELD_TYPES if name in row and name != "seed"}
     config = configured(study, given)
-    params = dependence.active(study.space, study.conditions, asdict(config))
+    params = dependence.active(study.space, study.conditions, vars(config))
     return Suggestion(config.suggestion_id, params)
 
 

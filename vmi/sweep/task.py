@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vmi.config import TrialConfig
@@ -36,8 +36,8 @@ class Task:
     def to_json(self) -> str:
         return json.dumps(
             {
-                **asdict(self),
-                "pack": [self.pack.pack_id, [[*t[:2], asdict(t.config)] for t in self.pack.trials]],
+                **vars(self),
+                "pack": [self.pack.pack_id, [[*t[:2], vars(t.config)] for t in self.pack.trials]],
             }
         )
 
