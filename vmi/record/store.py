@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from vmi.errors import InputError, Problem, StoreError
 from vmi.record.files import LOCAL, Files, probe, put_replacing
 from vmi.record.parts import ReadResult, publish, read
 from vmi.record.schema import TABLES, schema_of
+from vmi.record.sealed import sealed, unsealed
 
 OUTCOMES = ("completed", "pruned", "failed")
 # What tells the rows of a table apart when a commit that was cut short has been made again.
@@ -109,20 +109,16 @@ class Store:
 
     def write_study(self, spec: Mapping[str, Any]) -> None:
         """Keep what was asked for, replacing what was kept before. Raises OSError; ValueError on NaN."""
-        text = json.dumps(spec, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-        put_replacing(self.folder, self.study_file.name, f"{text}\n".encode(), self.files)
+        put_replacing(self.folder, self.study_file.name, sealed(spec, sort_keys=True), self.files)
 
     def read_study(self) -> dict[str, Any] | None:
         """What was asked for, None when nothing was. Raises StoreError naming a damaged file."""
         try:
-            spec = json.loads(self.files.read(self.study_file))
+            return unsealed(self.files.read(self.study_file))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.study_file}: damaged, kept as it is: {error}") from error
-        if not isinstance(spec, dict):
-            raise StoreError(f"{self.study_file}: damaged, kept as it is: not a JSON object")
-        return spec
 
     def check_writable(self) -> None:
         """Raises InputError on "results" when this study cannot be kept there; leaves nothing behind."""
