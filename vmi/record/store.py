@@ -57,9 +57,12 @@ class Store:
         """The folder of one of TABLES."""
         return self.folder / table
 
-    def read(self, table: str) -> ReadResult:
-        """Every row of one of TABLES as published (duplicates and orphans too), and what is damaged."""
-        return read(self.folder_of(table), table, self.files)
+    def read(self, table: str, columns: Collection[str] | None = None) -> ReadResult:
+        """Every row of one of TABLES as published (duplicates and orphans too), and what is damaged.
+
+        `columns`: these alone are decoded; every file is checked all the same.
+        """
+        return read(self.folder_of(table), table, self.files, columns)
 
     def finished(self) -> Mapping[str, dict[str, Any]]:
         """The row of every finished trial by trial_id, none of which is to be trained again.
@@ -73,7 +76,7 @@ class Store:
 
     def next_attempt(self) -> int:
         """One above every attempt in any table, so that rows of a commit that was cut short join nothing."""
-        tables = [self.read(table).checked() for table in TABLES]
+        tables = [self.read(table, ("attempt",)).checked() for table in TABLES]
         return 1 + max(pc.max(table["attempt"]).as_py() or 0 for table in tables)
 
     def commit(self, curves: pa.Table, arrays: pa.Table, trials: pa.Table) -> None:
