@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from vmi.errors import StoreError
-from vmi.record.files import LOCAL, Files, put_exclusive, put_replacing
+from vmi.record.files import LOCAL, Files, named, put_exclusive, put_replacing
 from vmi.record.held import Held, owners, shares, strength
 from vmi.record.parts import Found, Part, decode, encode, load, part_name, read_part, taken_of
 from vmi.record.schema import SCHEMA_VERSION, schema_of
@@ -108,7 +108,8 @@ def _merge(folder: Path, table: str, names: Sequence[str], files: Files) -> None
     data = _encoded(rows, held)
     name = part_name(data)
     if put_exclusive(folder, name, data, files):
-        files.sync_folder(folder)
+        with named(folder):
+            files.sync_folder(folder)
     else:
         _assert_durable(folder / name, files)
     _remove(folder, names, files)
@@ -117,7 +118,7 @@ def _merge(folder: Path, table: str, names: Sequence[str], files: Files) -> None
 def _joined(parts: Sequence[Part], table: str, folder: Path) -> tuple[pa.Table, Held]:
     """The rows of these parts, each published part once, and what they hold together."""
     schema = schema_of(table, (), "")
-    for name, why in misfits_of({part.name: part.table for part in parts}, schema).items():
+    for name, why in misfits_of({part.name: part.schema for part in parts}, schema).items():
         raise StoreError(f"{folder / name}: damaged, kept as it is: {why}")
     counted = shares({part.name: part.held for part in parts})
     # Strongest first, so that the order of rows and of what is held agree.
@@ -125,9 +126,9 @@ def _joined(parts: Sequence[Part], table: str, folder: Path) -> tuple[pa.Table, 
     # `united` puts tables of equal columns together, in the order of the first of each; so does this.
     kinds: list[pa.Schema] = []
     for part in order:
-        if not any(kind.equals(part.table.schema) for kind in kinds):
-            kinds.append(part.table.schema)
-    by_kind = [part for kind in kinds for part in order if kind.equals(part.table.schema)]
+        if not any(kind.equals(part.schema) for kind in kinds):
+            kinds.append(part.schema)
+    by_kind = [part for kind in kinds for part in order if kind.equals(part.schema)]
     owner = owners({part.name: part.held for part in parts})
     held = tuple(item for part in by_kind for item in part.held if owner[item[0]] == part.name)
     bare = pa.schema([], metadata=schema.metadata)
@@ -166,6 +167,8 @@ def _assert_durable(path: Path, files: Files) -> None:
 
 def _remove(folder: Path, names: Sequence[str], files: Files) -> None:
     for name in names:
-        with contextlib.suppress(FileNotFoundError):  # another compaction was quicker
+        # Another compaction may be quicker.
+        with contextlib.suppress(FileNotFoundError), named(folder / name):
             files.unlink(folder / name)
-    files.sync_folder(folder)
+    with named(folder):
+        files.sync_folder(folder)

@@ -143,6 +143,15 @@ def probe(folder: Path, files: Files = LOCAL) -> None:
 
 
 @contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """An OSError is raised again with this file's name."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+@contextlib.contextmanager
 def _undone_and_named(final: Path, undo: list[Path], files: Files) -> Iterator[None]:
     """On an exception remove what was made; an OSError is raised again with the file's name."""
     try:

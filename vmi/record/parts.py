@@ -43,9 +43,13 @@ class Damaged(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A sound file: its rows, which published parts they are of, and its uncompressed size in bytes."""
+    """A sound file: its rows, which published parts they are of, and its uncompressed size in bytes.
+
+    `schema` has every column of the file, `table` those that were asked for.
+    """
 
     name: str
+    schema: pa.Schema
     table: pa.Table
     held: Held
     size: int
@@ -129,7 +133,7 @@ def read(folder: Path, table: str, files: Files = LOCAL, columns: Collection[str
         needs = f"needs a program that reads schema version {version}; this one reads {SCHEMA_VERSION}"
         raise StoreError(f"{folder / name}: {needs}")
     schema = schema_of(table, (), "")
-    misfits = misfits_of({part.name: part.table for part in found.parts}, schema)
+    misfits = misfits_of({part.name: part.schema for part in found.parts}, schema)
     fitting = [part for part in found.parts if part.name not in misfits]
     if columns is not None:
         schema = pa.schema([field for field in schema if field.name in columns], metadata=schema.metadata)
@@ -143,8 +147,10 @@ def read(folder: Path, table: str, files: Files = LOCAL, columns: Collection[str
     return ReadResult(rows, found.stray, tuple(sorted(damaged)), len(fitting) - len(taken))
 
 
-def load(folder: Path, table: str, files: Files = LOCAL, columns: Collection[str] | None = None) -> Found:
-    """Every file of a folder, read and checked; `columns` as in `read`.
+def load(
+    folder: Path, table: str, files: Files = LOCAL, columns: Collection[str] | None = None, thorough: bool = False
+) -> Found:
+    """Every file of a folder, read and checked; `columns` as in `read`, but with `thorough` all are decoded.
 
     A compaction may replace parts under a reader, and a listing that runs meanwhile may show neither the old ones nor
     the new one. So it is listed again until nothing has vanished and no compacted part is new.
@@ -155,7 +161,7 @@ def load(folder: Path, table: str, files: Files = LOCAL, columns: Collection[str
         names = _names(folder, table, files)
         settled, vanished = listing > 0, list[str]()
         for name in (name for name in names if _PART.fullmatch(name) and name not in parts and name not in wrong):
-            part = read_part(folder / name, files, columns)
+            part = read_part(folder / name, files, columns, thorough)
             if part is None:
                 vanished.append(name)
             elif isinstance(part, Part):
@@ -177,7 +183,9 @@ def is_plain(part: Part) -> bool:
     return [name for name, _ in part.held] == [part.name]
 
 
-def read_part(path: Path, files: Files = LOCAL, columns: Collection[str] | None = None) -> Part | str | Newer | None:
+def read_part(
+    path: Path, files: Files = LOCAL, columns: Collection[str] | None = None, thorough: bool = False
+) -> Part | str | Newer | None:
     """A sound part, what is wrong with it, or None when there is no such file."""
     try:
         data = files.read(path)
@@ -185,10 +193,12 @@ def read_part(path: Path, files: Files = LOCAL, columns: Collection[str] | None 
         return None
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-    return decode(path.name, data, columns)
+    return decode(path.name, data, columns, thorough)
 
 
-def decode(name: str, data: bytes, columns: Collection[str] | None = None) -> Part | str | Newer:
+def decode(
+    name: str, data: bytes, columns: Collection[str] | None = None, thorough: bool = False
+) -> Part | str | Newer:
     """The part of this name with these bytes, or what is wrong with it."""
     if not data:
         return "empty (0 bytes)"
@@ -203,9 +213,11 @@ def decode(name: str, data: bytes, columns: Collection[str] | None = None) -> Pa
         if version > SCHEMA_VERSION:
             return Newer(version)
         wanted = None if columns is None else [n for n in schema.names if n in columns]
+        if thorough:
+            file.read(use_threads=False)
         rows = file.read(columns=wanted, use_threads=False)
         size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-        return Part(name, rows, held_in(meta.metadata, name, meta.num_rows), size)
+        return Part(name, schema, rows, held_in(meta.metadata, name, meta.num_rows), size)
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         return f"not a readable Parquet file: {(str(error) or repr(error)).splitlines()[0]}"
 

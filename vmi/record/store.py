@@ -71,7 +71,7 @@ class Store:
         first attempt's counts, completed before pruned before failed. Raises StoreError naming what is
         damaged, because a trial in a damaged part would be trained again.
         """
-        rows = _first_attempts(self.read("trials").checked()).to_pylist()
+        rows = first_attempts(self.read("trials").checked()).to_pylist()
         return {row["trial_id"]: row for row in rows}
 
     def next_attempt(self) -> int:
@@ -139,7 +139,7 @@ class Store:
                 yield other
 
 
-def _first_attempts(trials: pa.Table) -> pa.Table:
+def first_attempts(trials: pa.Table) -> pa.Table:
     """One row per trial: completed before pruned before failed, then lowest attempt, then earliest."""
     rank = pc.index_in(trials["outcome"], pa.array(OUTCOMES))
     order = ("trial_id", "rank", "attempt", "finished_at", "pack_id")
@@ -161,16 +161,17 @@ def _completed_of(store: Store, trial_ids: Collection[str]) -> Mapping[str, pa.T
         tables = {table: store.read(table).checked() for table in TABLES}
     except StoreError:
         tables = {table: schema_of(table, (), "").empty_table() for table in TABLES}
-    trials = _first_attempts(tables["trials"])
+    trials = first_attempts(tables["trials"])
     completed = pc.equal(trials["outcome"], "completed")
     wanted = pc.is_in(trials["trial_id"], pa.array(list(trial_ids), pa.string()))
     trials = trials.filter(pc.and_(completed, wanted))
-    keys = _attempts(trials).combine_chunks()
-    joined = {t: tables[t].filter(pc.is_in(_attempts(tables[t]), keys)) for t in ("curves", "arrays")}
+    keys = attempts(trials).combine_chunks()
+    joined = {t: tables[t].filter(pc.is_in(attempts(tables[t]), keys)) for t in ("curves", "arrays")}
     return {table: _distinct(rows, KEYS[table]) for table, rows in joined.items()} | {"trials": trials}
 
 
-def _attempts(rows: pa.Table) -> pa.ChunkedArray:
+def attempts(rows: pa.Table) -> pa.ChunkedArray:
+    """The key that rows of all tables join on, as text."""
     return pc.binary_join_element_wise(rows["trial_id"], pc.cast(rows["attempt"], pa.string()), ":")
 
 

@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 
-def misfits_of(tables: Mapping[str, pa.Table], schema: pa.Schema) -> dict[str, str]:
+def misfits_of(schemas: Mapping[str, pa.Schema], schema: pa.Schema) -> dict[str, str]:
     """Why tables do not fit, by name: a column of another type than in the schema or in a table before."""
     misfits, merged = {}, pa.schema([])
     known: list[tuple[pa.Schema, str]] = []  # most have the columns of one before; to unite costs far more than to look
-    for name, table in tables.items():
-        why = next((why for seen, why in known if seen.equals(table.schema)), None)
+    for name, own in schemas.items():
+        why = next((why for seen, why in known if seen.equals(own)), None)
         if why is None:
             why = ""
             try:
-                pa.unify_schemas([merged, table.schema, schema])
-                merged = pa.unify_schemas([merged, table.schema])
+                pa.unify_schemas([merged, own, schema])
+                merged = pa.unify_schemas([merged, own])
             except pa.ArrowException as error:
                 why = f"its columns do not fit the other parts: {error}"
-            known.append((table.schema, why))
+            known.append((own, why))
         if why:
             misfits[name] = why
     return misfits
