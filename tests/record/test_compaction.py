@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -12,13 +13,13 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from store_lab import Seam, content, parts, record, started, tree, trial
+from store_lab import Seam, content, parts, record, started, tree
 
 from vmi.errors import StoreError
 from vmi.record.compaction import compact, finish
 from vmi.record.files import Files
 from vmi.record.held import held_in, noted, shares, strength
-from vmi.record.parts import encode, part_name, publish, read
+from vmi.record.parts import part_name, publish, read
 from vmi.record.schema import SCHEMA_VERSION, TABLES, VERSION_KEY, curves_schema, trials_schema
 from vmi.record.store import Store
 
@@ -202,8 +203,6 @@ def test_a_compaction_of_compactions_holds_what_they_held(tmp_path: Path) -> Non
 def test_two_compactions_at_once_are_harmless(store: Store) -> None:
     before = content(store)
     children = [started(lambda _: compacted(store))[0] for _ in range(3)]
-    import os
-
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     assert content(store) == before
     compacted(store)
@@ -258,7 +257,6 @@ def test_a_name_without_a_file_is_named_and_nobody_waits_for_ever(tmp_path: Path
 
 @pytest.mark.parametrize("note", ["", "x", "a" * 32 + ":2", "a" * 32 + ":1," + "a" * 32 + ":1", "ä" * 32 + ":2"])
 def test_a_list_of_parts_that_does_not_fit_is_damage(tmp_path: Path, note: str) -> None:
-    data = encode(rows(2)) if not note else None
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, SCHEMA) as writer:
         writer.write_table(rows(2))
@@ -278,8 +276,7 @@ def test_what_is_relied_on_is_made_durable_before_anything_is_removed(tmp_path: 
         *("create", "write", "sync", "close", "link", "unlink", "sync_folder"),
         *("unlink", "unlink", "unlink", "sync_folder"),
     ]
-    left_both_again = rows(1, 1)
-    publish(tmp_path, left_both_again)
+    publish(tmp_path, rows(1, 1))
     operations.clear()
     finish(tmp_path, "curves", Seam(before=lambda name, given: operations.append(name)))
     assert operations == [
@@ -298,4 +295,3 @@ def test_the_strongest_file_of_a_part_is_never_spare() -> None:
     assert {name: slices for name, slices in shares(files).items() if slices} == {"p1": ((0, 1),), "p2": ((0, 5),)}
     assert strength("p2", files["p2"]) > strength("p1", files["p1"])
     assert held_in({b"vmi_parts": noted(files["p1"])}, "p1", 3) == files["p1"]
-    assert trial(0).trial_id != trial(1).trial_id

@@ -1,4 +1,4 @@
-"""fsck: every kind of damage is named with its file and why; what is moved away is trained again, and nothing is lost."""
+"""fsck: every kind of damage is named with file and reason; what is moved away is trained again, nothing is lost."""
 
 from __future__ import annotations
 

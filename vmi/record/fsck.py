@@ -167,6 +167,8 @@ def _walk(folder: Path, files: Files, deepest: int) -> Iterator[Path]:
 def _incomplete(folder: Path, sound: Mapping[str, list[Part]]) -> Iterator[Incomplete]:
     """The trials that count as completed and join no curve, or no arrays."""
     rows = [part.table.append_column("part", pa.repeat(part.name, part.table.num_rows)) for part in sound["trials"]]
+    if not rows:
+        return
     trials = first_attempts(united(rows, schema_of("trials", (), "")))
     trials = trials.filter(pc.equal(trials["outcome"], "completed"))
     lacking: dict[tuple[str, str, int], list[str]] = {}
