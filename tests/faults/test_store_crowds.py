@@ -217,7 +217,7 @@ def killed_at_random(root: Path, kills: int) -> None:
 
     for number in range(kills):
         pid, pipe = started(write)
-        time.sleep(chance.uniform(0.01, 0.2))
+        time.sleep(chance.uniform(0.02, 0.5))
         os.kill(pid, signal.SIGKILL)
         with os.fdopen(pipe, "rb") as said:
             acknowledged += said.read().decode().split()
@@ -251,4 +251,4 @@ def test_a_store_that_is_damaged_meanwhile_is_named_to_the_reader(tmp_path: Path
     (path,) = store.folder_of("curves").glob("part-*")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(StoreError, match=path.name):
-        once_each(store, [], set())
+        once_each(store, [], None)
