@@ -99,10 +99,14 @@ class Crowd:
 
 
 def crowd(root: Path, writers: int, commits: int, kills_per_second: float, seconds: float) -> Crowd:
-    """Run to the end; the killing stops after so many seconds."""
+    """Run to the end beside a compaction every two seconds; the killing stops after so many seconds."""
     chance, made = random.Random(1), Crowd(root, writers, commits)
-    began = last = time.monotonic()
+    began = last = compacted_at = time.monotonic()
     while made.left:
+        # Who starts again reads the store: without compaction that costs more with every part.
+        if time.monotonic() - compacted_at > 2:
+            compacted(made.store, 1 << 28)
+            compacted_at = time.monotonic()
         made.listen(0.05)
         now = time.monotonic()
         if now - began < seconds and now - last > 1 / kills_per_second and made.pipes:
