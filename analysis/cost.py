@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from analysis import labels
 from analysis.markup import Markup, element, join, table
+from vmi.record.sealed import unsealed
 
 FILE = "prediction.json"
 # What is compared, how it is called on the page, and what it is.
@@ -55,12 +55,12 @@ def _cells(predicted: Any, actual: Any) -> list[str]:
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:
-    """The file's content; None where it is absent or damaged: it is a view of the run, and nothing rests on it."""
+    """The file's content; None where it is absent or damaged, which `analysis.read` names."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = unsealed(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return kept if isinstance(kept, dict) and isinstance(kept.get("actual"), dict) else None
+    return kept if isinstance(kept.get("actual"), dict) else None
 
 
 def _mapping(kept: Mapping[str, Any], part: str) -> Mapping[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -19,6 +18,7 @@ from analysis.goals import fresh_seeds
 from vmi.errors import InputError, Problem, StoreError, did_you_mean
 from vmi.record import parts
 from vmi.record.schema import TABLES
+from vmi.record.sealed import IN_STUDY, unsealed
 
 Row = Mapping[str, Any]
 STUDY_VERSION = 1
@@ -113,7 +113,10 @@ def open_study(folder: Path) -> StudyResults:
         arrays_table=found["arrays"].table,
         trials_schema=found["trials"].table.schema,
         duplicates=len(rows) - len(kept),
-        damaged=tuple(f"{d.path.relative_to(folder)}: {d.reason}" for result in found.values() for d in result.damaged),
+        damaged=(
+            *(f"{d.path.relative_to(folder)}: {d.reason}" for result in found.values() for d in result.damaged),
+            *_broken_seals(folder),
+        ),
     )
 
 
@@ -124,15 +127,28 @@ def _spec(folder: Path) -> Mapping[str, Any]:
             [Problem("folder", str(folder), "a study's results (a folder with study.json)", _near(folder))]
         )
     try:
-        spec = json.loads(path.read_text(encoding="utf-8"))
+        spec = unsealed(path.read_bytes())
     except ValueError as error:
-        raise StoreError(f"{path}: not JSON ({error}); the file is kept as it is") from error
+        raise StoreError(f"{path}: damaged, kept as it is: {error}") from error
     if not _is_description(spec):
         raise StoreError(f"{path}: not a study's description; the file is kept as it is")
     version = spec.get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{path}: study version {version!r}; this program reads version {STUDY_VERSION}")
     return spec
+
+
+def _broken_seals(folder: Path) -> Iterator[str]:
+    """What is wrong with the other sealed files; a driver's is gone when its run is, and then tells nothing."""
+    for name in IN_STUDY:
+        if name in ("study.json", "driver.json"):
+            continue
+        try:
+            unsealed((folder / name).read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            yield f"{name}: {error}"
 
 
 def _is_description(spec: Any) -> TypeGuard[dict[str, Any]]:

@@ -45,7 +45,7 @@ def report(
         from analysis.read import open_study  # loads plotly and pyarrow
         from analysis.report import publish
         from analysis.table import terminal
-        from vmi.cli_results import check_wandb, report_to_wandb
+        from vmi.cli_results import check_wandb, report_to_wandb, undamaged
 
         target = check_wandb(wandb, offline)
         results = open_study(folder)
@@ -53,7 +53,10 @@ def report(
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         console.print(terminal(results, console.width))
         console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
-        return report_to_wandb(results, target, offline) if target else 0
+        if target:
+            return report_to_wandb(results, target, offline)
+        undamaged(results)  # the page is there and names it too
+        return 0
 
     raise typer.Exit(guarded(action, debug))
 
@@ -164,6 +167,39 @@ def compare(
         from vmi.cli_results import compare_studies
 
         return compare_studies(first, second, out)
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
+def compact(
+    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Merge the small parts of a study into few large ones, beside live readers and writers."""
+
+    def action() -> int:
+        from vmi.cli_results import compact_study
+
+        return compact_study(folder)
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command()
+def fsck(
+    folder: Annotated[Path, typer.Argument(help="A study's results, or a folder of them.")],
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Move what is damaged into quarantine/, to be trained again.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Check every file of a study: exit code 0 when all is sound, 3 naming what is damaged and why."""
+
+    def action() -> int:
+        from vmi.cli_results import check_studies
+
+        return check_studies(folder, quarantine)
 
     raise typer.Exit(guarded(action, debug))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
+from vmi.record.sealed import sealed, unsealed
 
 # Each would do something where text is taken for markup, script, a terminal's command, a formula, a path or a query.
 PAYLOADS = (
@@ -139,8 +139,8 @@ def _everywhere(payload: str, i: int) -> dict[str, str]:
 def hostile_name(root: Path) -> Path:
     """A study whose name, which the pattern refuses, was written into study.json by hand."""
     folder = store(root, lambda_rows(range(2)))
-    spec = json.loads((folder / "study.json").read_text())
-    (folder / "study.json").write_text(json.dumps(spec | {"name": "".join(PAYLOADS)}))
+    spec = unsealed((folder / "study.json").read_bytes())
+    (folder / "study.json").write_bytes(sealed(spec | {"name": "".join(PAYLOADS)}))
     return folder
 
 

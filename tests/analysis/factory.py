@@ -19,6 +19,7 @@ from vmi.arrays import HISTOGRAM_BINS, layout_shapes
 from vmi.errors import InputError
 from vmi.record import parts
 from vmi.record.schema import schema_of
+from vmi.record.sealed import sealed
 
 BASE: Mapping[str, Any] = {
     "dataset": "digits", "layout": "n16+c10*", "preset": "custom", "network": "mlp", "hidden": "128-64",
@@ -192,7 +193,7 @@ def write_spec(
         "metric": "accuracy_majority", "direction": "maximize",
         "searcher": "grid", "suggestions": None, "planned": len(rows),
     }  # fmt: skip
-    (folder / "study.json").write_text(json.dumps(spec | dict(given), indent=2))
+    (folder / "study.json").write_bytes(sealed(spec | dict(given)))
 
 
 def publish(folder: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from analysis.read import open_study
 from tests.analysis.cases import PAYLOADS
 from tests.analysis.factory import choice, grid, store, trial
 from tests.commands import here
+from vmi.record.sealed import sealed, unsealed
 
 
 def study(
@@ -80,8 +80,8 @@ def test_what_was_asked_and_with_which_versions(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_a_hostile_name_is_inert(name: str, tmp_path: Path) -> None:
     a = study(tmp_path, "one", (4,), layout="n16+c10*")
-    text = (a / "study.json").read_text()
-    (a / "study.json").write_text(text.replace('"name": "one"', '"name": ' + json.dumps(name)))
+    spec = unsealed((a / "study.json").read_bytes())
+    (a / "study.json").write_bytes(sealed(spec | {"name": name}))
     made = compared(a, study(tmp_path, "two", (4,)), (name, f"fixed.{name}"))
     assert "<" not in made and "\x1b" not in made and "\u2028" not in made and "\x07" not in made
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.cost import section
+from vmi.record.sealed import sealed
 
 KEPT: dict[str, Any] = {
     "vmi_prediction_version": 1, "workers": 2, "trials": 50, "device": "cpu",
@@ -21,7 +21,7 @@ KEPT: dict[str, Any] = {
 
 
 def page(folder: Path, **changed: Any) -> str:
-    (folder / "prediction.json").write_text(json.dumps(KEPT | changed))
+    (folder / "prediction.json").write_bytes(sealed(KEPT | changed))
     return section(folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from analysis.read import open_study
 from tests.analysis.cases import usual
 from tests.analysis.factory import lambda_rows, publish, store, trial
 from vmi.errors import InputError, StoreError
+from vmi.record.sealed import sealed
 
 
 def test_everything_is_there(tmp_path: Path) -> None:
@@ -35,16 +35,18 @@ def test_a_missing_study_names_the_nearest(tmp_path: Path) -> None:
 def test_a_broken_or_newer_study_file_is_named_and_kept(tmp_path: Path) -> None:
     file = usual(tmp_path) / "study.json"
     for text, message in (
-        ("{", "not JSON"),
-        ("[]", "not a study"),
-        ('{"space": {"a": 1}}', "not a study"),
-        ('{"fixed": 1}', "not a study"),
-        (json.dumps({"vmi_study_version": 9}), "9"),
+        (b"{", "damaged, kept as it is"),
+        (b"[]", "not a JSON object"),
+        (b'{"vmi_study_version": 1}', "no seal"),
+        (file.read_bytes().replace(b"maximize", b"minimize"), "does not match its seal"),
+        (sealed({"space": {"a": 1}}), "not a study"),
+        (sealed({"fixed": 1}), "not a study"),
+        (sealed({"vmi_study_version": 9}), "9"),
     ):
-        file.write_text(text)
+        file.write_bytes(text)
         with pytest.raises(StoreError, match=message):
             open_study(file.parent)
-        assert file.read_text() == text
+        assert file.read_bytes() == text
 
 
 def test_duplicates_count_once_and_curves_follow_the_kept_attempt(tmp_path: Path) -> None:

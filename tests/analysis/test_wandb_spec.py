@@ -14,6 +14,7 @@ from analysis.read import open_study
 from analysis.wandb_spec import specification
 from tests.analysis.cases import CASES, PAYLOADS, usual
 from tests.analysis.factory import choice, grid, lambda_rows, store, trial
+from vmi.record.sealed import sealed, unsealed
 
 
 def panels(spec):
@@ -79,8 +80,8 @@ def test_one_seed_has_no_ends_and_names_on_the_x_axis_have_places(tmp_path: Path
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_a_hostile_name_is_inert(name: str, tmp_path: Path) -> None:
     folder = store(tmp_path, lambda_rows(range(2)))
-    spec = json.loads((folder / "study.json").read_text()) | {"name": name}
-    (folder / "study.json").write_text(json.dumps(spec))
+    spec = unsealed((folder / "study.json").read_bytes()) | {"name": name}
+    (folder / "study.json").write_bytes(sealed(spec))
     made = specification(open_study(folder), "lab", "lambda")
     assert all(
         set(a["name"]) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmi.errors import StoreError
-from vmi.record.parts import encode, part_name, publish, read
+from vmi.record.parts import SMALL, encode, part_name, publish, read
 from vmi.record.schema import SCHEMA_VERSION, VERSION_KEY, curves_schema
 
 SCHEMA = curves_schema(["n2+c3*"])
@@ -66,7 +66,7 @@ def test_a_damaged_file_is_not_replaced_by_publishing_again(tmp_path):
 
 
 def test_the_name_is_the_hash_and_page_checksums_are_on(tmp_path):
-    path = publish(tmp_path, rows(3))
+    path = publish(tmp_path, rows(SMALL // 100))
     assert path.name == part_name(path.read_bytes())
     column = pq.ParquetFile(path).metadata.row_group(0).column(SCHEMA.get_field_index("step"))
     assert column.compression == "ZSTD"

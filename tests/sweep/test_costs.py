@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from vmi.config import resolve
 from vmi.errors import StoreError
+from vmi.record.sealed import sealed
 from vmi.sweep.costs import Costs, Entry, Seconds, costs_on, kind_of, read, sizes_up_to, write
 from vmi.sweep.forecast import Extent, forecast
 from vmi.sweep.prediction import Target, duration, prediction_lines, simulation_lines
@@ -94,7 +96,11 @@ def test_a_damaged_calibration_is_named_and_kept(tmp_path: Path, text: str) -> N
 def test_seconds_that_are_none_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     write(path, ENTRIES)
-    path.write_text(path.read_text().replace('"cpu": 0.01', '"cpu": -1'))
+    changed = json.loads(path.read_text().replace('"cpu": 0.01', '"cpu": -1'))
+    with pytest.raises(StoreError, match="seal"):
+        path.write_text(json.dumps(changed))
+        read(path)
+    path.write_bytes(sealed({name: value for name, value in changed.items() if name != "sha256"}))
     with pytest.raises(StoreError, match="step"):
         read(path)
 

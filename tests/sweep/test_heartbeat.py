@@ -15,6 +15,7 @@ import pytest
 
 from vmi.errors import InputError
 from vmi.record.files import Files
+from vmi.record.sealed import sealed, unsealed
 from vmi.sweep import heartbeat
 from vmi.sweep.heartbeat import FILE, STALE_SECONDS, Heartbeat, read
 
@@ -40,7 +41,7 @@ def left_behind(folder: Path, **fields: Any) -> bytes:
     gone.wait()
     content = {"host": socket.gethostname(), "pid": gone.pid, "born": "1", "study": "s", "updated": time.time()}
     folder.mkdir(exist_ok=True)
-    (folder / FILE).write_text(json.dumps(content | fields))
+    (folder / FILE).write_bytes(sealed(content | fields))
     return (folder / FILE).read_bytes()
 
 
@@ -162,7 +163,7 @@ def test_a_taking_over_that_was_cut_short_is_taken_over_itself(tmp_path: Path) -
     import hashlib
 
     marker = tmp_path / f".tmp-taking-{hashlib.sha256(left).hexdigest()[:16]}"
-    marker.write_bytes(left.replace(b'"s"', b'"t"'))
+    marker.write_bytes(sealed(unsealed(left) | {"study": "t"}))
     with Heartbeat(tmp_path, "s") as held:
         assert held.taken_over
     assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from vmi.cli import app
 from vmi.errors import InputError
+from vmi.record.sealed import sealed
 from vmi.sweep.status import Status, describe, status_lines, status_of
 from vmi.sweep.watching import watch
 
@@ -170,7 +171,7 @@ def test_a_watch_on_a_terminal_redraws_and_ends_with_the_lines(story: Story) -> 
 def alive(folder: Path) -> Status:
     """The study as if this process drove it, on another host."""
     status = status_of(folder, time.time())
-    (folder / "driver.json").write_text(json.dumps({"host": "\x1b[2Jfar", "pid": 7, "updated": time.time()}))
+    (folder / "driver.json").write_bytes(sealed({"host": "\x1b[2Jfar", "pid": 7, "updated": time.time()}))
     try:
         return status_of(folder, time.time())
     finally:
@@ -188,14 +189,14 @@ def test_hostile_names_are_inert(story: Story, tmp_path: Path) -> None:
     }
     folder = tmp_path / "a\x1b[31m"
     folder.mkdir()
-    (folder / "driver.json").write_text(json.dumps(content))
+    (folder / "driver.json").write_bytes(sealed(content))
     said = "\n".join(status_lines(folder)) + "\n".join(status_lines(tmp_path))
     assert "\x1b" not in said and "\x07" not in said and "\\x1b" in said
     assert vmi("status", folder).code == 0
 
 
 def test_interrupting_a_watch_is_130(tmp_path: Path) -> None:
-    (tmp_path / "driver.json").write_text(json.dumps({"host": "far", "pid": 7, "updated": time.time() + 3600}))
+    (tmp_path / "driver.json").write_bytes(sealed({"host": "far", "pid": 7, "updated": time.time() + 3600}))
     process = watcher(tmp_path)
     assert process.stdout and process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -206,7 +207,7 @@ def test_interrupting_a_watch_is_130(tmp_path: Path) -> None:
 def test_no_store_yet_is_said(tmp_path: Path) -> None:
     assert vmi("status", tmp_path).out == f"no store yet: no study in {tmp_path}\n"
     (tmp_path / "lambda").mkdir()
-    (tmp_path / "lambda" / "study.json").write_text('{"name": "lambda", "planned": 3}')
+    (tmp_path / "lambda" / "study.json").write_bytes(sealed({"name": "lambda", "planned": 3}))
     said = vmi("status", tmp_path / "lamda")
     assert said.code == 0 and "no store yet" in said.out and "did you mean 'lambda'?" in said.out
     assert vmi("watch", tmp_path / "lamda").code == 2

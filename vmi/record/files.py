@@ -16,6 +16,8 @@ from pathlib import Path
 from vmi.errors import StoreError
 
 TEMPORARY = ".tmp-"
+# Folders whose names this process has made durable: a sync of the parent at each commit was a third of its cost.
+_durable: set[tuple[str, int, int]] = set()
 
 
 class Files:
@@ -113,13 +115,23 @@ def put_exclusive(folder: Path, name: str, data: bytes, files: Files = LOCAL) ->
 
 
 def make_folders(folder: Path, files: Files = LOCAL) -> None:
-    """Make a folder and its parents durably; its parent is always synced: another writer may have made it."""
+    """Make a folder and its parents durably; its parent is synced once per process: others may have made the folder."""
+    with contextlib.suppress(OSError):
+        if _identity(folder) in _durable:
+            return
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         files.make_folder(path)
     for path in reversed(missing[1:]):
         files.sync_folder(path.parent)
     files.sync_folder(folder.parent)
+    _durable.add(_identity(folder))
+
+
+def _identity(folder: Path) -> tuple[str, int, int]:
+    """A folder that was removed and made again is another one."""
+    status = folder.stat()
+    return str(folder.absolute()), status.st_dev, status.st_ino
 
 
 def probe(folder: Path, files: Files = LOCAL) -> None:
@@ -128,6 +140,15 @@ def probe(folder: Path, files: Files = LOCAL) -> None:
     with _undone_and_named(folder, [temporary], files):
         _write(temporary, bytes(4096), files)
         files.unlink(temporary)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """An OSError is raised again with this file's name."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from vmi.errors import InputError, Problem, StoreError
 from vmi.record.files import LOCAL, Files, probe, put_replacing
 from vmi.record.parts import ReadResult, publish, read
 from vmi.record.schema import TABLES, schema_of
+from vmi.record.sealed import sealed, unsealed
 
 OUTCOMES = ("completed", "pruned", "failed")
 # What tells the rows of a table apart when a commit that was cut short has been made again.
@@ -57,9 +57,12 @@ class Store:
         """The folder of one of TABLES."""
         return self.folder / table
 
-    def read(self, table: str) -> ReadResult:
-        """Every row of one of TABLES as published (duplicates and orphans too), and what is damaged."""
-        return read(self.folder_of(table), table, self.files)
+    def read(self, table: str, columns: Collection[str] | None = None) -> ReadResult:
+        """Every row of one of TABLES as published (duplicates and orphans too), and what is damaged.
+
+        `columns`: these alone are decoded; every file is checked all the same.
+        """
+        return read(self.folder_of(table), table, self.files, columns)
 
     def finished(self) -> Mapping[str, dict[str, Any]]:
         """The row of every finished trial by trial_id, none of which is to be trained again.
@@ -68,12 +71,12 @@ class Store:
         first attempt's counts, completed before pruned before failed. Raises StoreError naming what is
         damaged, because a trial in a damaged part would be trained again.
         """
-        rows = _first_attempts(self.read("trials").checked()).to_pylist()
+        rows = first_attempts(self.read("trials").checked()).to_pylist()
         return {row["trial_id"]: row for row in rows}
 
     def next_attempt(self) -> int:
         """One above every attempt in any table, so that rows of a commit that was cut short join nothing."""
-        tables = [self.read(table).checked() for table in TABLES]
+        tables = [self.read(table, ("attempt",)).checked() for table in TABLES]
         return 1 + max(pc.max(table["attempt"]).as_py() or 0 for table in tables)
 
     def commit(self, curves: pa.Table, arrays: pa.Table, trials: pa.Table) -> None:
@@ -109,20 +112,16 @@ class Store:
 
     def write_study(self, spec: Mapping[str, Any]) -> None:
         """Keep what was asked for, replacing what was kept before. Raises OSError; ValueError on NaN."""
-        text = json.dumps(spec, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-        put_replacing(self.folder, self.study_file.name, f"{text}\n".encode(), self.files)
+        put_replacing(self.folder, self.study_file.name, sealed(spec, sort_keys=True), self.files)
 
     def read_study(self) -> dict[str, Any] | None:
         """What was asked for, None when nothing was. Raises StoreError naming a damaged file."""
         try:
-            spec = json.loads(self.files.read(self.study_file))
+            return unsealed(self.files.read(self.study_file))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.study_file}: damaged, kept as it is: {error}") from error
-        if not isinstance(spec, dict):
-            raise StoreError(f"{self.study_file}: damaged, kept as it is: not a JSON object")
-        return spec
 
     def check_writable(self) -> None:
         """Raises InputError on "results" when this study cannot be kept there; leaves nothing behind."""
@@ -140,7 +139,7 @@ class Store:
                 yield other
 
 
-def _first_attempts(trials: pa.Table) -> pa.Table:
+def first_attempts(trials: pa.Table) -> pa.Table:
     """One row per trial: completed before pruned before failed, then lowest attempt, then earliest."""
     rank = pc.index_in(trials["outcome"], pa.array(OUTCOMES))
     order = ("trial_id", "rank", "attempt", "finished_at", "pack_id")
@@ -162,16 +161,17 @@ def _completed_of(store: Store, trial_ids: Collection[str]) -> Mapping[str, pa.T
         tables = {table: store.read(table).checked() for table in TABLES}
     except StoreError:
         tables = {table: schema_of(table, (), "").empty_table() for table in TABLES}
-    trials = _first_attempts(tables["trials"])
+    trials = first_attempts(tables["trials"])
     completed = pc.equal(trials["outcome"], "completed")
     wanted = pc.is_in(trials["trial_id"], pa.array(list(trial_ids), pa.string()))
     trials = trials.filter(pc.and_(completed, wanted))
-    keys = _attempts(trials).combine_chunks()
-    joined = {t: tables[t].filter(pc.is_in(_attempts(tables[t]), keys)) for t in ("curves", "arrays")}
+    keys = attempts(trials).combine_chunks()
+    joined = {t: tables[t].filter(pc.is_in(attempts(tables[t]), keys)) for t in ("curves", "arrays")}
     return {table: _distinct(rows, KEYS[table]) for table, rows in joined.items()} | {"trials": trials}
 
 
-def _attempts(rows: pa.Table) -> pa.ChunkedArray:
+def attempts(rows: pa.Table) -> pa.ChunkedArray:
+    """The key that rows of all tables join on, as text."""
     return pc.binary_join_element_wise(rows["trial_id"], pc.cast(rows["attempt"], pa.string()), ":")
 
 

@@ -6,7 +6,6 @@ else. wandb and wandb_workspaces are loaded when something is uploaded.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from vmi.errors import StoreError
 from vmi.record.files import put_replacing
+from vmi.record.sealed import sealed, unsealed
 from vmi.record.to_wandb import lean_settings
 from vmi.record.wandb_access import without_keys
 from vmi.record.wandb_blocks import blocks_of, reports
@@ -39,8 +39,7 @@ class Uploaded(NamedTuple):
 
 def write_spec(folder: Path, spec: Spec) -> Path:
     """Keep the specification in the study's folder. Raises OSError."""
-    text = json.dumps(spec, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    return put_replacing(folder, SPEC, f"{text}\n".encode())
+    return put_replacing(folder, SPEC, sealed(spec, sort_keys=True))
 
 
 def kept_report(folder: Path, environ: Mapping[str, str], spec: Spec) -> str:
@@ -62,19 +61,19 @@ def upload(spec: Spec, images: Sequence[np.ndarray], folder: Path, environ: Mapp
         hint = f"; if the report was deleted there, remove {folder / KEPT}" if known else ""
         return Uploaded("", bool(known), without_keys(f"W&B: {type(error).__name__}: {error}", os.environ) + hint)
     kept = _kept(folder) | {_place(environ, spec): {"id": made.id, "url": made.url}}
-    put_replacing(folder, KEPT, (json.dumps(kept, sort_keys=True, indent=2) + "\n").encode())
+    put_replacing(folder, KEPT, sealed(kept, sort_keys=True))
     return Uploaded(made.url, bool(known), "")
 
 
 def _kept(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / KEPT
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = unsealed(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: damaged, kept as it is: {error}") from error
-    if not isinstance(kept, dict) or not all(isinstance(v, dict) for v in kept.values()):
+    if not all(isinstance(v, dict) for v in kept.values()):
         raise StoreError(f"{path}: damaged, kept as it is: not a JSON object of reports")
     return kept
 

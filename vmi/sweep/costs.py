@@ -11,7 +11,6 @@ reference at its first pack with them. Loads neither torch nor Arrow.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,6 +22,7 @@ from vmi.config import Architecture, TrialConfig
 from vmi.errors import StoreError
 from vmi.latents import parse
 from vmi.record.files import LOCAL, Files, put_replacing
+from vmi.record.sealed import sealed, unsealed
 
 VERSION = 1
 FILE = "calibration.json"
@@ -151,7 +151,7 @@ class Costs(NamedTuple):
 def read(path: Path, files: Files = LOCAL) -> tuple[Entry, ...]:
     """Every entry of a calibration file; none where there is no file. Raises StoreError naming a damaged one."""
     try:
-        content = json.loads(files.read(path))
+        content = unsealed(files.read(path))
         if content["vmi_calibration_version"] != VERSION:
             raise StoreError(f"{path}: calibration version {content['vmi_calibration_version']!r}, not {VERSION}")
         return tuple(_entry(given) for given in content["entries"])
@@ -165,9 +165,8 @@ def write(path: Path, entries: Iterable[Entry], files: Files = LOCAL) -> None:
     """Add entries to a calibration file, in place of those of the same key. Raises OSError, StoreError."""
     kept = {entry.key: entry for entry in (*read(path, files), *entries)}
     shown = [{**asdict(e), "kind": e.kind._asdict()} for e in sorted(kept.values(), key=lambda e: e.key)]
-    lines = ",\n    ".join(json.dumps(_named(entry), ensure_ascii=False, allow_nan=False) for entry in shown)
-    text = f'{{\n  "vmi_calibration_version": {VERSION},\n  "entries": [\n    {lines}\n  ]\n}}\n'
-    put_replacing(path.absolute().parent, path.name, text.encode(), files)
+    content = {"vmi_calibration_version": VERSION, "entries": [_named(entry) for entry in shown]}
+    put_replacing(path.absolute().parent, path.name, sealed(content), files)
 
 
 def costs_on(entries: Iterable[Entry], device: str, hardware: str | None) -> Costs | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import socket
 import threading
@@ -23,6 +22,7 @@ from typing import Any, Self
 
 from vmi.errors import InputError, Problem
 from vmi.record.files import LOCAL, Files, put_exclusive, put_replacing
+from vmi.record.sealed import sealed, unsealed
 from vmi.sweep.signals import undisturbed
 
 FILE = "driver.json"
@@ -36,7 +36,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Driver:
-    """What driver.json says, its bytes, and how old it is. `content` is empty where it is not readable as JSON."""
+    """What driver.json says, its bytes, and how old it is. `content` is empty where its seal is not whole."""
 
     content: Json
     raw: bytes
@@ -155,7 +155,7 @@ class Heartbeat:
     def _encoded(self) -> bytes:
         who = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid()), "token": self._token}
         when = {"study": self._study, "started": self._started, "updated": self._clock()}
-        return f"{json.dumps({**who, **when, **self._seen}, ensure_ascii=False)}\n".encode()
+        return sealed({**who, **when, **self._seen})
 
     def _unlink(self, name: str) -> None:
         with contextlib.suppress(OSError):
@@ -170,10 +170,9 @@ def _read(path: Path, now: float, files: Files) -> Driver | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        content = json.loads(raw)
+        content = unsealed(raw)
     except ValueError:
-        content = None
-    content = content if isinstance(content, dict) else {}
+        content = {}
     updated = content.get("updated")
     if not isinstance(updated, int | float) or isinstance(updated, bool):
         try:

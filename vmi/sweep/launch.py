@@ -15,6 +15,8 @@ from rich.console import Console
 
 from vmi.datasets import data_folder
 from vmi.errors import printable
+from vmi.record.compaction import finish
+from vmi.record.schema import TABLES
 from vmi.record.store import Store
 from vmi.record.to_wandb import mirror
 from vmi.record.wandb_access import Mode
@@ -114,6 +116,8 @@ def _train(
             store.write_study(_found(asked, ledger))
         return
     store.write_study(asked)
+    for table in TABLES:
+        finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
     _say(console, [_start(ledger, asked, store)])
     runner = on_demand.runner
     target = Target(runner.device, runner.workers())

@@ -5,7 +5,6 @@ A prediction is made from what was measured on the hardware in question, or not 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from vmi.errors import StoreError
 from vmi.record.files import LOCAL, Files, put_replacing
+from vmi.record.sealed import sealed
 from vmi.record.store import Store
 from vmi.sweep import costs as measured
 from vmi.sweep import hardware
@@ -143,9 +143,8 @@ class Kept:
     def write(self, files: Files = LOCAL) -> None:
         """Keep what was predicted and what it took so far."""
         actual = {**self._actual, "wall_seconds": time.monotonic() - self._began}
-        text = json.dumps({**self._head, "actual": actual}, indent=2, allow_nan=False)
         try:
-            put_replacing(self._store.folder, FILE, f"{text}\n".encode(), files)
+            put_replacing(self._store.folder, FILE, sealed({**self._head, "actual": actual}), files)
         except OSError:
             return  # a view of the run; what stops the store from being written is said where it is written
 

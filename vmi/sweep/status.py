@@ -6,6 +6,7 @@ says.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,9 +65,16 @@ def status_of(folder: Path, now: float) -> Status:
     """The state of the study in a folder, which need not be there. Raises StoreError naming a damaged file."""
     store = Store(folder.absolute().parent, folder.absolute().name)
     rows = list(store.finished().values())
-    ages = [now - p.stat().st_mtime for p in store.folder_of("trials").glob("part-*.parquet")]
-    age = max(0.0, min(ages)) if ages else None
+    age = _age_of_newest(store.folder_of("trials"), now)
     return Status(store.study, folder, store.read_study(), rows, heartbeat.read(folder, now), age)
+
+
+def _age_of_newest(folder: Path, now: float) -> float | None:
+    ages = []
+    for path in folder.glob("part-*.parquet"):
+        with contextlib.suppress(FileNotFoundError):  # compacted since
+            ages.append(now - path.stat().st_mtime)
+    return max(0.0, min(ages)) if ages else None
 
 
 def studies_in(folder: Path) -> list[Path]:
