@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from analysis import labels
 from analysis.markup import Markup, element, join, table
+from vmi.record.paths import AnyPath
 
 FILE = "prediction.json"
 # What is compared, how it is called on the page, and what it is.
@@ -20,7 +20,7 @@ ROWS = (
 )
 
 
-def section(folder: Path) -> Markup:
+def section(folder: AnyPath) -> Markup:
     """The table of the last run; nothing where no run has left a prediction, or one that cannot be read."""
     kept = _read(folder / FILE)
     if kept is None:
@@ -54,7 +54,7 @@ def _cells(predicted: Any, actual: Any) -> list[str]:
     return [labels.number(foreseen, 1), labels.number(took, 1), labels.number(ratio, 2)]
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
+def _read(path: AnyPath) -> Mapping[str, Any] | None:
     """The file's content; None where it is absent or damaged: it is a view of the run, and nothing rests on it."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))

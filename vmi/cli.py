@@ -13,6 +13,7 @@ from rich.console import Console
 import vmi
 from vmi.sweep import commands
 from vmi.sweep.main import guarded
+from vmi.sweep.options import ObjectPath, opened
 
 # A pipe has no width; the table is made for this one.
 PIPED_WIDTH = 100
@@ -32,7 +33,7 @@ for command in (commands.plan, commands.calibrate, commands.status, commands.wat
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     wandb: Annotated[
         str | None, typer.Option(help="ENTITY/PROJECT: make or update the study's report on W&B as well.")
     ] = None,
@@ -43,16 +44,18 @@ def report(
 
     def action() -> int:
         from analysis.read import open_study  # loads plotly and pyarrow
-        from analysis.report import publish
+        from analysis.report import FILE, publish
         from analysis.table import terminal
         from vmi.cli_results import check_wandb, report_to_wandb
 
         target = check_wandb(wandb, offline)
-        results = open_study(folder)
+        results = open_study(opened(folder))
         page = publish(results)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         console.print(terminal(results, console.width))
         console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+        if isinstance(results.folder, ObjectPath):
+            console.print(f"and: {results.folder / FILE}", highlight=False, markup=False, soft_wrap=True)
         return report_to_wandb(results, target, offline) if target else 0
 
     raise typer.Exit(guarded(action, debug))
@@ -60,7 +63,7 @@ def report(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A checkpoint of a pack (.pt), or results with kept models.")],
+    model: Annotated[str, typer.Argument(help="A checkpoint of a pack (.pt), or results with kept models.")],
     data: Annotated[str | None, typer.Option(help="Data set; default: the one it was trained on.")] = None,
     member: Annotated[str | None, typer.Option(help="Trial id, where the checkpoint holds several.")] = None,
     seeds: Annotated[int, typer.Option(help="How many Q are fitted: their spread is shown.")] = 3,
@@ -75,8 +78,9 @@ def evaluate(
         from vmi.sweep.work import prepare
 
         prepare("cpu")
-        is_study = (model / "models").is_dir() or (model / "study.json").is_file()
-        fixed = from_folder(model, member) if is_study else from_checkpoint(model, member)
+        place = opened(model, "model")
+        is_study = (place / "models").is_dir() or (place / "study.json").is_file()
+        fixed = from_folder(place, member) if is_study else from_checkpoint(place, member)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         for part in account_table(account_of(fixed, data or fixed.dataset, seeds=seeds)):
             console.print(part, highlight=False)
@@ -87,7 +91,7 @@ def evaluate(
 
 @app.command()
 def presets(
-    folder: Annotated[Path, typer.Argument(help="Results of a study that varies its preset.")],
+    folder: Annotated[str, typer.Argument(help="Results of a study that varies its preset.")],
     against: Annotated[str, typer.Option(help="The preset that the others are compared with.")] = "corrected",
     out: Annotated[Path | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
     command: Annotated[str, typer.Option(help="The command that made the results, to be named.")] = "",
@@ -99,7 +103,7 @@ def presets(
         from analysis.presets import markdown
         from analysis.read import open_study
 
-        results = open_study(folder)
+        results = open_study(opened(folder))
         text = markdown(results, against, command or f"python sweeps/{results.name}.py")
         if out is None:
             typer.echo(text)
@@ -135,7 +139,7 @@ def submit(
 
 @app.command()
 def mirror(
-    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     online: Annotated[
         str | None, typer.Option(help="ENTITY/PROJECT: send the runs there; default: into FOLDER/wandb, offline.")
     ] = None,
@@ -146,15 +150,15 @@ def mirror(
     def action() -> int:
         from vmi.cli_results import mirror_study
 
-        return mirror_study(folder, online)
+        return mirror_study(opened(folder), online)
 
     raise typer.Exit(guarded(action, debug))
 
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="A study's results.")],
-    second: Annotated[Path, typer.Argument(help="Another study's results: differences are this one minus the first.")],
+    first: Annotated[str, typer.Argument(help="A study's results.")],
+    second: Annotated[str, typer.Argument(help="Another study's results: differences are this one minus the first.")],
     out: Annotated[Path | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
@@ -163,7 +167,7 @@ def compare(
     def action() -> int:
         from vmi.cli_results import compare_studies
 
-        return compare_studies(first, second, out)
+        return compare_studies(opened(first, "first"), opened(second, "second"), out)
 
     raise typer.Exit(guarded(action, debug))
 

@@ -13,6 +13,7 @@ import typer
 from analysis.pictures import tile
 from analysis.read import StudyResults, open_study
 from vmi.errors import InputError, Problem, StoreError, printable
+from vmi.record.paths import AnyPath
 from vmi.record.store import Store
 from vmi.record.wandb_access import need_key, target
 
@@ -51,20 +52,20 @@ def report_to_wandb(results: StudyResults, place: Target, offline: bool) -> int:
     return 0
 
 
-def mirror_study(folder: Path, online: str | None) -> int:
+def mirror_study(folder: AnyPath, online: str | None) -> int:
     """Mirror the finished trials of a study, offline those that have no run yet. Damaged stores are refused."""
-    from vmi.record.to_wandb import mirror, without_run
+    from vmi.record.to_wandb import local_folder, mirror, without_run
 
     entity, project = target(online, "--online") if online is not None else (None, _project(folder))
     if online is not None:
         need_key(os.environ, "without --online the runs are written offline")
     open_study(folder)  # names what is no study's folder
-    store = Store(folder.resolve().parent, folder.resolve().name)
+    store, runs = Store(folder.resolve().parent, folder.resolve().name), local_folder(folder)
     rows = sorted(store.finished().values(), key=lambda row: (row["suggestion_id"], row["seed"]))
     curves = store.read("curves").checked().to_pylist()
-    missing = without_run(rows, folder) if online is None else rows
-    done = mirror(missing, curves, folder, project, "offline" if online is None else "online", entity)
-    where = printable(str(folder / "wandb"))
+    missing = without_run(rows, runs) if online is None else rows
+    done = mirror(missing, curves, runs, project, "offline" if online is None else "online", entity)
+    where = printable(str(runs / "wandb"))
     there = f"{done.runs} runs written to {where}, {len(rows) - len(missing)} were there"
     typer.echo(f"{len(rows)} finished trials: {f'{done.runs} runs sent to {online}' if online is not None else there}")
     if done.warning:
@@ -73,7 +74,7 @@ def mirror_study(folder: Path, online: str | None) -> int:
     return 0
 
 
-def compare_studies(first: Path, second: Path, out: Path | None) -> int:
+def compare_studies(first: AnyPath, second: AnyPath, out: Path | None) -> int:
     """Say, or write, what two studies share, and in what they differ."""
     from analysis.compare import markdown
     from vmi.sweep.study import differences
@@ -107,10 +108,10 @@ def _images(results: StudyResults, spec: Mapping[str, Any]) -> list[np.ndarray]:
     return [tile(arrays[item["trial_id"]][item["array"]]) for item in items]
 
 
-def _command(folder: Path, place: Target) -> str:
+def _command(folder: AnyPath, place: Target) -> str:
     return printable(f"vmi report {folder} --wandb {place[0]}/{place[1]}")
 
 
-def _project(folder: Path) -> str:
+def _project(folder: AnyPath) -> str:
     """The study's name, as its runs had it when they were mirrored first; what W&B refuses in it is replaced."""
     return "".join("-" if c in "/\\#?%:" or not c.isprintable() else c for c in folder.resolve().name)[:128]

@@ -1,7 +1,9 @@
-"""Every file operation of a store, behind one small seam, and the two ways in which it puts a file in place.
+"""Every file operation of a store, behind one small seam, and the ways in which it puts a file in place.
 
 Durable means: the file was fsynced before it got its name, and its folder was fsynced after. A failed fsync
 is an error and is never tried again: the kernel may have dropped the pages that it could not write.
+
+On an object store (`vmi.record.paths.ObjectPath`) each of these ways is one conditional put, and `Files` plays no part.
 """
 
 from __future__ import annotations
@@ -9,13 +11,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from vmi.errors import StoreError
+from vmi.record.paths import AnyPath, ObjectPath
 
 TEMPORARY = ".tmp-"
+# Requests to an object store that are under way at a time.
+REQUESTS = 16
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Files:
@@ -46,7 +57,7 @@ class Files:
     def replace(self, source: Path, target: Path) -> None:
         source.replace(target)
 
-    def unlink(self, path: Path) -> None:
+    def unlink(self, path: AnyPath) -> None:
         path.unlink()
 
     def sync_folder(self, path: Path) -> None:
@@ -57,22 +68,26 @@ class Files:
         finally:
             os.close(descriptor)
 
-    def names(self, path: Path) -> list[str]:
+    def names(self, path: AnyPath) -> list[str]:
         return [entry.name for entry in path.iterdir()]
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: AnyPath) -> bytes:
         return path.read_bytes()
 
 
 LOCAL = Files()
 
 
-def put_new(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> Path:
+def put_new(folder: AnyPath, name: str, data: bytes, files: Files = LOCAL) -> AnyPath:
     """Put a file whose name is its content in place, durably and without replacing; twice is once.
 
     Raises StoreError when the name is taken by other bytes, OSError naming the file when it could not be made
     durable; then neither the file nor its temporary is left (unless removing failed as well).
     """
+    if isinstance(folder, ObjectPath):
+        if not folder.objects.put_new((path := folder / name).key, data) and path.read_bytes() != data:
+            raise _taken(path)
+        return path
     final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     undo = [temporary]
     with _undone_and_named(final, undo, files):
@@ -86,8 +101,11 @@ def put_new(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> Path:
     return final
 
 
-def put_replacing(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> Path:
+def put_replacing(folder: AnyPath, name: str, data: bytes, files: Files = LOCAL) -> AnyPath:
     """Put a file in place durably; readers see the old or the new one, whole. Raises OSError naming it."""
+    if isinstance(folder, ObjectPath):
+        folder.objects.put((path := folder / name).key, data)
+        return path
     final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with _undone_and_named(final, [temporary], files):
         make_folders(folder, files)
@@ -97,8 +115,10 @@ def put_replacing(folder: Path, name: str, data: bytes, files: Files = LOCAL) ->
     return final
 
 
-def put_exclusive(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> bool:
+def put_exclusive(folder: AnyPath, name: str, data: bytes, files: Files = LOCAL) -> bool:
     """Put a file in place whole unless its name is taken; whether we did. Raises OSError naming it."""
+    if isinstance(folder, ObjectPath):
+        return folder.objects.put_new((folder / name).key, data)
     final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with _undone_and_named(final, [temporary], files):
         make_folders(folder, files)
@@ -112,8 +132,57 @@ def put_exclusive(folder: Path, name: str, data: bytes, files: Files = LOCAL) ->
     return won
 
 
-def make_folders(folder: Path, files: Files = LOCAL) -> None:
+def put_over(folder: AnyPath, name: str, data: bytes, before: bytes, files: Files = LOCAL) -> bool:
+    """Put a file in place of one with these bytes; whether it was there so, and we did. Raises OSError naming it.
+
+    On an object store of several who try one wins. In a folder the look and the rename are two operations: whoever may
+    have rivals holds a lock.
+    """
+    path = folder / name
+    try:
+        if isinstance(path, ObjectPath):
+            found = path.objects.read(path.key)
+            return found.data == before and path.objects.put_over(path.key, data, found.etag)
+        if files.read(path) != before:
+            return False
+    except FileNotFoundError:
+        return False
+    put_replacing(folder, name, data, files)
+    return True
+
+
+def times(folder: AnyPath) -> Mapping[str, float]:
+    """When each file of a folder was written (seconds since the epoch), by name; nothing where there is no folder."""
+    if isinstance(folder, ObjectPath):
+        return folder.times()
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # gone since
+            found[path.name] = path.stat().st_mtime
+    return found
+
+
+def remove_tree(folder: AnyPath) -> None:
+    """Remove a folder with all that is in it, as far as that goes."""
+    if isinstance(folder, ObjectPath):
+        with contextlib.suppress(OSError):
+            folder.remove_below()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def mapped(function: Callable[[T], R], items: Iterable[T], folder: AnyPath) -> list[R]:
+    """The function's value for each item in turn; for what lies in an object store, several are asked for at a time."""
+    if not isinstance(folder, ObjectPath):
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        return list(pool.map(function, items))
+
+
+def make_folders(folder: AnyPath, files: Files = LOCAL) -> None:
     """Make a folder and its parents durably; its parent is always synced: another writer may have made it."""
+    if isinstance(folder, ObjectPath):
+        return
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         files.make_folder(path)
@@ -122,8 +191,14 @@ def make_folders(folder: Path, files: Files = LOCAL) -> None:
     files.sync_folder(folder.parent)
 
 
-def probe(folder: Path, files: Files = LOCAL) -> None:
-    """Write, sync and remove a small file in a folder that exists; raises OSError when that fails."""
+def probe(folder: AnyPath, files: Files = LOCAL) -> None:
+    """Write, sync and remove a small file in a folder that exists; raises OSError when that fails.
+
+    An object store is refused as well where it does not keep the conditions of puts.
+    """
+    if isinstance(folder, ObjectPath):
+        folder.objects.probe(folder.key)
+        return
     temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with _undone_and_named(folder, [temporary], files):
         _write(temporary, bytes(4096), files)
@@ -165,6 +240,10 @@ def _linked(temporary: Path, final: Path, data: bytes, files: Files) -> bool:
         files.link(temporary, final)
     except FileExistsError:
         if files.read(final) != data:
-            raise StoreError(f"{final}: damaged, kept as it is: its name is the hash of other bytes") from None
+            raise _taken(final) from None
         return False
     return True
+
+
+def _taken(path: AnyPath) -> StoreError:
+    return StoreError(f"{path}: damaged, kept as it is: its name is the hash of other bytes")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -18,7 +17,8 @@ import pyarrow.parquet as pq
 
 from vmi.config import ADDED
 from vmi.errors import StoreError
-from vmi.record.files import LOCAL, Files, put_new
+from vmi.record.files import LOCAL, Files, mapped, put_new
+from vmi.record.paths import AnyPath
 from vmi.record.schema import SCHEMA_VERSION, schema_of, version_of
 
 HASH_DIGITS = 32
@@ -28,7 +28,7 @@ _PART = re.compile(r"part-.*\.parquet", re.DOTALL)
 class Damaged(NamedTuple):
     """One part that cannot be trusted, and why. The file is kept as it is."""
 
-    path: Path
+    path: AnyPath
     reason: str
 
 
@@ -47,7 +47,7 @@ class ReadResult(NamedTuple):
         return self.table
 
 
-def publish(folder: Path, table: pa.Table, files: Files = LOCAL) -> Path:
+def publish(folder: AnyPath, table: pa.Table, files: Files = LOCAL) -> AnyPath:
     """Make a table durable as one new part of the folder; the same table twice is one part.
 
     Raises OSError (the part is not there) or StoreError (a damaged file has the part's name).
@@ -70,7 +70,7 @@ def part_name(data: bytes) -> str:
     return f"part-{hashlib.sha256(data).hexdigest()[:HASH_DIGITS]}.parquet"
 
 
-def read(folder: Path, table: str, files: Files = LOCAL) -> ReadResult:
+def read(folder: AnyPath, table: str, files: Files = LOCAL) -> ReadResult:
     """All parts of a folder as one table of TABLES, null where a part lacks a column; no folder, no rows.
 
     Where a part is older than a field of the configuration, its trials have the value that they were trained with.
@@ -84,7 +84,7 @@ def read(folder: Path, table: str, files: Files = LOCAL) -> ReadResult:
     except NotADirectoryError:
         raise StoreError(f"{folder}: a file where the folder of {table} should be") from None
     paths = [folder / name for name in names if _PART.fullmatch(name)]
-    found = [(path, _read_part(path, files)) for path in paths]
+    found = list(zip(paths, mapped(lambda path: _read_part(path, files), paths, folder), strict=True))
     readable = [(path, part) for path, part in found if isinstance(part, pa.Table)]
     rows, damaged = _unified(readable, schema_of(table, (), ""))
     damaged += [Damaged(path, part) for path, part in found if isinstance(part, str)]
@@ -94,7 +94,7 @@ def read(folder: Path, table: str, files: Files = LOCAL) -> ReadResult:
     return ReadResult(rows, len(names) - len(paths), tuple(sorted(damaged)))
 
 
-def _read_part(path: Path, files: Files) -> pa.Table | str:
+def _read_part(path: AnyPath, files: Files) -> pa.Table | str:
     """The rows of a part, or what is wrong with it."""
     try:
         data = files.read(path)
@@ -116,7 +116,7 @@ def _read_part(path: Path, files: Files) -> pa.Table | str:
     raise StoreError(f"{path}: needs a program that reads schema version {version}; this one reads {SCHEMA_VERSION}")
 
 
-def _unified(parts: Iterable[tuple[Path, pa.Table]], schema: pa.Schema) -> tuple[pa.Table, list[Damaged]]:
+def _unified(parts: Iterable[tuple[AnyPath, pa.Table]], schema: pa.Schema) -> tuple[pa.Table, list[Damaged]]:
     """One table of all parts, its columns in their order, and the parts whose columns have other types."""
     tables, damaged, merged = [], [], pa.schema([])
     for path, part in parts:

@@ -1,0 +1,164 @@
+"""Where results lie: a folder of this machine, or `s3://bucket/prefix` in an object store.
+
+`ObjectPath` answers what a `pathlib.Path` answers, as far as a store asks: it joins, names itself, lists and reads.
+What it reads and writes goes through `vmi.record.objects`, which is loaded when it is first needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vmi.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from vmi.record.objects import Bucket
+
+SCHEME = "s3://"
+ALLOWED = "a folder, or s3://BUCKET/PREFIX"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# A key has at most 1,024 bytes, of which the files of a study take some.
+MAX_PREFIX = 600
+
+
+class Stat(NamedTuple):
+    """What is known of an object: its bytes, and when it was written (seconds since the epoch)."""
+
+    st_size: int
+    st_mtime: float
+
+
+@dataclass(frozen=True, order=True)
+class ObjectPath:
+    """A key of a bucket, or the prefix of keys that a folder would be. All that asks the store may raise OSError.
+
+    A folder is there as long as a key lies below it; making one is nothing.
+    """
+
+    bucket: str
+    key: str = ""
+
+    def __truediv__(self, name: str) -> ObjectPath:
+        return ObjectPath(self.bucket, f"{self.key}/{name}".strip("/"))
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket}/{self.key}".rstrip("/")
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2] or self.bucket
+
+    @property
+    def parent(self) -> ObjectPath:
+        return ObjectPath(self.bucket, self.key.rpartition("/")[0])
+
+    def absolute(self) -> ObjectPath:
+        return self
+
+    def resolve(self) -> ObjectPath:
+        return self
+
+    def expanduser(self) -> ObjectPath:
+        return self
+
+    def exists(self) -> bool:
+        return self.is_file() or self.is_dir()
+
+    def is_file(self) -> bool:
+        return bool(self.key) and self.objects.stat(self.key) is not None
+
+    def is_dir(self) -> bool:
+        return self.objects.has_below(self.key)
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def iterdir(self) -> Iterator[ObjectPath]:
+        """What lies in the folder; nothing where it is absent."""
+        return (self / name for name in self.objects.listed(self.key))
+
+    def glob(self, pattern: str) -> Iterator[ObjectPath]:
+        """What lies in the folder under a name that fits; the pattern has no slash."""
+        return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
+
+    def times(self) -> dict[str, float]:
+        """When each object right below the folder was written, by its name."""
+        return {name: time for name, time in self.objects.listed(self.key).items() if time is not None}
+
+    def stat(self) -> Stat:
+        """Raises FileNotFoundError."""
+        found = self.objects.stat(self.key)
+        if found is None:
+            raise FileNotFoundError(2, "there is no such object", str(self))
+        return Stat(*found)
+
+    def read_bytes(self) -> bytes:
+        return self.objects.read(self.key).data
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        return self.read_bytes().decode(encoding)
+
+    def write_bytes(self, data: bytes) -> int:
+        """Put whole, replacing what was there."""
+        self.objects.put(self.key, data)
+        return len(data)
+
+    def write_text(self, text: str, encoding: str = "utf-8") -> int:
+        return self.write_bytes(text.encode(encoding))
+
+    def unlink(self, missing_ok: bool = True) -> None:
+        """Remove the object; an absent one is no error, as deleting it is none there."""
+        self.objects.unlink(self.key)
+
+    def remove_below(self) -> None:
+        """Remove every object below the folder."""
+        for key in self.objects.keys_below(self.key):
+            self.objects.unlink(key)
+
+    @property
+    def objects(self) -> Bucket:
+        """What asks the store. Keys are those of the whole bucket."""
+        from vmi.record.objects import bucket_of  # loads boto3
+
+        return bucket_of(self.bucket)
+
+
+AnyPath = Path | ObjectPath
+
+
+def path_of(text: str | AnyPath, field: str = "--results") -> AnyPath:
+    """The place that a user named. Raises InputError for another scheme than s3, or no valid bucket and prefix."""
+    given = str(text)
+    found = _SCHEME.match(given)
+    if isinstance(text, Path | ObjectPath) or not found:
+        return text if isinstance(text, Path | ObjectPath) else Path(text).expanduser()
+    if found[1].lower() != "s3":
+        raise InputError([Problem(field, given, ALLOWED, f"no store of scheme {found[1]}:// is known")])
+    bucket, _, prefix = given[len(found[0]) :].removeprefix("/").partition("/")
+    parts = [part for part in prefix.split("/") if part]
+    if not given[len(found[0]) :].startswith("/") or not _BUCKET.fullmatch(bucket):
+        allowed = "s3://BUCKET/PREFIX; a bucket's name is 3 to 63 of a-z, 0-9, '.' and '-'"
+        raise InputError([Problem(field, given, allowed)])
+    if any(part in (".", "..") for part in parts) or not prefix.isprintable() or len(prefix.encode()) > MAX_PREFIX:
+        allowed = f"s3://BUCKET/PREFIX; a prefix has no '.' or '..', and at most {MAX_PREFIX} bytes that can be printed"
+        raise InputError([Problem(field, given, allowed)])
+    return ObjectPath(bucket, "/".join(parts))
+
+
+def opened(text: str | AnyPath, field: str = "folder") -> AnyPath:
+    """As `path_of`, once an object store has answered. Raises InputError with what is wrong with it, within 30 s."""
+    path = path_of(text, field)
+    if isinstance(path, ObjectPath):
+        from vmi.record.objects import bucket_of
+
+        try:
+            bucket_of(path.bucket).check()
+        except OSError as error:
+            allowed = "an object store that this machine reaches, with credentials that may read it"
+            raise InputError([Problem(field, str(path), allowed, error.strerror or str(error))]) from error
+    return path
