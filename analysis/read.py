@@ -114,10 +114,12 @@ def open_study(folder: AnyPath) -> StudyResults:
         arrays_table=found["arrays"].table,
         trials_schema=found["trials"].table.schema,
         duplicates=len(rows) - len(kept),
-        damaged=tuple(
-            f"{str(d.path).removeprefix(f'{folder}/')}: {d.reason}" for result in found.values() for d in result.damaged
-        ),
+        damaged=tuple(_below(folder, d) for result in found.values() for d in result.damaged),
     )
+
+
+def _below(folder: AnyPath, damaged: parts.Damaged) -> str:
+    return f"{str(damaged.path).removeprefix(f'{folder}/')}: {damaged.reason}"
 
 
 def _spec(folder: AnyPath) -> Mapping[str, Any]:

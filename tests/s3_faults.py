@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 FAULTS = ("503", "500", "drop", "lost", "500 after", "truncated", "flipped", "torn")
 CONDITIONS = ("if-none-match", "if-match")
+RIVAL = b"another writer"
 ERROR = '<?xml version="1.0"?><Error><Code>{code}</Code><Message>injected</Message></Error>'
 CODES = {503: "SlowDown", 500: "InternalError", 403: "AccessDenied"}
 
@@ -40,7 +41,9 @@ class Faulty:
         self.hit: tuple[str, str] | None = None
         self.ignores_conditions = False
         self.slow_seconds = 1.0
+        # Called with the number of a request before the server sees it, and after.
         self.before: Callable[[int], None] = lambda number: None
+        self.after: Callable[[int], None] = lambda number: None
         # One request at a time reaches the server: moto looks and puts in two steps, which S3 does in one.
         self.turn, self._count = threading.Lock(), threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler_of(self))
@@ -50,15 +53,12 @@ class Faulty:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def arm(self, fault: str = "", at: int = -1, method: str = "", path: str = "") -> None:
-        """Spoil the request of this number; with a method or a piece of the path, the so many-th of those."""
-        seen = iter(range(10**9))
-
-        def plan(number: int, got: str, where: str) -> str:
-            return fault if method in got and path in where and next(seen) == at else ""
-
+    def arm(self, fault: str = "", at: int = -1, lasting: bool = False) -> None:
+        """Spoil the request of this number and, if lasting, every one after it."""
         with self._count:
-            self.plan, self.log, self.hit = plan, [], None
+            self.plan = lambda number, method, path: fault if number == at or (lasting and number > at) else ""
+            self.log, self.hit = [], None
+            self.before = self.after = lambda number: None
 
     def numbered(self, method: str, path: str) -> tuple[int, str]:
         """The number of a request, and what is to become of it."""
@@ -103,8 +103,10 @@ def _handler_of(proxy: Faulty) -> type[BaseHTTPRequestHandler]:
                 if fault == "slow":
                     time.sleep(proxy.slow_seconds)
                 if fault == "race":
-                    self._forward(b"another writer", {"PUT": "PUT"}.get(self.command, "PUT"), conditions=False)
-                self._deliver(fault, *self._forward(body, self.command, conditions=not proxy.ignores_conditions))
+                    self._forward(RIVAL, "PUT", conditions=False)
+                answer = self._forward(body, self.command, conditions=not proxy.ignores_conditions)
+                proxy.after(number)
+                self._deliver(fault, *answer)
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
 
@@ -114,7 +116,7 @@ def _handler_of(proxy: Faulty) -> type[BaseHTTPRequestHandler]:
 
         def _forward(self, body: bytes, method: str, conditions: bool) -> tuple[int, dict[str, str], bytes]:
             headers = self._headers(conditions)
-            if body == b"another writer":
+            if body == RIVAL:
                 headers = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-")}
                 headers["Content-Length"] = str(len(body))
             connection = http.client.HTTPConnection(proxy.upstream.hostname or "", proxy.upstream.port, timeout=60)

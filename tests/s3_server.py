@@ -6,15 +6,20 @@ moto's server keeps If-None-Match and If-Match on puts as S3 does; `s3_faults.Fa
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import subprocess
 import sys
-import time
+import uuid
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
+from functools import cache
+from typing import Any
 
 import boto3
+import pytest
+from s3_faults import Faulty
+
+from vmi.record import objects
+from vmi.record.paths import ObjectPath
 
 PROGRAM = """
 import sys
@@ -55,30 +60,38 @@ def environment(url: str) -> Mapping[str, str]:
     return {**NOBODY, "AWS_ENDPOINT_URL_S3": url}
 
 
-def client(url: str) -> object:
-    """A client of the server itself, past whatever stands in front of it."""
-    return boto3.client(
-        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
+@contextlib.contextmanager
+def faulty_server() -> Iterator[Faulty]:
+    """A server with a proxy that can spoil requests in front of it, where boto3 in this process finds the proxy."""
+    pytest.importorskip("moto", reason="needs moto, flask and flask-cors")
+    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
+        proxy = Faulty(url)
+        for name, value in environment(proxy.url).items():
+            patch.setenv(name, value)
+        objects.client_of.cache_clear()
+        try:
+            yield proxy
+        finally:
+            objects.client_of.cache_clear()
+            proxy.close()
 
 
-def objects(url: str, bucket: str) -> dict[str, bytes]:
-    """Every object of a bucket, by key."""
-    s3: object = client(url)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)  # type: ignore[attr-defined]
+def new_bucket(proxy: Faulty) -> ObjectPath:
+    """Results in a bucket of their own."""
+    name = f"results-{uuid.uuid4().hex}"
+    client(proxy).create_bucket(Bucket=name)
+    return ObjectPath(name, "team/results")
+
+
+@cache
+def client(proxy: Faulty) -> Any:
+    """A client of the server itself, past the proxy."""
+    return boto3.client("s3", endpoint_url=proxy.upstream.geturl(), region_name="us-east-1")
+
+
+def stored(proxy: Faulty, root: ObjectPath) -> dict[str, bytes]:
+    """Every object of the bucket by key, as the server has it."""
+    s3 = client(proxy)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=root.bucket)
     keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
-    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}  # type: ignore[attr-defined]
-
-
-def answers(url: str) -> bool:
-    """Whether anything listens there."""
-    place = urlsplit(url)
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=2)
-            connection.request("GET", "/")
-            connection.getresponse().read()
-            return True
-        time.sleep(0.05)
-    return False
+    return {key: s3.get_object(Bucket=root.bucket, Key=key)["Body"].read() for key in keys}

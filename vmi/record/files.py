@@ -11,22 +11,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from vmi.errors import StoreError
 from vmi.record.paths import AnyPath, ObjectPath
 
 TEMPORARY = ".tmp-"
-# Requests to an object store that are under way at a time.
-REQUESTS = 16
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Files:
@@ -151,32 +143,16 @@ def put_over(folder: AnyPath, name: str, data: bytes, before: bytes, files: File
     return True
 
 
-def times(folder: AnyPath) -> Mapping[str, float]:
-    """When each file of a folder was written (seconds since the epoch), by name; nothing where there is no folder."""
-    if isinstance(folder, ObjectPath):
-        return folder.times()
-    found = {}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        with contextlib.suppress(FileNotFoundError):  # gone since
-            found[path.name] = path.stat().st_mtime
-    return found
-
-
-def remove_tree(folder: AnyPath) -> None:
-    """Remove a folder with all that is in it, as far as that goes."""
-    if isinstance(folder, ObjectPath):
-        with contextlib.suppress(OSError):
-            folder.remove_below()
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def mapped(function: Callable[[T], R], items: Iterable[T], folder: AnyPath) -> list[R]:
-    """The function's value for each item in turn; for what lies in an object store, several are asked for at a time."""
-    if not isinstance(folder, ObjectPath):
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(REQUESTS) as pool:
-        return list(pool.map(function, items))
+def remove_same(folder: AnyPath, name: str, before: bytes, files: Files = LOCAL) -> None:
+    """Remove a file if it still has these bytes; an absent one is no error. Raises OSError. Of rivals as `put_over`."""
+    path = folder / name
+    with contextlib.suppress(FileNotFoundError):
+        if isinstance(path, ObjectPath):
+            found = path.objects.read(path.key)
+            if found.data == before:
+                path.objects.unlink_over(path.key, found.etag)
+        elif files.read(path) == before:
+            files.unlink(path)
 
 
 def make_folders(folder: AnyPath, files: Files = LOCAL) -> None:

@@ -12,14 +12,14 @@ _PASSING_CODES = frozenset(
     ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException",
      "ConditionalRequestConflict", "OperationAborted", "BadDigest", "IncompleteBody")
 )  # fmt: skip
+# What came short, or changed on its way.
+_SHORT = (boto.IncompleteReadError, boto.ResponseStreamingError, boto.FlexibleChecksumError, ResponseParserError)
 _PASSING = (
     boto.ConnectionError,
-    boto.HTTPClientError,  # closed, timed out, and what came short
-    boto.IncompleteReadError,
-    boto.FlexibleChecksumError,
-    ResponseParserError,
+    boto.HTTPClientError,  # closed, timed out
     ConnectionError,
     TimeoutError,
+    *_SHORT,
 )
 # A certificate or a proxy that is wrong stays so.
 _LASTING = (boto.SSLError, boto.ProxyConnectionError)
@@ -56,7 +56,7 @@ def _kind(error: Exception) -> tuple[int, str]:
         return errno.EACCES, f"access denied: {error}"
     if isinstance(error, boto.ConnectTimeoutError | boto.ReadTimeoutError):
         return errno.ETIMEDOUT, f"the object store does not answer: {error}"
-    if isinstance(error, boto.IncompleteReadError | boto.FlexibleChecksumError | ResponseParserError):
+    if isinstance(error, _SHORT):
         return errno.EIO, f"what was read is not whole: {error}"
     if isinstance(error, boto.ConnectionError | boto.HTTPClientError | ConnectionError | TimeoutError):
         return errno.ECONNABORTED, f"the object store cannot be reached: {error}"

@@ -16,6 +16,7 @@ import mimetypes
 import os
 import random
 import secrets
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -35,8 +36,10 @@ PATIENCE_SECONDS, READ_SECONDS = 60.0, 20.0
 CHECK_SECONDS, CHECK_READ_SECONDS = 10.0, 6.0
 CONNECT_SECONDS = 4.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+# Names in one answer of a listing, at most.
+PAGE = 1000
 PROBE = ".vmi-probe-"
-_JITTER = random.Random()
+_JITTER, _MAKING = random.Random(), threading.Lock()
 _WRITER, _SHA256 = "vmi-writer", "vmi-sha256"
 
 T = TypeVar("T")
@@ -61,7 +64,6 @@ class Bucket:
         self.name = name
         self._patience = PATIENCE_SECONDS if patience is None else patience
         self._silence = READ_SECONDS if silence is None else silence
-        self._made: Any = None
 
     def read(self, key: str) -> Found:
         """An object, whole: its length and what checksums it has are verified. Raises FileNotFoundError."""
@@ -123,9 +125,23 @@ class Bucket:
         """Remove an object; one that is gone already is no error."""
         self._asked(key, lambda: self._client.delete_object(Bucket=self.name, Key=key))
 
-    def check(self) -> None:
+    def unlink_over(self, key: str, etag: str) -> None:
+        """Remove an object that is still in that state; where deleting has no conditions, in whatever state it is."""
+
+        def delete() -> None:
+            try:
+                self._client.delete_object(Bucket=self.name, Key=key, IfMatch=etag)
+            except ClientError as error:
+                if status_of(error) == 501:
+                    self._client.delete_object(Bucket=self.name, Key=key)
+                elif status_of(error) not in (404, 412):  # gone, or another's by now
+                    raise
+
+        self._asked(key, delete)
+
+    def check(self, prefix: str) -> None:
         """Ask the store something, for less than half a minute; OSError with what is wrong: bucket, access, network."""
-        Bucket(self.name, CHECK_SECONDS, CHECK_READ_SECONDS).has_below(PROBE)
+        Bucket(self.name, CHECK_SECONDS, CHECK_READ_SECONDS).has_below(prefix)
 
     def probe(self, prefix: str) -> None:
         """Whether the store keeps its conditions, on a key that is gone afterwards. OSError where it does not."""
@@ -188,7 +204,7 @@ class Bucket:
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _list(self, **ask: Any) -> Any:
-        return self._client.list_objects_v2(Bucket=self.name, **ask)
+        return self._client.list_objects_v2(Bucket=self.name, **{"MaxKeys": PAGE, **ask})
 
     def _asked(self, key: str, request: Callable[[], T]) -> T:
         """The answer to a request, made again while it fails on the way. Raises OSError."""
@@ -213,24 +229,18 @@ class Bucket:
 
     @property
     def _client(self) -> Any:
-        if self._made is None:
-            config = Config(
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=self._silence,
-                max_pool_connections=32,
-                # Tries are counted here, where it is known what a lost answer means.
-                retries={"total_max_attempts": 1, "mode": "standard"},
-            )
-            self._made = boto3.session.Session().client("s3", config=config)
-        return self._made
-
-
-def bucket_of(name: str) -> Bucket:
-    """The bucket of this name, as this process knows it."""
-    return _bucket_of(name, os.getpid())
+        with _MAKING:
+            return client_of(self._silence, os.getpid())
 
 
 @cache
-def _bucket_of(name: str, process: int) -> Bucket:
-    """A connection is not shared with a forked child."""
-    return Bucket(name)
+def client_of(silence: float, process: int) -> Any:
+    """boto3's client, which threads may share; connections are not shared with a forked child."""
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=silence,
+        max_pool_connections=32,
+        # Tries are counted above, where it is known what a lost answer means.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+    )
+    return boto3.session.Session().client("s3", config=config)

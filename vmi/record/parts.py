@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from vmi.config import ADDED
 from vmi.errors import StoreError
-from vmi.record.files import LOCAL, Files, mapped, put_new
-from vmi.record.paths import AnyPath
+from vmi.record.files import LOCAL, Files, put_new
+from vmi.record.paths import AnyPath, mapped
 from vmi.record.schema import SCHEMA_VERSION, schema_of, version_of
 
 HASH_DIGITS = 32

@@ -6,12 +6,15 @@ What it reads and writes goes through `vmi.record.objects`, which is loaded when
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vmi.errors import InputError, Problem
 
@@ -22,8 +25,13 @@ SCHEME = "s3://"
 ALLOWED = "a folder, or s3://BUCKET/PREFIX"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# Requests to an object store that are under way at a time.
+REQUESTS = 16
 # A key has at most 1,024 bytes, of which the files of a study take some.
 MAX_PREFIX = 600
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Stat(NamedTuple):
@@ -123,9 +131,9 @@ class ObjectPath:
     @property
     def objects(self) -> Bucket:
         """What asks the store. Keys are those of the whole bucket."""
-        from vmi.record.objects import bucket_of  # loads boto3
+        from vmi.record.objects import Bucket  # loads boto3
 
-        return bucket_of(self.bucket)
+        return Bucket(self.bucket)
 
 
 AnyPath = Path | ObjectPath
@@ -154,11 +162,37 @@ def opened(text: str | AnyPath, field: str = "folder") -> AnyPath:
     """As `path_of`, once an object store has answered. Raises InputError with what is wrong with it, within 30 s."""
     path = path_of(text, field)
     if isinstance(path, ObjectPath):
-        from vmi.record.objects import bucket_of
-
         try:
-            bucket_of(path.bucket).check()
+            path.objects.check(path.key)
         except OSError as error:
             allowed = "an object store that this machine reaches, with credentials that may read it"
             raise InputError([Problem(field, str(path), allowed, error.strerror or str(error))]) from error
     return path
+
+
+def times(folder: AnyPath) -> Mapping[str, float]:
+    """When each file of a folder was written (seconds since the epoch), by name; nothing where there is no folder."""
+    if isinstance(folder, ObjectPath):
+        return folder.times()
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # gone since
+            found[path.name] = path.stat().st_mtime
+    return found
+
+
+def remove_tree(folder: AnyPath) -> None:
+    """Remove a folder with all that is in it, as far as that goes."""
+    if isinstance(folder, ObjectPath):
+        with contextlib.suppress(OSError):
+            folder.remove_below()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def mapped(function: Callable[[T], R], items: Iterable[T], folder: AnyPath) -> list[R]:
+    """The function's value for each item in turn; for what lies in an object store, several are asked for at a time."""
+    if not isinstance(folder, ObjectPath):
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        return list(pool.map(function, items))

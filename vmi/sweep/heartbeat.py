@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vmi.errors import InputError, Problem
-from vmi.record.files import LOCAL, Files, put_exclusive, put_over
+from vmi.record.files import LOCAL, Files, put_exclusive, put_over, remove_same
 from vmi.record.paths import AnyPath
 from vmi.sweep.signals import undisturbed
 
@@ -163,7 +163,7 @@ class Heartbeat:
         with contextlib.suppress(OSError):
             found = _read(self._folder / name, self._clock(), self._files)
             if found is not None and found.content.get("token") == self._token:
-                self._files.unlink(self._folder / name)
+                remove_same(self._folder, name, found.raw, self._files)
 
 
 def _read(path: AnyPath, now: float, files: Files) -> Driver | None:

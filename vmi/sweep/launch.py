@@ -14,7 +14,7 @@ from rich.console import Console
 
 from vmi.datasets import data_folder
 from vmi.errors import printable
-from vmi.record.files import remove_tree
+from vmi.record.paths import remove_tree
 from vmi.record.store import Store
 from vmi.record.to_wandb import mirror
 from vmi.record.wandb_access import Mode

@@ -13,8 +13,8 @@ from typing import Any
 
 from vmi.errors import did_you_mean, printable
 from vmi.goals import Bound
-from vmi.record.files import LOCAL, times
-from vmi.record.paths import AnyPath
+from vmi.record.files import LOCAL
+from vmi.record.paths import AnyPath, times
 from vmi.record.store import Store
 from vmi.sweep import heartbeat
 from vmi.sweep.heartbeat import Driver
