@@ -2,7 +2,7 @@
 
 Requests are numbered from 0 since `arm`. What a fault does to the request it is for:
 
-    503, 500      refused, without the server having seen it
+    503, 500, 409 refused, without the server having seen it
     drop          the connection is closed, without the server having seen it
     lost          the server has done it, and the connection is closed without an answer (a timeout after success)
     500 after     the server has done it, and the answer is an error
@@ -24,11 +24,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-FAULTS = ("503", "500", "drop", "lost", "500 after", "truncated", "flipped", "torn")
+FAULTS = ("503", "500", "409", "drop", "lost", "500 after", "truncated", "flipped", "torn")
 CONDITIONS = ("if-none-match", "if-match")
 RIVAL = b"another writer"
 ERROR = '<?xml version="1.0"?><Error><Code>{code}</Code><Message>injected</Message></Error>'
-CODES = {503: "SlowDown", 500: "InternalError", 403: "AccessDenied"}
+CODES = {503: "SlowDown", 500: "InternalError", 409: "ConditionalRequestConflict", 403: "AccessDenied"}
 
 
 class Faulty:
@@ -92,7 +92,7 @@ def _handler_of(proxy: Faulty) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             number, fault = proxy.numbered(self.command, self.path)
             proxy.before(number)
-            if fault in ("503", "500", "403"):
+            if fault.isdecimal():
                 self._answer(int(fault), {}, ERROR.format(code=CODES[int(fault)]).encode())
             elif fault == "drop":
                 self._cut()

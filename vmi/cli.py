@@ -93,7 +93,7 @@ def evaluate(
 def presets(
     folder: Annotated[str, typer.Argument(help="Results of a study that varies its preset.")],
     against: Annotated[str, typer.Option(help="The preset that the others are compared with.")] = "corrected",
-    out: Annotated[Path | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
+    out: Annotated[str | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
     command: Annotated[str, typer.Option(help="The command that made the results, to be named.")] = "",
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
@@ -108,7 +108,7 @@ def presets(
         if out is None:
             typer.echo(text)
         else:
-            out.write_text(text, encoding="utf-8")
+            opened(out, "--out").write_text(text, encoding="utf-8")
         return 0
 
     raise typer.Exit(guarded(action, debug))
@@ -159,7 +159,7 @@ def mirror(
 def compare(
     first: Annotated[str, typer.Argument(help="A study's results.")],
     second: Annotated[str, typer.Argument(help="Another study's results: differences are this one minus the first.")],
-    out: Annotated[Path | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
+    out: Annotated[str | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Compare two studies as Markdown: shared settings with differences paired by seed, and what each asked for."""
@@ -167,7 +167,7 @@ def compare(
     def action() -> int:
         from vmi.cli_results import compare_studies
 
-        return compare_studies(opened(first, "first"), opened(second, "second"), out)
+        return compare_studies(opened(first, "first"), opened(second, "second"), opened(out, "--out") if out else None)
 
     raise typer.Exit(guarded(action, debug))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,7 +73,7 @@ def mirror_study(folder: AnyPath, online: str | None) -> int:
     return 0
 
 
-def compare_studies(first: AnyPath, second: AnyPath, out: Path | None) -> int:
+def compare_studies(first: AnyPath, second: AnyPath, out: AnyPath | None) -> int:
     """Say, or write, what two studies share, and in what they differ."""
     from analysis.compare import markdown
     from vmi.sweep.study import differences

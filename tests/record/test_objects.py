@@ -137,7 +137,7 @@ def killed_at(number, after, proxy, store, lab, trial):
     """Commit in a child that is killed at its n-th request: (acknowledged ids, was it killed)."""
     ours, theirs = os.pipe()
     attempt = store.next_attempt()
-    proxy.arm()
+    proxy.arm(*(() if after else ("drop", number)))  # else what was on its way would arrive after the death
     child = os.fork()
     if child == 0:
         os.close(ours)
@@ -210,6 +210,18 @@ def test_a_put_that_was_done_though_its_answer_was_lost_is_known_again(proxy, ro
         assert not put_exclusive(root, f"lock {fault}", b"next")
 
 
+@pytest.mark.faults
+def test_a_put_that_arrives_after_it_was_given_up_changes_nothing(proxy, root, monkeypatch):
+    monkeypatch.setattr(objects, "READ_SECONDS", 0.3)
+    proxy.slow_seconds = 0.8
+    proxy.arm("slow", 0)
+    assert put_exclusive(root, "lock", b"mine")
+    proxy.arm("slow", 1)
+    assert put_over(root, "lock", b"next", b"mine") and put_over(root, "lock", b"last", b"next")
+    time.sleep(1.2)
+    assert len(proxy.log) > 3 and (root / "lock").read_bytes() == b"last"
+
+
 def test_of_many_who_put_the_same_bytes_under_one_name_one_wins(proxy, root):
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda _: put_exclusive(root, "lock", b"the same"), range(8)))
@@ -275,8 +287,8 @@ def test_addresses_are_read_as_they_are_written_back(proxy):
 
 
 def test_bytes_that_changed_on_their_way_are_not_taken(proxy, root, monkeypatch):
-    monkeypatch.setattr(objects, "PATIENCE_SECONDS", 0.05)
     put_new(root, "model.pt", b"weights" * 100)
+    monkeypatch.setattr(objects, "PATIENCE_SECONDS", 0.05)
     for fault in ("flipped", "truncated"):
         proxy.arm(fault, 0, lasting=True)
         with pytest.raises(OSError, match="what was read is not whole"):

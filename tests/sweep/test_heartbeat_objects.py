@@ -102,7 +102,7 @@ def test_the_beat_goes_on_after_a_store_that_stayed_away(
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
     held = Heartbeat(folder, "lambda")
     held.acquire()
-    monkeypatch.setattr(objects, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(objects, "HASTY_SECONDS", 0.02)
     proxy.arm("503", 0, lasting=True)
     time.sleep(0.3)
     proxy.arm()

@@ -13,6 +13,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from vmi.errors import StoreError
@@ -173,7 +174,7 @@ def probe(folder: AnyPath, files: Files = LOCAL) -> None:
     An object store is refused as well where it does not keep the conditions of puts.
     """
     if isinstance(folder, ObjectPath):
-        folder.objects.probe(folder.key)
+        replace(folder, hasty=True).objects.probe(folder.key)
         return
     temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with _undone_and_named(folder, [temporary], files):

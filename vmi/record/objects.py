@@ -31,9 +31,9 @@ from botocore.parsers import ResponseParserError
 from vmi.record.object_errors import code_of, is_passing, named, status_of
 
 MAX_BYTES = 5 * 2**30
-# How long a request is made again, and how long one may be silent; for the first look at a store it is shorter.
+# How long a request is made again, and how long one may be silent; the first look at a store ends within half a minute.
 PATIENCE_SECONDS, READ_SECONDS = 60.0, 20.0
-CHECK_SECONDS, CHECK_READ_SECONDS = 10.0, 6.0
+HASTY_SECONDS, HASTY_READ_SECONDS = 10.0, 6.0
 CONNECT_SECONDS = 4.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 # Names in one answer of a listing, at most.
@@ -56,14 +56,13 @@ class Found(NamedTuple):
 class Bucket:
     """The objects of a bucket by key. Every method may raise OSError that names the object and what is wrong.
 
-    `patience`: seconds for which a request that failed on the way is made again; `silence`: how long each may take to
-    say something.
+    A request that failed on the way is made again for a minute, in a `hasty` one for some seconds.
     """
 
-    def __init__(self, name: str, patience: float | None = None, silence: float | None = None) -> None:
+    def __init__(self, name: str, hasty: bool = False) -> None:
         self.name = name
-        self._patience = PATIENCE_SECONDS if patience is None else patience
-        self._silence = READ_SECONDS if silence is None else silence
+        self._patience = HASTY_SECONDS if hasty else PATIENCE_SECONDS
+        self._silence = HASTY_READ_SECONDS if hasty else READ_SECONDS
 
     def read(self, key: str) -> Found:
         """An object, whole: its length and what checksums it has are verified. Raises FileNotFoundError."""
@@ -139,23 +138,18 @@ class Bucket:
 
         self._asked(key, delete)
 
-    def check(self, prefix: str) -> None:
-        """Ask the store something, for less than half a minute; OSError with what is wrong: bucket, access, network."""
-        Bucket(self.name, CHECK_SECONDS, CHECK_READ_SECONDS).has_below(prefix)
-
     def probe(self, prefix: str) -> None:
         """Whether the store keeps its conditions, on a key that is gone afterwards. OSError where it does not."""
-        hasty = Bucket(self.name, CHECK_SECONDS, CHECK_READ_SECONDS)
         key = f"{prefix}/{PROBE}{secrets.token_hex(8)}".strip("/")
         try:
-            hasty.has_below(prefix)
-            taken = [hasty.put_new(key, text) for text in (b"first", b"second")]
-            if taken != [True, False] or hasty.read(key).data != b"first":
+            self.has_below(prefix)
+            taken = [self.put_new(key, text) for text in (b"first", b"second")]
+            if taken != [True, False] or self.read(key).data != b"first":
                 reason = "this object store ignores the condition If-None-Match of a put: two writers would both win"
                 raise OSError(errno.ENOTSUP, reason, self._at(prefix))
         finally:
             with contextlib.suppress(OSError):
-                hasty.unlink(key)
+                self.unlink(key)
 
     def _put(self, key: str, data: bytes, conditions: Conditions) -> bool:
         if len(data) > MAX_BYTES:

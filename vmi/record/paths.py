@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -45,14 +45,16 @@ class Stat(NamedTuple):
 class ObjectPath:
     """A key of a bucket, or the prefix of keys that a folder would be. All that asks the store may raise OSError.
 
-    A folder is there as long as a key lies below it; making one is nothing.
+    A folder is there as long as a key lies below it; making one is nothing. What is asked of a `hasty` one is given up
+    after seconds, not after a minute.
     """
 
     bucket: str
     key: str = ""
+    hasty: bool = field(default=False, compare=False)
 
     def __truediv__(self, name: str) -> ObjectPath:
-        return ObjectPath(self.bucket, f"{self.key}/{name}".strip("/"))
+        return replace(self, key=f"{self.key}/{name}".strip("/"))
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.bucket}/{self.key}".rstrip("/")
@@ -63,7 +65,7 @@ class ObjectPath:
 
     @property
     def parent(self) -> ObjectPath:
-        return ObjectPath(self.bucket, self.key.rpartition("/")[0])
+        return replace(self, key=self.key.rpartition("/")[0])
 
     def absolute(self) -> ObjectPath:
         return self
@@ -133,41 +135,46 @@ class ObjectPath:
         """What asks the store. Keys are those of the whole bucket."""
         from vmi.record.objects import Bucket  # loads boto3
 
-        return Bucket(self.bucket)
+        return Bucket(self.bucket, self.hasty)
 
 
 AnyPath = Path | ObjectPath
 
 
-def path_of(text: str | AnyPath, field: str = "--results") -> AnyPath:
+def path_of(text: str | AnyPath, name: str = "--results") -> AnyPath:
     """The place that a user named. Raises InputError for another scheme than s3, or no valid bucket and prefix."""
     given = str(text)
     found = _SCHEME.match(given)
     if isinstance(text, Path | ObjectPath) or not found:
         return text if isinstance(text, Path | ObjectPath) else Path(text).expanduser()
     if found[1].lower() != "s3":
-        raise InputError([Problem(field, given, ALLOWED, f"no store of scheme {found[1]}:// is known")])
+        raise InputError([Problem(name, given, ALLOWED, f"no store of scheme {found[1]}:// is known")])
     bucket, _, prefix = given[len(found[0]) :].removeprefix("/").partition("/")
     parts = [part for part in prefix.split("/") if part]
     if not given[len(found[0]) :].startswith("/") or not _BUCKET.fullmatch(bucket):
         allowed = "s3://BUCKET/PREFIX; a bucket's name is 3 to 63 of a-z, 0-9, '.' and '-'"
-        raise InputError([Problem(field, given, allowed)])
+        raise InputError([Problem(name, given, allowed)])
     if any(part in (".", "..") for part in parts) or not prefix.isprintable() or len(prefix.encode()) > MAX_PREFIX:
         allowed = f"s3://BUCKET/PREFIX; a prefix has no '.' or '..', and at most {MAX_PREFIX} bytes that can be printed"
-        raise InputError([Problem(field, given, allowed)])
+        raise InputError([Problem(name, given, allowed)])
     return ObjectPath(bucket, "/".join(parts))
 
 
-def opened(text: str | AnyPath, field: str = "folder") -> AnyPath:
+def opened(text: str | AnyPath, name: str = "folder") -> AnyPath:
     """As `path_of`, once an object store has answered. Raises InputError with what is wrong with it, within 30 s."""
-    path = path_of(text, field)
+    path = path_of(text, name)
     if isinstance(path, ObjectPath):
         try:
-            path.objects.check(path.key)
+            hasty(path).is_dir()
         except OSError as error:
             allowed = "an object store that this machine reaches, with credentials that may read it"
-            raise InputError([Problem(field, str(path), allowed, error.strerror or str(error))]) from error
+            raise InputError([Problem(name, str(path), allowed, error.strerror or str(error))]) from error
     return path
+
+
+def hasty(path: AnyPath) -> AnyPath:
+    """The same place, for what must not wait long for an object store."""
+    return replace(path, hasty=True) if isinstance(path, ObjectPath) else path
 
 
 def times(folder: AnyPath) -> Mapping[str, float]:

@@ -44,7 +44,7 @@ def plan(
     cpus: Annotated[int | None, typer.Option(help="Plan for so many CPU cores; default: this node's.")] = None,
     hardware: Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")] = None,
     gpu_hour: Annotated[float | None, typer.Option(help="Price of one GPU (or core) for an hour.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
+    calibration: Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
     simulate: Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -58,7 +58,7 @@ def plan(
         where = path_of(results)
         _refuse([*_options(where, seeds, pack_size).problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]])
         study = _study(study_file, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
-        given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration and f"{calibration}"}
+        given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration}
         given |= {"--pack-size": pack_size if pack_size != DEFAULT_PACK_SIZE else None}
         given |= {"--results": f"{where}" if where != Path("results") and not calibration else None}
         device = "cpu" if gpus is None else "cuda"
@@ -66,7 +66,7 @@ def plan(
             results=opened(where, "--results"),
             pack_size=pack_size,
             target=Target(device, gpus or cpus or _cores(), hardware, gpu_hour),
-            calibration=calibration,
+            calibration=opened(calibration, "--calibration") if calibration else None,
             command=_command(study_file, {**given, "--device": "cuda" if gpus else None}, smoke),
             simulate=numbers[0],
         )
@@ -79,7 +79,7 @@ def plan(
 
 def calibrate(
     study_file: StudyFile,
-    out: Annotated[Path | None, typer.Option(help="The file to keep; default: calibration.json there.")] = None,
+    out: Annotated[str | None, typer.Option(help="The file to keep; default: calibration.json there.")] = None,
     results: Results = "results",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     smoke: Smoke = False,
@@ -94,9 +94,10 @@ def calibrate(
         from vmi.sweep.calibrating import calibrated  # loads torch
 
         where = opened(results, "--results")
+        kept = opened(out, "--out") if out else where / "calibration.json"
         _refuse(_options(where, None, pack_size).problems())
         study = _study(study_file, smoke=smoke, dataset=data, scale=scale)
-        for line in calibrated(study, pack_size, device, out or where / "calibration.json", os.environ):
+        for line in calibrated(study, pack_size, device, kept, os.environ):
             typer.echo(printable(line))
         return 0
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from vmi.errors import InputError, Problem
 from vmi.record.files import LOCAL, Files, put_exclusive, put_over, remove_same
-from vmi.record.paths import AnyPath
+from vmi.record.paths import AnyPath, hasty
 from vmi.sweep.signals import undisturbed
 
 FILE = "driver.json"
@@ -78,7 +78,8 @@ class Heartbeat:
     def __init__(
         self, folder: AnyPath, study: str, clock: Callable[[], float] = time.time, files: Files = LOCAL
     ) -> None:
-        self._folder, self._clock, self._files = folder, clock, files
+        # A store that stays away shall hold up neither the next beat nor the end of the run.
+        self._folder, self._clock, self._files = hasty(folder), clock, files
         self._token, self._started = uuid.uuid4().hex, clock()
         self._study = study
         self._seen: Mapping[str, Any] = {}

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import vmi
 from vmi.datasets import DATASETS, data_folder
 from vmi.errors import InputError, Problem
-from vmi.record.paths import AnyPath, path_of
+from vmi.record.paths import AnyPath, hasty, path_of
 
 # A network file system may show what another node wrote a moment later.
 PATIENCE_SECONDS = 5.0
@@ -66,7 +66,7 @@ def check_nodes(needs: Needs, everywhere: Everywhere) -> None:
                 problems += [
                     Problem(field, value, f"{allowed}; {node} {said}") for field, value, allowed, said in seen.problems
                 ]
-            elif not _appears(path_of(seen.answer), mark.name):
+            elif not _appears(hasty(path_of(seen.answer)), mark.name):
                 allowed = f"{_shared(needs.results)}; what {node} writes is not seen here"
                 problems.append(Problem("--results", needs.results, allowed))
     if problems:
@@ -75,7 +75,7 @@ def check_nodes(needs: Needs, everywhere: Everywhere) -> None:
 
 def look(needs: Needs, mark: str) -> Seen:
     """On a node: read the driver's mark, write an answer beside it, compare code and data sets."""
-    there, answer = path_of(mark), path_of(f"{mark}-{secrets.token_hex(4)}")
+    there, answer = (hasty(path_of(path)) for path in (mark, f"{mark}-{secrets.token_hex(4)}"))
     problems, shared = [], _shared(needs.results)
     if code() != needs.code:
         problems.append(("vmi", vmi.__version__, SAME_CODE, "has other code (its setup runs again with `ray up`)"))
