@@ -141,8 +141,8 @@ class Bucket:
     def probe(self, prefix: str) -> None:
         """Whether the store keeps its conditions, on a key that is gone afterwards. OSError where it does not."""
         key = f"{prefix}/{PROBE}{secrets.token_hex(8)}".strip("/")
+        self.has_below(prefix)
         try:
-            self.has_below(prefix)
             taken = [self.put_new(key, text) for text in (b"first", b"second")]
             if taken != [True, False] or self.read(key).data != b"first":
                 reason = "this object store ignores the condition If-None-Match of a put: two writers would both win"
