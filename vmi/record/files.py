@@ -23,7 +23,10 @@ TEMPORARY = ".tmp-"
 
 
 class Files:
-    """The operations of the operating system that a store uses, one method each. All may raise OSError."""
+    """The operations of the operating system that a store uses, one method each. All may raise OSError.
+
+    Those that take any path do with an object what comes nearest.
+    """
 
     def make_folder(self, path: Path) -> None:
         """Make one folder, which may be there already."""
@@ -47,14 +50,20 @@ class Files:
         """A second name for a file; FileExistsError when the name is taken."""
         os.link(source, target)
 
-    def replace(self, source: Path, target: Path) -> None:
-        source.replace(target)
+    def replace(self, source: AnyPath, target: AnyPath) -> None:
+        if isinstance(source, Path) and isinstance(target, Path):
+            source.replace(target)
+        else:
+            target.write_bytes(source.read_bytes())
+            source.unlink()
 
     def unlink(self, path: AnyPath) -> None:
         path.unlink()
 
-    def sync_folder(self, path: Path) -> None:
-        """Make the names in a folder durable."""
+    def sync_folder(self, path: AnyPath) -> None:
+        """Make the names in a folder durable; in an object store they are."""
+        if isinstance(path, ObjectPath):
+            return
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vmi.errors import InputError, Problem
@@ -53,8 +53,8 @@ class ObjectPath:
     key: str = ""
     hasty: bool = field(default=False, compare=False)
 
-    def __truediv__(self, name: str) -> ObjectPath:
-        return replace(self, key=f"{self.key}/{name}".strip("/"))
+    def __truediv__(self, name: str | PurePosixPath) -> ObjectPath:
+        return replace(self, key=str(PurePosixPath(f"{self.key}/{name}")).strip("/"))
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.bucket}/{self.key}".rstrip("/")
@@ -75,6 +75,12 @@ class ObjectPath:
 
     def expanduser(self) -> ObjectPath:
         return self
+
+    def relative_to(self, folder: ObjectPath) -> PurePosixPath:
+        """Raises ValueError where this does not lie below the folder."""
+        if folder.bucket != self.bucket:
+            raise ValueError(f"{self} is not below {folder}")
+        return PurePosixPath(self.key).relative_to(folder.key)
 
     def exists(self) -> bool:
         return self.is_file() or self.is_dir()
@@ -124,6 +130,9 @@ class ObjectPath:
     def unlink(self, missing_ok: bool = True) -> None:
         """Remove the object; an absent one is no error, as deleting it is none there."""
         self.objects.unlink(self.key)
+
+    def rmdir(self) -> None:
+        """Nothing: an empty folder is not there."""
 
     def remove_below(self) -> None:
         """Remove every object below the folder."""
