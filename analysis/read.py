@@ -18,7 +18,7 @@ from analysis.goals import fresh_seeds
 from vmi.errors import InputError, Problem, StoreError, did_you_mean
 from vmi.record import parts
 from vmi.record.files import LOCAL
-from vmi.record.paths import AnyPath
+from vmi.record.paths import AnyPath, below
 from vmi.record.schema import TABLES
 
 Row = Mapping[str, Any]
@@ -114,12 +114,8 @@ def open_study(folder: AnyPath) -> StudyResults:
         arrays_table=found["arrays"].table,
         trials_schema=found["trials"].table.schema,
         duplicates=len(rows) - len(kept),
-        damaged=tuple(_below(folder, d) for result in found.values() for d in result.damaged),
+        damaged=tuple(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
     )
-
-
-def _below(folder: AnyPath, damaged: parts.Damaged) -> str:
-    return f"{str(damaged.path).removeprefix(f'{folder}/')}: {damaged.reason}"
 
 
 def _spec(folder: AnyPath) -> Mapping[str, Any]:

@@ -239,6 +239,10 @@ def test_a_folder_of_more_than_one_page_is_listed_whole(proxy, root, monkeypatch
     put_new(root / "folder" / "below", "y", b"x")
     assert {path.name for path in (root / "folder").iterdir()} == names | {"below"}
     assert set(times(root / "folder")) == names
+    with pytest.raises(NotADirectoryError, match="name 0"):
+        (root / "folder" / "name 0 ä+%2F").iterdir()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        (root / "nowhere").iterdir()
     remove_tree(root / "folder")
     assert stored(proxy, root) == {}
 

@@ -7,6 +7,8 @@ What it reads and writes goes through `vmi.record.objects`, which is loaded when
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -76,11 +78,9 @@ class ObjectPath:
     def expanduser(self) -> ObjectPath:
         return self
 
-    def relative_to(self, folder: ObjectPath) -> PurePosixPath:
-        """Raises ValueError where this does not lie below the folder."""
-        if folder.bucket != self.bucket:
-            raise ValueError(f"{self} is not below {folder}")
-        return PurePosixPath(self.key).relative_to(folder.key)
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
 
     def exists(self) -> bool:
         return self.is_file() or self.is_dir()
@@ -95,12 +95,16 @@ class ObjectPath:
         return False
 
     def iterdir(self) -> Iterator[ObjectPath]:
-        """What lies in the folder; nothing where it is absent."""
-        return (self / name for name in self.objects.listed(self.key))
+        """What lies in the folder. Raises FileNotFoundError where nothing does, NotADirectoryError on an object."""
+        names = self.objects.listed(self.key)
+        if not names:
+            number = errno.ENOTDIR if self.is_file() else errno.ENOENT
+            raise OSError(number, os.strerror(number), str(self))
+        return (self / name for name in names)
 
     def glob(self, pattern: str) -> Iterator[ObjectPath]:
         """What lies in the folder under a name that fits; the pattern has no slash."""
-        return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
+        return (self / name for name in self.objects.listed(self.key) if fnmatchcase(name, pattern))
 
     def times(self) -> dict[str, float]:
         """When each object right below the folder was written, by its name."""
@@ -110,7 +114,7 @@ class ObjectPath:
         """Raises FileNotFoundError."""
         found = self.objects.stat(self.key)
         if found is None:
-            raise FileNotFoundError(2, "there is no such object", str(self))
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
         return Stat(*found)
 
     def read_bytes(self) -> bytes:
@@ -179,6 +183,11 @@ def opened(text: str | AnyPath, name: str = "folder") -> AnyPath:
             allowed = "an object store that this machine reaches, with credentials that may read it"
             raise InputError([Problem(name, str(path), allowed, error.strerror or str(error))]) from error
     return path
+
+
+def below(folder: AnyPath, path: AnyPath) -> str:
+    """What leads from the folder to what lies in it: "trials/part-...", "." for itself."""
+    return str(PurePosixPath(str(path).removeprefix(str(folder)).lstrip("/")))
 
 
 def hasty(path: AnyPath) -> AnyPath:

@@ -19,7 +19,7 @@ import numpy as np
 
 from vmi.errors import StoreError
 from vmi.record.files import put_replacing
-from vmi.record.paths import AnyPath
+from vmi.record.paths import AnyPath, below
 from vmi.record.to_wandb import lean_settings
 from vmi.record.wandb_access import without_keys
 from vmi.record.wandb_blocks import blocks_of, reports
@@ -159,7 +159,7 @@ def _artifact(wandb: Any, told: Spec, folder: AnyPath, scratch: Path) -> Any:
     made = wandb.Artifact(told["name"], type=told["type"])
     parts = [path for name in told.get("folders", ()) for path in sorted((folder / name).glob("part-*.parquet"))]
     for path in [*(folder / name for name in told["files"]), *parts]:
-        made.add_file(str(_fetched(path, scratch)), name=str(path).removeprefix(f"{folder}/"))
+        made.add_file(str(_fetched(path, scratch)), name=below(folder, path))
     return made
 
 
