@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from analysis import labels
 from analysis.markup import Markup, element, join, table
+from vmi.record.paths import AnyPath
 from vmi.record.sealed import unsealed
 
 FILE = "prediction.json"
@@ -20,7 +20,7 @@ ROWS = (
 )
 
 
-def section(folder: Path) -> Markup:
+def section(folder: AnyPath) -> Markup:
     """The table of the last run; nothing where no run has left a prediction, or one that cannot be read."""
     kept = _read(folder / FILE)
     if kept is None:
@@ -54,7 +54,7 @@ def _cells(predicted: Any, actual: Any) -> list[str]:
     return [labels.number(foreseen, 1), labels.number(took, 1), labels.number(ratio, 2)]
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
+def _read(path: AnyPath) -> Mapping[str, Any] | None:
     """The file's content; None where it is absent or damaged, which `analysis.read` names."""
     try:
         kept = unsealed(path.read_bytes())

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -17,6 +16,8 @@ import pyarrow.compute as pc
 from analysis.goals import fresh_seeds
 from vmi.errors import InputError, Problem, StoreError, did_you_mean
 from vmi.record import parts
+from vmi.record.files import LOCAL
+from vmi.record.paths import AnyPath, below
 from vmi.record.schema import TABLES
 from vmi.record.sealed import IN_STUDY, unsealed
 
@@ -29,7 +30,7 @@ OUTCOMES = ("completed", "pruned", "failed")
 class StudyResults:
     """One study: `spec` is study.json, `trials` a row per trial_id; see `curve` and `arrays` for the rest."""
 
-    folder: Path
+    folder: AnyPath
     spec: Mapping[str, Any]
     trials: tuple[Row, ...]
     ignored: int = 0
@@ -94,7 +95,7 @@ class StudyResults:
         return {trial: {n: a for n in names if (a := _tensor(table[n], i)) is not None} for i, trial in enumerate(ids)}
 
 
-def open_study(folder: Path) -> StudyResults:
+def open_study(folder: AnyPath) -> StudyResults:
     """Read study.json and the trials.
 
     Raises InputError when it is no study's folder, naming the nearest; StoreError when study.json is broken
@@ -114,13 +115,13 @@ def open_study(folder: Path) -> StudyResults:
         trials_schema=found["trials"].table.schema,
         duplicates=len(rows) - len(kept),
         damaged=(
-            *(f"{d.path.relative_to(folder)}: {d.reason}" for result in found.values() for d in result.damaged),
+            *(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
             *_broken_seals(folder),
         ),
     )
 
 
-def _spec(folder: Path) -> Mapping[str, Any]:
+def _spec(folder: AnyPath) -> Mapping[str, Any]:
     path = folder / "study.json"
     if not path.is_file():
         raise InputError(
@@ -138,7 +139,7 @@ def _spec(folder: Path) -> Mapping[str, Any]:
     return spec
 
 
-def _broken_seals(folder: Path) -> Iterator[str]:
+def _broken_seals(folder: AnyPath) -> Iterator[str]:
     """What is wrong with the other sealed files; a driver's is gone when its run is, and then tells nothing."""
     for name in IN_STUDY:
         if name in ("study.json", "driver.json"):
@@ -160,9 +161,10 @@ def _is_description(spec: Any) -> TypeGuard[dict[str, Any]]:
     return all(isinstance(r, dict) and isinstance(r.get("values", []), list) for r in ranges)
 
 
-def _near(folder: Path) -> str:
+def _near(folder: AnyPath) -> str:
     beside = folder.absolute().parent
-    names = sorted(p.parent.name for p in beside.glob("*/study.json")) if beside.is_dir() else []
+    found = sorted(LOCAL.names(beside)) if beside.is_dir() else []
+    names = [name for name in found if (beside / name / "study.json").is_file()]
     if not names:
         return f"no study's results in {beside}"
     return did_you_mean(folder.name, names) or "there: " + ", ".join(names[:10])

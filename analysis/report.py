@@ -29,12 +29,16 @@ from analysis.markup import join
 from analysis.page import document
 from analysis.read import StudyResults, open_study
 from vmi.errors import InputError, Problem
+from vmi.record.files import put_replacing
+from vmi.record.paths import AnyPath
 
 FILE = "report.html"
 
 
-def write(folder: Path) -> Path:
+def write(folder: AnyPath) -> Path:
     """Write `report.html` into a study's folder, whole or not at all, and return its path.
+
+    Of a study in an object store it is written here, as `STUDY-report.html`, and put beside the study as well.
 
     Damaged files are named on the page. Raises InputError when the folder is no study's or cannot be
     written to, StoreError when study.json is broken or a part is of a newer schema.
@@ -44,15 +48,17 @@ def write(folder: Path) -> Path:
 
 def publish(results: StudyResults) -> Path:
     """As `write`, for results that are already open."""
-    text = render(results)
-    target = results.folder / FILE
-    temporary = results.folder / f".tmp-{FILE}-{secrets.token_hex(4)}"
+    text, folder = render(results), results.folder
+    target = folder / FILE if isinstance(folder, Path) else Path(f"{folder.name}-{FILE}")
+    temporary = target.with_name(f".tmp-{FILE}-{secrets.token_hex(4)}")
     try:
         with temporary.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
+        if not isinstance(folder, Path):
+            put_replacing(folder, FILE, text.encode())
     except OSError as error:
         temporary.unlink(missing_ok=True)
         allowed = "a folder that can be written to"

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 STUDIES = sorted((ROOT / "sweeps").glob("*.py"))
 CORE = [path for path in sorted((ROOT / "vmi").glob("*.py")) if not path.name.startswith("cli")]
 SOURCES = [path for folder in ("vmi", "analysis", "sweeps") for path in sorted((ROOT / folder).rglob("*.py"))]
-HEAVY = ("torch", "ray", "optuna", "wandb", "pyarrow")
+HEAVY = ("torch", "ray", "optuna", "wandb", "pyarrow", "boto3")
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -77,7 +77,9 @@ def test_the_grids_have_the_size_that_they_promise(name: str, suggestions: int, 
         ("vmi.sweep.study", HEAVY),
         ("vmi.sweep.search", HEAVY),
         ("vmi.sweep.packing", HEAVY),
-        ("vmi.sweep.to_optuna", ("torch", "ray", "wandb", "pyarrow")),
+        ("vmi.sweep.to_optuna", ("torch", "ray", "wandb", "pyarrow", "boto3")),
+        ("vmi.cli", HEAVY),
+        ("vmi.record.store", ("torch", "ray", "optuna", "wandb", "boto3")),
     ],
 )
 def test_importing_loads_nothing_heavy(module: str, banned: tuple[str, ...]) -> None:
@@ -99,6 +101,8 @@ def test_the_library_below_knows_neither_sweeps_nor_records(path: Path) -> None:
         ("optuna", "vmi/sweep/to_optuna.py"),
         ("wandb", "vmi/record/to_wandb.py vmi/record/to_wandb_report.py"),
         ("wandb_workspaces", "vmi/record/wandb_blocks.py"),
+        ("boto3", "vmi/record/objects.py"),
+        ("botocore", "vmi/record/objects.py vmi/record/object_errors.py"),
     ],
 )
 def test_each_outside_library_has_one_home(module: str, home: str) -> None:
@@ -130,6 +134,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("vmi/train.py", "import ray", "Ray stands only in to_tune.py BROKEN"),
         ("vmi/record/store.py", "import wandb", "W&B stands only in the mirror and in the uploaded report BROKEN"),
         ("analysis/wandb_spec.py", "import wandb_workspaces", "and in the uploaded report BROKEN"),
+        ("vmi/record/store.py", "import boto3", "boto3 stands only in the object store BROKEN"),
         ("vmi/trial.py", "from vmi.record import schema", "neither records nor reads records BROKEN"),
         (
             "vmi/brand_new.py",

@@ -6,12 +6,13 @@ goes on bitwise as the saved one would have.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -23,11 +24,19 @@ from vmi.trial import Trial
 FORMAT = 2
 
 
+class Place(Protocol):
+    """Where a checkpoint lies: a path of this machine, or an object in a store, which is put whole by itself."""
+
+    def read_bytes(self) -> bytes: ...
+
+    def write_bytes(self, data: bytes, /) -> int: ...
+
+
 class CheckpointError(RuntimeError):
     """The file is not a whole checkpoint of this version; the message names it."""
 
 
-def save(pack: Pack, path: Path, notes: str = "") -> None:
+def save(pack: Pack, path: Place, notes: str = "") -> None:
     """Write the pack and the caller's notes to `path`; a crash leaves the file that was there, or the new one."""
     content = {
         "format": FORMAT,
@@ -38,6 +47,10 @@ def save(pack: Pack, path: Path, notes: str = "") -> None:
         "counters": {name: list(counts) for name, counts in pack.counters().items()},
         "generators": {name: [g.get_state() for g in gs] for name, gs in pack.generators().items()},
     }
+    if not isinstance(path, Path):
+        torch.save(content, data := io.BytesIO())
+        path.write_bytes(data.getvalue())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     with temporary.open("wb") as file:
@@ -47,7 +60,7 @@ def save(pack: Pack, path: Path, notes: str = "") -> None:
     temporary.replace(path)
 
 
-def restore(path: Path, device: str | torch.device = "cpu") -> tuple[Pack, str]:
+def restore(path: Place, device: str | torch.device = "cpu") -> tuple[Pack, str]:
     """The saved pack and its notes. Raises FileNotFoundError; CheckpointError when it is not whole."""
     content = _load(path)
     pack = Pack(_trials(content["trials"]), device, getattr(torch, content["dtype"]))
@@ -61,7 +74,7 @@ def restore(path: Path, device: str | torch.device = "cpu") -> tuple[Pack, str]:
     return pack, content["notes"]
 
 
-def extract(path: Path, trial_id: str, device: str | torch.device = "cpu") -> Pack:
+def extract(path: Place, trial_id: str, device: str | torch.device = "cpu") -> Pack:
     """One member of a saved pack, as a pack of one. Raises KeyError naming the trials that are there."""
     pack, _ = restore(path, device)
     ids = [trial.trial_id for trial in pack.trials]
@@ -70,10 +83,11 @@ def extract(path: Path, trial_id: str, device: str | torch.device = "cpu") -> Pa
     return pack.keep([ids.index(trial_id)])
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Place) -> dict[str, Any]:
     try:
         # weights_only: tensors and plain containers; a file that holds code is refused.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        data = io.BytesIO(path.read_bytes())
+        content = torch.load(data, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except Exception as error:  # torch.load raises half a dozen types for a damaged file

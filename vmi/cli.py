@@ -13,6 +13,7 @@ from rich.console import Console
 import vmi
 from vmi.sweep import commands
 from vmi.sweep.main import guarded
+from vmi.sweep.options import ObjectPath, opened
 
 # A pipe has no width; the table is made for this one.
 PIPED_WIDTH = 100
@@ -32,7 +33,7 @@ for command in (commands.plan, commands.calibrate, commands.status, commands.wat
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     wandb: Annotated[
         str | None, typer.Option(help="ENTITY/PROJECT: make or update the study's report on W&B as well.")
     ] = None,
@@ -43,16 +44,18 @@ def report(
 
     def action() -> int:
         from analysis.read import open_study  # loads plotly and pyarrow
-        from analysis.report import publish
+        from analysis.report import FILE, publish
         from analysis.table import terminal
         from vmi.cli_results import check_wandb, report_to_wandb, undamaged
 
         target = check_wandb(wandb, offline)
-        results = open_study(folder)
+        results = open_study(opened(folder))
         page = publish(results)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         console.print(terminal(results, console.width))
         console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+        if isinstance(results.folder, ObjectPath):
+            console.print(f"and: {results.folder / FILE}", highlight=False, markup=False, soft_wrap=True)
         if target:
             return report_to_wandb(results, target, offline)
         undamaged(results)  # the page is there and names it too
@@ -63,7 +66,7 @@ def report(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A checkpoint of a pack (.pt), or results with kept models.")],
+    model: Annotated[str, typer.Argument(help="A checkpoint of a pack (.pt), or results with kept models.")],
     data: Annotated[str | None, typer.Option(help="Data set; default: the one it was trained on.")] = None,
     member: Annotated[str | None, typer.Option(help="Trial id, where the checkpoint holds several.")] = None,
     seeds: Annotated[int, typer.Option(help="How many Q are fitted: their spread is shown.")] = 3,
@@ -78,8 +81,9 @@ def evaluate(
         from vmi.sweep.work import prepare
 
         prepare("cpu")
-        is_study = (model / "models").is_dir() or (model / "study.json").is_file()
-        fixed = from_folder(model, member) if is_study else from_checkpoint(model, member)
+        place = opened(model, "model")
+        is_study = (place / "models").is_dir() or (place / "study.json").is_file()
+        fixed = from_folder(place, member) if is_study else from_checkpoint(place, member)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         for part in account_table(account_of(fixed, data or fixed.dataset, seeds=seeds)):
             console.print(part, highlight=False)
@@ -90,9 +94,9 @@ def evaluate(
 
 @app.command()
 def presets(
-    folder: Annotated[Path, typer.Argument(help="Results of a study that varies its preset.")],
+    folder: Annotated[str, typer.Argument(help="Results of a study that varies its preset.")],
     against: Annotated[str, typer.Option(help="The preset that the others are compared with.")] = "corrected",
-    out: Annotated[Path | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
+    out: Annotated[str | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
     command: Annotated[str, typer.Option(help="The command that made the results, to be named.")] = "",
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
@@ -102,12 +106,12 @@ def presets(
         from analysis.presets import markdown
         from analysis.read import open_study
 
-        results = open_study(folder)
+        results = open_study(opened(folder))
         text = markdown(results, against, command or f"python sweeps/{results.name}.py")
         if out is None:
             typer.echo(text)
         else:
-            out.write_text(text, encoding="utf-8")
+            opened(out, "--out").write_text(text, encoding="utf-8")
         return 0
 
     raise typer.Exit(guarded(action, debug))
@@ -138,7 +142,7 @@ def submit(
 
 @app.command()
 def mirror(
-    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     online: Annotated[
         str | None, typer.Option(help="ENTITY/PROJECT: send the runs there; default: into FOLDER/wandb, offline.")
     ] = None,
@@ -149,16 +153,16 @@ def mirror(
     def action() -> int:
         from vmi.cli_results import mirror_study
 
-        return mirror_study(folder, online)
+        return mirror_study(opened(folder), online)
 
     raise typer.Exit(guarded(action, debug))
 
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="A study's results.")],
-    second: Annotated[Path, typer.Argument(help="Another study's results: differences are this one minus the first.")],
-    out: Annotated[Path | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
+    first: Annotated[str, typer.Argument(help="A study's results.")],
+    second: Annotated[str, typer.Argument(help="Another study's results: differences are this one minus the first.")],
+    out: Annotated[str | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Compare two studies as Markdown: shared settings with differences paired by seed, and what each asked for."""
@@ -166,14 +170,14 @@ def compare(
     def action() -> int:
         from vmi.cli_results import compare_studies
 
-        return compare_studies(first, second, out)
+        return compare_studies(opened(first, "first"), opened(second, "second"), opened(out, "--out") if out else None)
 
     raise typer.Exit(guarded(action, debug))
 
 
 @app.command()
 def compact(
-    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Merge the small parts of a study into few large ones, beside live readers and writers."""
@@ -181,14 +185,14 @@ def compact(
     def action() -> int:
         from vmi.cli_results import compact_study
 
-        return compact_study(folder)
+        return compact_study(opened(folder))
 
     raise typer.Exit(guarded(action, debug))
 
 
 @app.command()
 def fsck(
-    folder: Annotated[Path, typer.Argument(help="A study's results, or a folder of them.")],
+    folder: Annotated[str, typer.Argument(help="A study's results, or a folder of them.")],
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Move what is damaged into quarantine/, to be trained again.")
     ] = False,
@@ -199,7 +203,7 @@ def fsck(
     def action() -> int:
         from vmi.cli_results import check_studies
 
-        return check_studies(folder, quarantine)
+        return check_studies(opened(folder), quarantine)
 
     raise typer.Exit(guarded(action, debug))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from analysis.pictures import tile
 from analysis.read import StudyResults, open_study
 from vmi.errors import InputError, Problem, StoreError, did_you_mean, printable
 from vmi.record.fsck import QUARANTINE, check, check_sealed
+from vmi.record.paths import AnyPath, below
 from vmi.record.quarantine import move, quarantine
 from vmi.record.schema import TABLES
 from vmi.record.sealed import IN_RESULTS
@@ -59,20 +59,20 @@ def report_to_wandb(results: StudyResults, place: Target, offline: bool) -> int:
     return 0
 
 
-def mirror_study(folder: Path, online: str | None) -> int:
+def mirror_study(folder: AnyPath, online: str | None) -> int:
     """Mirror the finished trials of a study, offline those that have no run yet. Damaged stores are refused."""
-    from vmi.record.to_wandb import mirror, without_run
+    from vmi.record.to_wandb import local_folder, mirror, without_run
 
     entity, project = target(online, "--online") if online is not None else (None, _project(folder))
     if online is not None:
         need_key(os.environ, "without --online the runs are written offline")
     open_study(folder)  # names what is no study's folder
-    store = Store(folder.resolve().parent, folder.resolve().name)
+    store, runs = Store(folder.resolve().parent, folder.resolve().name), local_folder(folder)
     rows = sorted(store.finished().values(), key=lambda row: (row["suggestion_id"], row["seed"]))
     curves = store.read("curves").checked().to_pylist()
-    missing = without_run(rows, folder) if online is None else rows
-    done = mirror(missing, curves, folder, project, "offline" if online is None else "online", entity)
-    where = printable(str(folder / "wandb"))
+    missing = without_run(rows, runs) if online is None else rows
+    done = mirror(missing, curves, runs, project, "offline" if online is None else "online", entity)
+    where = printable(str(runs / "wandb"))
     there = f"{done.runs} runs written to {where}, {len(rows) - len(missing)} were there"
     typer.echo(f"{len(rows)} finished trials: {f'{done.runs} runs sent to {online}' if online is not None else there}")
     if done.warning:
@@ -81,7 +81,7 @@ def mirror_study(folder: Path, online: str | None) -> int:
     return 0
 
 
-def compare_studies(first: Path, second: Path, out: Path | None) -> int:
+def compare_studies(first: AnyPath, second: AnyPath, out: AnyPath | None) -> int:
     """Say, or write, what two studies share, and in what they differ."""
     from analysis.compare import markdown
     from vmi.sweep.study import differences
@@ -101,7 +101,7 @@ def compare_studies(first: Path, second: Path, out: Path | None) -> int:
     return 0
 
 
-def compact_study(folder: Path) -> int:
+def compact_study(folder: AnyPath) -> int:
     """Merge the small parts of a study, or of every study of a folder, beside whoever reads or writes it."""
     from vmi.record.compaction import compact
 
@@ -113,7 +113,7 @@ def compact_study(folder: Path) -> int:
     return 0
 
 
-def check_studies(folder: Path, move_away: bool) -> int:
+def check_studies(folder: AnyPath, move_away: bool) -> int:
     """Say what is damaged in a study, or in every study of a folder; with `move_away` move it below quarantine/."""
     _is_study(folder)
     wrong: list[str] = []
@@ -140,13 +140,13 @@ def check_studies(folder: Path, move_away: bool) -> int:
     return 0
 
 
-def _quarantined(path: Path) -> None:
+def _quarantined(path: AnyPath) -> None:
     with Heartbeat(path, path.absolute().name):  # nobody else may start meanwhile
         for moved in quarantine(path):
-            typer.echo(printable(f"moved into {path / QUARANTINE}: {moved.relative_to(path)}"))
+            typer.echo(printable(f"moved into {path / QUARANTINE}: {below(path, moved)}"))
 
 
-def _without_drivers(places: Sequence[Path]) -> None:
+def _without_drivers(places: Sequence[AnyPath]) -> None:
     """Raises InputError naming every living driver."""
     problems = []
     for path in places:
@@ -157,7 +157,7 @@ def _without_drivers(places: Sequence[Path]) -> None:
         raise InputError(problems)
 
 
-def _is_study(folder: Path) -> None:
+def _is_study(folder: AnyPath) -> None:
     """Raises InputError where a folder is neither a study's nor one of studies."""
     if not folder.is_dir() or not studies_in(folder):
         beside = [path.name for path in studies_in(folder.absolute().parent)]
@@ -180,10 +180,10 @@ def _images(results: StudyResults, spec: Mapping[str, Any]) -> list[np.ndarray]:
     return [tile(arrays[item["trial_id"]][item["array"]]) for item in items]
 
 
-def _command(folder: Path, place: Target) -> str:
+def _command(folder: AnyPath, place: Target) -> str:
     return printable(f"vmi report {folder} --wandb {place[0]}/{place[1]}")
 
 
-def _project(folder: Path) -> str:
+def _project(folder: AnyPath) -> str:
     """The study's name, as its runs had it when they were mirrored first; what W&B refuses in it is replaced."""
     return "".join("-" if c in "/\\#?%:" or not c.isprintable() else c for c in folder.resolve().name)[:128]

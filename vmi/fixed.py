@@ -20,14 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from vmi import checkpoint
-from vmi.checkpoint import CheckpointError
+from vmi.checkpoint import CheckpointError, Place
 from vmi.distributions import Categorical, DiagonalNormal
 from vmi.errors import InputError, Problem, did_you_mean, one_of
 from vmi.pack import Pack
@@ -54,6 +53,14 @@ class FixedModel(Protocol):
     def encode(self, images_ND: Tensor, /) -> Sequence[Parameters]: ...
 
     def decode(self, code_NL: Tensor, /) -> Tensor: ...
+
+
+class Folder(Protocol):
+    """A folder of this machine or of an object store."""
+
+    def __truediv__(self, name: str, /) -> Folder: ...
+
+    def glob(self, pattern: str, /) -> Iterator[Place]: ...
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def from_pack(pack: Pack, trial_id: str) -> Wrapped:
     return _member(pack.keep([ids.index(trial_id)]))
 
 
-def from_checkpoint(path: Path, trial_id: str | None = None, device: str | torch.device = "cpu") -> Wrapped:
+def from_checkpoint(path: Place, trial_id: str | None = None, device: str | torch.device = "cpu") -> Wrapped:
     """One member of a saved pack (`vmi.checkpoint`); `trial_id` may be left out where the file holds one alone.
 
     Raises InputError naming the file where it is absent or no whole checkpoint, or the members to choose from.
@@ -112,9 +119,9 @@ def from_checkpoint(path: Path, trial_id: str | None = None, device: str | torch
         raise InputError(error.problems, where=str(path)) from error
 
 
-def from_folder(folder: Path, trial_id: str | None, device: str | torch.device = "cpu") -> Wrapped:
+def from_folder(folder: Folder, trial_id: str | None, device: str | torch.device = "cpu") -> Wrapped:
     """The member of that id among the packs that a study kept (--keep-models). Raises InputError naming those there."""
-    files = sorted((folder / "models").glob("*.pt"))
+    files = sorted((folder / "models").glob("*.pt"), key=str)
     if not files:
         allowed = (
             "a study's results with models/*.pt: run the study with --keep-models, under another --name if need be"
@@ -175,7 +182,7 @@ def _parameters(distribution: Categorical | DiagonalNormal) -> Parameters:
     return distribution.mean_KBZ[0], distribution.log_variance_KBZ[0]
 
 
-def _restored(path: Path, device: str | torch.device) -> Pack:
+def _restored(path: Place, device: str | torch.device) -> Pack:
     try:
         return checkpoint.restore(path, device)[0]
     except FileNotFoundError as error:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from vmi.errors import StoreError
 from vmi.record.files import LOCAL, Files, named, put_exclusive, put_replacing
 from vmi.record.held import Held, owners, shares, strength
 from vmi.record.parts import Found, Part, decode, encode, load, part_name, read_part, taken_of
+from vmi.record.paths import AnyPath
 from vmi.record.schema import SCHEMA_VERSION, schema_of
 from vmi.record.unite import misfits_of, united
 
@@ -35,7 +35,7 @@ class Compacted(NamedTuple):
     after: int
 
 
-def compact(folder: Path, table: str, files: Files = LOCAL, limit: int = LIMIT) -> Compacted:
+def compact(folder: AnyPath, table: str, files: Files = LOCAL, limit: int = LIMIT) -> Compacted:
     """Merge the parts of a table's folder that are below half of `limit` uncompressed bytes, into parts below it.
 
     The rows of the table are what they were. Raises OSError, after which nothing is lost and it may be called again,
@@ -48,7 +48,7 @@ def compact(folder: Path, table: str, files: Files = LOCAL, limit: int = LIMIT) 
     return Compacted(table, len(before.parts), len(after.parts))
 
 
-def finish(folder: Path, table: str, files: Files = LOCAL) -> Found:
+def finish(folder: AnyPath, table: str, files: Files = LOCAL) -> Found:
     """Remove the files that a compaction has replaced and did not come to remove; twice is once. What is left.
 
     Raises OSError, and StoreError naming what is damaged or newer: then nothing is removed.
@@ -67,7 +67,7 @@ def finish(folder: Path, table: str, files: Files = LOCAL) -> Found:
     return found._replace(parts=tuple(left))
 
 
-def _sound(folder: Path, table: str, files: Files) -> Found:
+def _sound(folder: AnyPath, table: str, files: Files) -> Found:
     """What is in the folder, without its rows. Raises StoreError where it is not all sound."""
     found = load(folder, table, files, columns=())
     lines = [f"{folder / name}: {why}" for name, why in found.damaged.items()]
@@ -92,7 +92,7 @@ def _groups(parts: Sequence[Part], limit: int) -> Iterator[list[str]]:
         yield group
 
 
-def _merge(folder: Path, table: str, names: Sequence[str], files: Files) -> None:
+def _merge(folder: AnyPath, table: str, names: Sequence[str], files: Files) -> None:
     """Make one part of several: durable before the first of them goes."""
     parts = []
     for name in names:
@@ -115,7 +115,7 @@ def _merge(folder: Path, table: str, names: Sequence[str], files: Files) -> None
     _remove(folder, names, files)
 
 
-def _joined(parts: Sequence[Part], table: str, folder: Path) -> tuple[pa.Table, Held]:
+def _joined(parts: Sequence[Part], table: str, folder: AnyPath) -> tuple[pa.Table, Held]:
     """The rows of these parts, each published part once, and what they hold together."""
     schema = schema_of(table, (), "")
     for name, why in misfits_of({part.name: part.schema for part in parts}, schema).items():
@@ -154,7 +154,7 @@ def _bits(column: pa.ChunkedArray) -> pa.Array:
     return whole.view(pa.int64()) if pa.types.is_float64(whole.type) else whole
 
 
-def _assert_durable(path: Path, files: Files) -> None:
+def _assert_durable(path: AnyPath, files: Files) -> None:
     """Put a part in place again, with its own bytes: whoever relies on a name makes it durable.
 
     Somebody else linked it, and its folder may never have been synced, or in vain; syncing it now would tell nothing.
@@ -165,7 +165,7 @@ def _assert_durable(path: Path, files: Files) -> None:
     put_replacing(path.parent, path.name, data, files)
 
 
-def _remove(folder: Path, names: Sequence[str], files: Files) -> None:
+def _remove(folder: AnyPath, names: Sequence[str], files: Files) -> None:
     for name in names:
         # Another compaction may be quicker.
         with contextlib.suppress(FileNotFoundError), named(folder / name):

@@ -1,7 +1,9 @@
-"""Every file operation of a store, behind one small seam, and the two ways in which it puts a file in place.
+"""Every file operation of a store, behind one small seam, and the ways in which it puts a file in place.
 
 Durable means: the file was fsynced before it got its name, and its folder was fsynced after. A failed fsync
 is an error and is never tried again: the kernel may have dropped the pages that it could not write.
+
+On an object store (`vmi.record.paths.ObjectPath`) each of these ways is one conditional put, and `Files` plays no part.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from vmi.errors import StoreError
+from vmi.record.paths import AnyPath, ObjectPath
 
 TEMPORARY = ".tmp-"
 # Folders whose names this process has made durable: a sync of the parent at each commit was a third of its cost.
@@ -21,7 +25,10 @@ _durable: set[tuple[str, int, int]] = set()
 
 
 class Files:
-    """The operations of the operating system that a store uses, one method each. All may raise OSError."""
+    """The operations of the operating system that a store uses, one method each. All may raise OSError.
+
+    Those that take any path do with an object what comes nearest.
+    """
 
     def make_folder(self, path: Path) -> None:
         """Make one folder, which may be there already."""
@@ -45,36 +52,46 @@ class Files:
         """A second name for a file; FileExistsError when the name is taken."""
         os.link(source, target)
 
-    def replace(self, source: Path, target: Path) -> None:
-        source.replace(target)
+    def replace(self, source: AnyPath, target: AnyPath) -> None:
+        if isinstance(source, Path) and isinstance(target, Path):
+            source.replace(target)
+        else:
+            target.write_bytes(source.read_bytes())
+            source.unlink()
 
-    def unlink(self, path: Path) -> None:
+    def unlink(self, path: AnyPath) -> None:
         path.unlink()
 
-    def sync_folder(self, path: Path) -> None:
-        """Make the names in a folder durable."""
+    def sync_folder(self, path: AnyPath) -> None:
+        """Make the names in a folder durable; in an object store they are."""
+        if isinstance(path, ObjectPath):
+            return
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
-    def names(self, path: Path) -> list[str]:
+    def names(self, path: AnyPath) -> list[str]:
         return [entry.name for entry in path.iterdir()]
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: AnyPath) -> bytes:
         return path.read_bytes()
 
 
 LOCAL = Files()
 
 
-def put_new(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> Path:
+def put_new(folder: AnyPath, name: str, data: bytes, files: Files = LOCAL) -> AnyPath:
     """Put a file whose name is its content in place, durably and without replacing; twice is once.
 
     Raises StoreError when the name is taken by other bytes, OSError naming the file when it could not be made
     durable; then neither the file nor its temporary is left (unless removing failed as well).
     """
+    if isinstance(folder, ObjectPath):
+        if not folder.objects.put_new((path := folder / name).key, data) and path.read_bytes() != data:
+            raise _taken(path)
+        return path
     final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     undo = [temporary]
     with _undone_and_named(final, undo, files):
@@ -88,8 +105,11 @@ def put_new(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> Path:
     return final
 
 
-def put_replacing(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> Path:
+def put_replacing(folder: AnyPath, name: str, data: bytes, files: Files = LOCAL) -> AnyPath:
     """Put a file in place durably; readers see the old or the new one, whole. Raises OSError naming it."""
+    if isinstance(folder, ObjectPath):
+        folder.objects.put((path := folder / name).key, data)
+        return path
     final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with _undone_and_named(final, [temporary], files):
         make_folders(folder, files)
@@ -99,8 +119,10 @@ def put_replacing(folder: Path, name: str, data: bytes, files: Files = LOCAL) ->
     return final
 
 
-def put_exclusive(folder: Path, name: str, data: bytes, files: Files = LOCAL) -> bool:
+def put_exclusive(folder: AnyPath, name: str, data: bytes, files: Files = LOCAL) -> bool:
     """Put a file in place whole unless its name is taken; whether we did. Raises OSError naming it."""
+    if isinstance(folder, ObjectPath):
+        return folder.objects.put_new((folder / name).key, data)
     final, temporary = folder / name, folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with _undone_and_named(final, [temporary], files):
         make_folders(folder, files)
@@ -114,8 +136,41 @@ def put_exclusive(folder: Path, name: str, data: bytes, files: Files = LOCAL) ->
     return won
 
 
-def make_folders(folder: Path, files: Files = LOCAL) -> None:
+def put_over(folder: AnyPath, name: str, data: bytes, before: bytes, files: Files = LOCAL) -> bool:
+    """Put a file in place of one with these bytes; whether it was there so, and we did. Raises OSError naming it.
+
+    On an object store of several who try one wins. In a folder the look and the rename are two operations: whoever may
+    have rivals holds a lock.
+    """
+    path = folder / name
+    try:
+        if isinstance(path, ObjectPath):
+            found = path.objects.read(path.key)
+            return found.data == before and path.objects.put_over(path.key, data, found.etag)
+        if files.read(path) != before:
+            return False
+    except FileNotFoundError:
+        return False
+    put_replacing(folder, name, data, files)
+    return True
+
+
+def remove_same(folder: AnyPath, name: str, before: bytes, files: Files = LOCAL) -> None:
+    """Remove a file if it still has these bytes; an absent one is no error. Raises OSError. Of rivals as `put_over`."""
+    path = folder / name
+    with contextlib.suppress(FileNotFoundError):
+        if isinstance(path, ObjectPath):
+            found = path.objects.read(path.key)
+            if found.data == before:
+                path.objects.unlink_over(path.key, found.etag)
+        elif files.read(path) == before:
+            files.unlink(path)
+
+
+def make_folders(folder: AnyPath, files: Files = LOCAL) -> None:
     """Make a folder and its parents durably; its parent is synced once per process: others may have made the folder."""
+    if isinstance(folder, ObjectPath):
+        return
     with contextlib.suppress(OSError):
         if _identity(folder) in _durable:
             return
@@ -134,8 +189,14 @@ def _identity(folder: Path) -> tuple[str, int, int]:
     return str(folder.absolute()), status.st_dev, status.st_ino
 
 
-def probe(folder: Path, files: Files = LOCAL) -> None:
-    """Write, sync and remove a small file in a folder that exists; raises OSError when that fails."""
+def probe(folder: AnyPath, files: Files = LOCAL) -> None:
+    """Write, sync and remove a small file in a folder that exists; raises OSError when that fails.
+
+    An object store is refused as well where it does not keep the conditions of puts.
+    """
+    if isinstance(folder, ObjectPath):
+        replace(folder, hasty=True).objects.probe(folder.key)
+        return
     temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with _undone_and_named(folder, [temporary], files):
         _write(temporary, bytes(4096), files)
@@ -143,7 +204,7 @@ def probe(folder: Path, files: Files = LOCAL) -> None:
 
 
 @contextlib.contextmanager
-def named(path: Path) -> Iterator[None]:
+def named(path: AnyPath) -> Iterator[None]:
     """An OSError is raised again with this file's name."""
     try:
         yield
@@ -186,6 +247,10 @@ def _linked(temporary: Path, final: Path, data: bytes, files: Files) -> bool:
         files.link(temporary, final)
     except FileExistsError:
         if files.read(final) != data:
-            raise StoreError(f"{final}: damaged, kept as it is: its name is the hash of other bytes") from None
+            raise _taken(final) from None
         return False
     return True
+
+
+def _taken(path: AnyPath) -> StoreError:
+    return StoreError(f"{path}: damaged, kept as it is: its name is the hash of other bytes")

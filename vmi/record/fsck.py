@@ -11,7 +11,6 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ from vmi.errors import StoreError
 from vmi.record.files import LOCAL, TEMPORARY, Files
 from vmi.record.held import owners
 from vmi.record.parts import Damaged, Found, Part, load
+from vmi.record.paths import AnyPath
 from vmi.record.schema import SCHEMA_VERSION, TABLES, schema_of
 from vmi.record.sealed import IN_STUDY, unsealed
 from vmi.record.store import KEYS, attempts, first_attempts
@@ -36,7 +36,7 @@ _DEEPEST = 8
 class Incomplete(NamedTuple):
     """A completed trial without its curves or arrays, and the part that has its row."""
 
-    path: Path
+    path: AnyPath
     trial_id: str
     attempt: int
     lacks: str
@@ -64,7 +64,7 @@ class Checkup(NamedTuple):
         yield from (f"{item.path}: {item.reason}" for item in self.incomplete)
 
 
-def check(folder: Path, files: Files = LOCAL) -> Checkup:
+def check(folder: AnyPath, files: Files = LOCAL) -> Checkup:
     """Check every file of one study's folder. Raises OSError where a folder cannot be listed."""
     damaged: list[Damaged] = []
     newer: list[Damaged] = []
@@ -85,12 +85,12 @@ def check(folder: Path, files: Files = LOCAL) -> Checkup:
     return Checkup(tuple(sorted(damaged)), tuple(newer), tuple(incomplete), counts)
 
 
-def check_sealed(folder: Path, names: Iterable[str], files: Files = LOCAL) -> tuple[Damaged, ...]:
+def check_sealed(folder: AnyPath, names: Iterable[str], files: Files = LOCAL) -> tuple[Damaged, ...]:
     """The sealed files of these names that are damaged; one that is absent is not."""
     return tuple(_sealed(folder, names, files, {}))
 
 
-def _table(folder: Path, table: str, files: Files) -> tuple[Found, list[Damaged]]:
+def _table(folder: AnyPath, table: str, files: Files) -> tuple[Found, list[Damaged]]:
     try:
         # Of arrays the keys alone are kept: the pictures of 10,000 trials are more than a laptop's memory.
         found = load(folder, table, files, None if table == "trials" else KEYS[table], thorough=True)
@@ -104,7 +104,7 @@ def _needed(version: int) -> str:
     return f"needs a program that reads schema version {version}; this one reads {SCHEMA_VERSION}"
 
 
-def _sealed(folder: Path, names: Iterable[str], files: Files, counts: dict[str, int]) -> Iterator[Damaged]:
+def _sealed(folder: AnyPath, names: Iterable[str], files: Files, counts: dict[str, int]) -> Iterator[Damaged]:
     counts["sealed files"] = 0
     for name in names:
         try:
@@ -118,7 +118,7 @@ def _sealed(folder: Path, names: Iterable[str], files: Files, counts: dict[str, 
             yield Damaged(folder / name, str(error))
 
 
-def _hashed(folder: Path, files: Files, counts: dict[str, int]) -> Iterator[Damaged]:
+def _hashed(folder: AnyPath, files: Files, counts: dict[str, int]) -> Iterator[Damaged]:
     counts["checkpoints and models"] = 0
     for name in HASHED:
         for path in _walk(folder / name, files, _DEEPEST):
@@ -131,7 +131,7 @@ def _hashed(folder: Path, files: Files, counts: dict[str, int]) -> Iterator[Dama
                 counts["checkpoints and models"] += path.suffix != ".started"
 
 
-def _wrong_with(path: Path, files: Files) -> str:
+def _wrong_with(path: AnyPath, files: Files) -> str:
     """What is wrong with a file that bears its hash, or with an archive of torch's; "" where nothing is."""
     try:
         data = files.read(path)
@@ -151,7 +151,7 @@ def _wrong_with(path: Path, files: Files) -> str:
     return f"not a whole archive: {bad} does not match its checksum" if bad else ""
 
 
-def _walk(folder: Path, files: Files, deepest: int) -> Iterator[Path]:
+def _walk(folder: AnyPath, files: Files, deepest: int) -> Iterator[AnyPath]:
     """The files below a folder, none where there is no such folder."""
     try:
         names = files.names(folder)
@@ -164,7 +164,7 @@ def _walk(folder: Path, files: Files, deepest: int) -> Iterator[Path]:
         yield from _walk(folder / name, files, deepest - 1)
 
 
-def _incomplete(folder: Path, sound: Mapping[str, list[Part]]) -> Iterator[Incomplete]:
+def _incomplete(folder: AnyPath, sound: Mapping[str, list[Part]]) -> Iterator[Incomplete]:
     """The trials that count as completed and join no curve, or no arrays."""
     rows = [part.table.append_column("part", pa.repeat(part.name, part.table.num_rows)) for part in sound["trials"]]
     if not rows:
@@ -195,7 +195,7 @@ def _replaced(parts: list[Part]) -> int:
     return len(parts) - len(set(owners({part.name: part.held for part in parts}).values()))
 
 
-def _leftovers(folder: Path, files: Files) -> dict[str, int]:
+def _leftovers(folder: AnyPath, files: Files) -> dict[str, int]:
     """Temporary files of writers that were killed, and files that are none of ours; both are ignored by readers."""
     temporary = stray = quarantined = 0
     for place in (folder, *(folder / table for table in TABLES)):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from vmi.config import ADDED
 from vmi.errors import StoreError
 from vmi.record.files import LOCAL, Files, put_new
 from vmi.record.held import HELD_KEY, Held, Slices, held_in, noted, shares
+from vmi.record.paths import AnyPath, mapped
 from vmi.record.schema import SCHEMA_VERSION, schema_of, version_of
 from vmi.record.unite import misfits_of, united
 
@@ -38,7 +39,7 @@ _PART = re.compile(r"part-.*\.parquet", re.DOTALL)
 class Damaged(NamedTuple):
     """One part that cannot be trusted, and why. The file is kept as it is."""
 
-    path: Path
+    path: AnyPath
     reason: str
 
 
@@ -89,7 +90,7 @@ class ReadResult(NamedTuple):
         return self.table
 
 
-def publish(folder: Path, table: pa.Table, files: Files = LOCAL) -> Path:
+def publish(folder: AnyPath, table: pa.Table, files: Files = LOCAL) -> AnyPath:
     """Make a table durable as one new part of the folder; the same table twice is one part.
 
     Raises OSError (the part is not there) or StoreError (a damaged file has the part's name).
@@ -120,7 +121,7 @@ def part_name(data: bytes) -> str:
     return f"part-{hashlib.sha256(data).hexdigest()[:HASH_DIGITS]}.parquet"
 
 
-def read(folder: Path, table: str, files: Files = LOCAL, columns: Collection[str] | None = None) -> ReadResult:
+def read(folder: AnyPath, table: str, files: Files = LOCAL, columns: Collection[str] | None = None) -> ReadResult:
     """All parts of a folder as one table of TABLES, null where a part lacks a column; no folder, no rows.
 
     Where a part is older than a field of the configuration, its trials have the value that they were trained with.
@@ -148,7 +149,7 @@ def read(folder: Path, table: str, files: Files = LOCAL, columns: Collection[str
 
 
 def load(
-    folder: Path, table: str, files: Files = LOCAL, columns: Collection[str] | None = None, thorough: bool = False
+    folder: AnyPath, table: str, files: Files = LOCAL, columns: Collection[str] | None = None, thorough: bool = False
 ) -> Found:
     """Every file of a folder, read and checked; `columns` as in `read`, but with `thorough` all are decoded.
 
@@ -160,8 +161,10 @@ def load(
     for listing in range(LISTINGS):
         names = _names(folder, table, files)
         settled, vanished = listing > 0, list[str]()
-        for name in (name for name in names if _PART.fullmatch(name) and name not in parts and name not in wrong):
-            part = read_part(folder / name, files, columns, thorough)
+        fresh = [name for name in names if _PART.fullmatch(name) and name not in parts and name not in wrong]
+        read_one = partial(read_part, files=files, columns=columns, thorough=thorough)
+        found = mapped(read_one, [folder / name for name in fresh], folder)
+        for name, part in zip(fresh, found, strict=True):
             if part is None:
                 vanished.append(name)
             elif isinstance(part, Part):
@@ -184,7 +187,7 @@ def is_plain(part: Part) -> bool:
 
 
 def read_part(
-    path: Path, files: Files = LOCAL, columns: Collection[str] | None = None, thorough: bool = False
+    path: AnyPath, files: Files = LOCAL, columns: Collection[str] | None = None, thorough: bool = False
 ) -> Part | str | Newer | None:
     """A sound part, what is wrong with it, or None when there is no such file."""
     try:
@@ -229,7 +232,7 @@ def taken_of(rows: pa.Table, slices: Slices) -> pa.Table:
     return pa.concat_tables([rows.slice(start, count) for start, count in slices])
 
 
-def _names(folder: Path, table: str, files: Files) -> list[str]:
+def _names(folder: AnyPath, table: str, files: Files) -> list[str]:
     try:
         return files.names(folder)
     except FileNotFoundError:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +20,7 @@ from vmi.record.compaction import finish
 from vmi.record.files import LOCAL, Files, make_folders, named, put_exclusive, put_replacing
 from vmi.record.fsck import QUARANTINE, Incomplete, check
 from vmi.record.parts import Part, publish, read_part
+from vmi.record.paths import AnyPath, below
 from vmi.record.schema import TABLES, schema_of
 from vmi.record.store import attempts
 
@@ -28,12 +28,12 @@ from vmi.record.store import attempts
 _ROUNDS = 100
 
 
-def quarantine(folder: Path, files: Files = LOCAL) -> list[Path]:
+def quarantine(folder: AnyPath, files: Files = LOCAL) -> list[AnyPath]:
     """Move every damaged file of a study below its quarantine/, withdraw trials that are not whole; what was moved.
 
     Finishes an interrupted compaction. Files of a newer version stay. Raises OSError; then it may be called again.
     """
-    moved: list[Path] = []
+    moved: list[AnyPath] = []
     for _ in range(_ROUNDS):
         found = check(folder, files)
         wrong = [path for path, _ in found.damaged if path.name != "driver.json"]  # its lock is the caller's
@@ -49,10 +49,10 @@ def quarantine(folder: Path, files: Files = LOCAL) -> list[Path]:
     return moved
 
 
-def move(folder: Path, paths: Iterable[Path], files: Files = LOCAL) -> None:
+def move(folder: AnyPath, paths: Iterable[AnyPath], files: Files = LOCAL) -> None:
     """Move files of a folder to the same places below its quarantine/: durable there before they go here."""
     for path in paths:
-        place = folder / QUARANTINE / path.parent.relative_to(folder)
+        place = folder / QUARANTINE / below(folder, path.parent)
         try:
             data = files.read(path)
         except FileNotFoundError:
@@ -72,7 +72,7 @@ def move(folder: Path, paths: Iterable[Path], files: Files = LOCAL) -> None:
             files.sync_folder(path.parent)
 
 
-def _renamed(path: Path, place: Path, files: Files) -> None:
+def _renamed(path: AnyPath, place: AnyPath, files: Files) -> None:
     """Move what cannot be read (or is a folder) without reading it, under a name that nothing has."""
     with named(path):
         make_folders(place, files)
@@ -81,9 +81,9 @@ def _renamed(path: Path, place: Path, files: Files) -> None:
         files.sync_folder(path.parent)
 
 
-def _withdrawn(folder: Path, incomplete: Iterable[Incomplete], files: Files) -> list[Path]:
+def _withdrawn(folder: AnyPath, incomplete: Iterable[Incomplete], files: Files) -> list[AnyPath]:
     """Take the rows of these trials out of `trials`; the parts that had them are in quarantine then."""
-    rows: dict[Path, list[str]] = {}
+    rows: dict[AnyPath, list[str]] = {}
     for item in incomplete:
         rows.setdefault(item.path, []).append(f"{item.trial_id}:{item.attempt}")
     for path, keys in rows.items():

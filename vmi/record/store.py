@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 from vmi.errors import InputError, Problem, StoreError
 from vmi.record.files import LOCAL, Files, probe, put_replacing
 from vmi.record.parts import ReadResult, publish, read
+from vmi.record.paths import AnyPath, ObjectPath
 from vmi.record.schema import TABLES, schema_of
 from vmi.record.sealed import sealed, unsealed
 
@@ -33,27 +33,27 @@ class Store:
     to that row on (trial_id, attempt): a commit that was cut short leaves rows that join nothing.
     """
 
-    root: Path
+    root: AnyPath
     study: str
     files: Files = LOCAL
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> AnyPath:
         return self.root / self.study
 
     @property
-    def study_file(self) -> Path:
+    def study_file(self) -> AnyPath:
         return self.folder / "study.json"
 
     @property
-    def checkpoints(self) -> Path:
+    def checkpoints(self) -> AnyPath:
         return self.folder / "checkpoints"
 
     @property
-    def models(self) -> Path:
+    def models(self) -> AnyPath:
         return self.folder / "models"
 
-    def folder_of(self, table: str) -> Path:
+    def folder_of(self, table: str) -> AnyPath:
         """The folder of one of TABLES."""
         return self.folder / table
 
@@ -125,12 +125,16 @@ class Store:
 
     def check_writable(self) -> None:
         """Raises InputError on "results" when this study cannot be kept there; leaves nothing behind."""
-        for folder in sorted({_nearest(self.folder_of(table)) for table in TABLES}):
+        for folder in sorted({_nearest(self.folder_of(table), self.root) for table in TABLES}):
             try:
                 probe(folder, self.files)
             except OSError as error:
-                allowed, why = "a folder that can be written to", f"{folder}: {error.strerror}"
+                allowed, why = f"{self._kind} that can be written to", f"{folder}: {error.strerror}"
                 raise InputError([Problem("results", str(self.root), allowed, why)]) from error
+
+    @property
+    def _kind(self) -> str:
+        return "an object store" if isinstance(self.root, ObjectPath) else "a folder"
 
     def _others(self) -> Iterable[Store]:
         for name in sorted(self.files.names(self.root)) if self.root.is_dir() else ():
@@ -186,6 +190,8 @@ def _conformed(rows: pa.Table, schema: pa.Schema, study: str, presets: Mapping[s
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _nearest(path: Path) -> Path:
-    """The path itself or the nearest of its parents that exists."""
+def _nearest(path: AnyPath, root: AnyPath) -> AnyPath:
+    """The path itself or the nearest of its parents that exists; the root in an object store, which has no folders."""
+    if isinstance(path, ObjectPath):
+        return root
     return next(folder for folder in (path, *path.parents) if folder.exists() or folder.is_symlink())

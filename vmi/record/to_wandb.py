@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import struct
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmi.config import FIELD_TYPES
+from vmi.record.paths import AnyPath
 from vmi.record.schema import METRICS
 from vmi.record.wandb_access import mode_from as mode_from
 from vmi.record.wandb_access import without_keys
@@ -36,16 +38,20 @@ class Mirrored(NamedTuple):
 
 
 def mirror(
-    rows: Sequence[Row], curves: Sequence[Row], folder: Path, project: str, mode: str, entity: str | None = None
+    rows: Sequence[Row], curves: Sequence[Row], folder: AnyPath, project: str, mode: str, entity: str | None = None
 ) -> Mirrored:
     """One W&B run per row of `trials`, with its rows of `curves`, in `folder`/wandb. Raises no Exception.
 
     History carries the training minibatches' means as train/<column>, the summary the held-out metrics. A run's id is
-    that of its trial, so online the same row twice is one run; offline see `without_run`.
+    that of its trial, so online the same row twice is one run; offline see `without_run`. W&B's client writes to a
+    folder only: with results in an object store nothing is kept offline here, and `vmi mirror` writes it later.
     """
     written = 0
-    if mode == "disabled":
+    if mode == "disabled" or (mode == "offline" and not isinstance(folder, Path)):
         return Mirrored(0, "")
+    if not isinstance(folder, Path):
+        with tempfile.TemporaryDirectory(prefix="vmi-wandb-", ignore_cleanup_errors=True) as scratch:
+            return mirror(rows, curves, Path(scratch), project, mode, entity)
     try:
         import wandb
 
@@ -63,6 +69,11 @@ def mirror(
     except Exception as error:
         return Mirrored(written, without_keys(f"W&B mirror: {type(error).__name__}: {error}", os.environ))
     return Mirrored(written, "")
+
+
+def local_folder(folder: AnyPath) -> Path:
+    """Where W&B's client keeps the runs of a study: its own folder; wandb/STUDY here, where that is no folder."""
+    return folder if isinstance(folder, Path) else Path.cwd() / "wandb" / folder.name
 
 
 def without_run(rows: Sequence[Row], folder: Path) -> list[Row]:

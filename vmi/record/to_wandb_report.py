@@ -6,8 +6,10 @@ else. wandb and wandb_workspaces are loaded when something is uploaded.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ import numpy as np
 
 from vmi.errors import StoreError
 from vmi.record.files import put_replacing
+from vmi.record.paths import AnyPath, below
 from vmi.record.sealed import sealed, unsealed
 from vmi.record.to_wandb import lean_settings
 from vmi.record.wandb_access import without_keys
@@ -37,17 +40,17 @@ class Uploaded(NamedTuple):
     warning: str
 
 
-def write_spec(folder: Path, spec: Spec) -> Path:
+def write_spec(folder: AnyPath, spec: Spec) -> AnyPath:
     """Keep the specification in the study's folder. Raises OSError."""
     return put_replacing(folder, SPEC, sealed(spec, sort_keys=True))
 
 
-def kept_report(folder: Path, environ: Mapping[str, str], spec: Spec) -> str:
+def kept_report(folder: AnyPath, environ: Mapping[str, str], spec: Spec) -> str:
     """The id of the report that stands for this study there, "" for none. Raises StoreError when damaged."""
     return str(_kept(folder).get(_place(environ, spec), {}).get("id", ""))
 
 
-def upload(spec: Spec, images: Sequence[np.ndarray], folder: Path, environ: Mapping[str, str]) -> Uploaded:
+def upload(spec: Spec, images: Sequence[np.ndarray], folder: AnyPath, environ: Mapping[str, str]) -> Uploaded:
     """Send the report run and the artifacts, then make the report or update the one that was kept.
 
     `images` are the pictures of the specification's media, in its order. Raises StoreError when the file that names
@@ -55,7 +58,8 @@ def upload(spec: Spec, images: Sequence[np.ndarray], folder: Path, environ: Mapp
     """
     known = kept_report(folder, environ, spec)
     try:
-        base = _send_run(spec, images, folder)
+        with _beside(folder) as scratch:
+            base = _send_run(spec, images, folder, scratch)
         made = _save(spec, base, known)
     except Exception as error:
         hint = f"; if the report was deleted there, remove {folder / KEPT}" if known else ""
@@ -65,7 +69,7 @@ def upload(spec: Spec, images: Sequence[np.ndarray], folder: Path, environ: Mapp
     return Uploaded(made.url, bool(known), "")
 
 
-def _kept(folder: Path) -> dict[str, dict[str, str]]:
+def _kept(folder: AnyPath) -> dict[str, dict[str, str]]:
     path = folder / KEPT
     try:
         kept = unsealed(path.read_bytes())
@@ -84,12 +88,12 @@ def _place(environ: Mapping[str, str], spec: Spec) -> str:
     return f"{server}/{spec['entity']}/{spec['project']}"
 
 
-def _send_run(spec: Spec, images: Sequence[np.ndarray], folder: Path) -> str:
+def _send_run(spec: Spec, images: Sequence[np.ndarray], folder: AnyPath, scratch: Path) -> str:
     """The report run with history, table, media and artifacts; the project's address."""
     import wandb
 
     wandb.setup(wandb.Settings(silent=True, quiet=True))
-    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    (scratch / "wandb").mkdir(parents=True, exist_ok=True)
     told = spec["run"]
     run = wandb.init(
         entity=spec["entity"],
@@ -98,7 +102,7 @@ def _send_run(spec: Spec, images: Sequence[np.ndarray], folder: Path) -> str:
         name=told["name"],
         job_type=told["job_type"],
         config=dict(told["config"]),
-        dir=str(folder),
+        dir=str(scratch),
         mode="online",
         resume="allow",
         reinit="create_new",
@@ -107,7 +111,7 @@ def _send_run(spec: Spec, images: Sequence[np.ndarray], folder: Path) -> str:
     try:
         _log(wandb, run, told, images)
         for artifact in spec["artifacts"]:
-            run.log_artifact(_artifact(wandb, artifact, folder))
+            run.log_artifact(_artifact(wandb, artifact, folder, scratch))
         return str(run.url).rpartition("/runs/")[0]
     finally:
         run.finish()
@@ -131,12 +135,30 @@ def _log(wandb: Any, run: Any, told: Spec, images: Sequence[np.ndarray]) -> None
         run.log(last, step=end)
 
 
-def _artifact(wandb: Any, told: Spec, folder: Path) -> Any:
+@contextlib.contextmanager
+def _beside(folder: AnyPath) -> Iterator[Path]:
+    """A folder for W&B's client: the study's own, or for one in an object store a temporary one."""
+    if isinstance(folder, Path):
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="vmi-wandb-", ignore_cleanup_errors=True) as scratch:
+            yield Path(scratch)
+
+
+def _fetched(path: AnyPath, scratch: Path) -> Path:
+    """The file itself, or a copy of the object."""
+    if isinstance(path, Path):
+        return path
+    (copy := scratch / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
+    return copy
+
+
+def _artifact(wandb: Any, told: Spec, folder: AnyPath, scratch: Path) -> Any:
     """The files of an artifact, under their names in the study's folder; the same content is the same version."""
     made = wandb.Artifact(told["name"], type=told["type"])
     parts = [path for name in told.get("folders", ()) for path in sorted((folder / name).glob("part-*.parquet"))]
     for path in [*(folder / name for name in told["files"]), *parts]:
-        made.add_file(str(path), name=path.relative_to(folder).as_posix())
+        made.add_file(str(_fetched(path, scratch)), name=below(folder, path))
     return made
 
 

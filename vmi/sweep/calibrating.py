@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from vmi.errors import InputError, Problem, did_you_mean, one_of
+from vmi.record.paths import AnyPath
 from vmi.record.to_wandb import mode_from
 from vmi.sweep.costs import Entry, Seconds, monotone, read, write
 from vmi.sweep.forecast import Extent
@@ -21,7 +22,7 @@ DEVICES = ("cpu", "cuda")
 SHARED = 1.25
 
 
-def calibrated(study: Study, pack_size: int, device: str, path: Path, environ: Mapping[str, str]) -> Iterator[str]:
+def calibrated(study: Study, pack_size: int, device: str, path: AnyPath, environ: Mapping[str, str]) -> Iterator[str]:
     """Measure the study's packs and keep that; what was found, line by line.
 
     Raises InputError for what cannot be measured here, StoreError for a damaged file at `path`, before measuring.

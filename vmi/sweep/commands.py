@@ -12,13 +12,14 @@ import typer
 from rich.console import Console
 
 from vmi.errors import InputError, Problem, printable
+from vmi.record.paths import AnyPath, opened, path_of
 from vmi.sweep.main import guarded
-from vmi.sweep.options import DEFAULT_PACK_SIZE, SEEDS, RunOptions, parse_seeds
+from vmi.sweep.options import DEFAULT_PACK_SIZE, RESULTS, SEEDS, RunOptions, parse_seeds
 
 MAX_WORKERS = 100_000
 
 StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")]
-Results = Annotated[Path, typer.Option(help="Folder of all results.")]
+Results = Annotated[str, typer.Option(help=RESULTS)]
 Smoke = Annotated[bool, typer.Option("--smoke", help="The tiny version of the study.")]
 Data = Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")]
 Steps = Annotated[int | None, typer.Option(help="Training steps of every trial.")]
@@ -31,7 +32,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 def plan(
     study_file: StudyFile,
-    results: Results = Path("results"),
+    results: Results = "results",
     smoke: Smoke = False,
     data: Data = None,
     steps: Steps = None,
@@ -43,7 +44,7 @@ def plan(
     cpus: Annotated[int | None, typer.Option(help="Plan for so many CPU cores; default: this node's.")] = None,
     hardware: Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")] = None,
     gpu_hour: Annotated[float | None, typer.Option(help="Price of one GPU (or core) for an hour.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
+    calibration: Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
     simulate: Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -54,17 +55,18 @@ def plan(
         from vmi.sweep.prediction import Target
 
         numbers = _numbers(simulate)
-        _refuse([*_options(results, seeds, pack_size).problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]])
+        where = path_of(results)
+        _refuse([*_options(where, seeds, pack_size).problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]])
         study = _study(study_file, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
-        given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration and f"{calibration}"}
+        given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration}
         given |= {"--pack-size": pack_size if pack_size != DEFAULT_PACK_SIZE else None}
-        given |= {"--results": f"{results}" if results != Path("results") and not calibration else None}
+        given |= {"--results": f"{where}" if where != Path("results") and not calibration else None}
         device = "cpu" if gpus is None else "cuda"
         request = Request(
-            results=results,
+            results=opened(where, "--results"),
             pack_size=pack_size,
             target=Target(device, gpus or cpus or _cores(), hardware, gpu_hour),
-            calibration=calibration,
+            calibration=opened(calibration, "--calibration") if calibration else None,
             command=_command(study_file, {**given, "--device": "cuda" if gpus else None}, smoke),
             simulate=numbers[0],
         )
@@ -77,8 +79,8 @@ def plan(
 
 def calibrate(
     study_file: StudyFile,
-    out: Annotated[Path | None, typer.Option(help="The file to keep; default: calibration.json there.")] = None,
-    results: Results = Path("results"),
+    out: Annotated[str | None, typer.Option(help="The file to keep; default: calibration.json there.")] = None,
+    results: Results = "results",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     smoke: Smoke = False,
     data: Data = None,
@@ -91,9 +93,11 @@ def calibrate(
     def action() -> int:
         from vmi.sweep.calibrating import calibrated  # loads torch
 
-        _refuse(_options(results, None, pack_size).problems())
+        where = opened(results, "--results")
+        kept = opened(out, "--out") if out else where / "calibration.json"
+        _refuse(_options(where, None, pack_size).problems())
         study = _study(study_file, smoke=smoke, dataset=data, scale=scale)
-        for line in calibrated(study, pack_size, device, out or results / "calibration.json", os.environ):
+        for line in calibrated(study, pack_size, device, kept, os.environ):
             typer.echo(printable(line))
         return 0
 
@@ -101,7 +105,7 @@ def calibrate(
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(help="A study's results, or the folder of all results.")] = Path("results"),
+    folder: Annotated[str, typer.Argument(help="A study's results, or the folder of all results.")] = "results",
     debug: Debug = False,
 ) -> None:
     """Say how studies stand, from their stores and their running drivers."""
@@ -109,7 +113,7 @@ def status(
     def action() -> int:
         from vmi.sweep.status import status_lines
 
-        for line in status_lines(folder):
+        for line in status_lines(opened(folder)):
             typer.echo(line)
         return 0
 
@@ -117,7 +121,7 @@ def status(
 
 
 def watch(
-    folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     debug: Debug = False,
 ) -> None:
     """Follow a running study until its driver is done: exit code 0 when every trial has completed, else 1."""
@@ -125,7 +129,7 @@ def watch(
     def action() -> int:
         from vmi.sweep.watching import watch as follow
 
-        return follow(folder, Console())
+        return follow(opened(folder), Console())
 
     raise typer.Exit(guarded(action, debug))
 
@@ -138,7 +142,7 @@ def _study(path: Path, *, seeds: str | None = None, **wishes: Any) -> Any:
     return override(load(path), seeds=parse_seeds(seeds) if seeds is not None else None, **wishes)
 
 
-def _options(results: Path, seeds: str | None, pack_size: int) -> RunOptions:
+def _options(results: AnyPath, seeds: str | None, pack_size: int) -> RunOptions:
     return RunOptions(results=results, seeds=seeds, pack_size=pack_size)
 
 

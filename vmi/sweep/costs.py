@@ -15,13 +15,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmi.config import Architecture, TrialConfig
 from vmi.errors import StoreError
 from vmi.latents import parse
 from vmi.record.files import LOCAL, Files, put_replacing
+from vmi.record.paths import AnyPath
 from vmi.record.sealed import sealed, unsealed
 
 VERSION = 1
@@ -148,7 +148,7 @@ class Costs(NamedTuple):
         return {kind.data_key: entry.data, **reference}
 
 
-def read(path: Path, files: Files = LOCAL) -> tuple[Entry, ...]:
+def read(path: AnyPath, files: Files = LOCAL) -> tuple[Entry, ...]:
     """Every entry of a calibration file; none where there is no file. Raises StoreError naming a damaged one."""
     try:
         content = unsealed(files.read(path))
@@ -161,7 +161,7 @@ def read(path: Path, files: Files = LOCAL) -> tuple[Entry, ...]:
         raise StoreError(f"{path}: not a calibration, kept as it is: {error!r}") from error
 
 
-def write(path: Path, entries: Iterable[Entry], files: Files = LOCAL) -> None:
+def write(path: AnyPath, entries: Iterable[Entry], files: Files = LOCAL) -> None:
     """Add entries to a calibration file, in place of those of the same key. Raises OSError, StoreError."""
     kept = {entry.key: entry for entry in (*read(path, files), *entries)}
     shown = [{**asdict(e), "kind": e.kind._asdict()} for e in sorted(kept.values(), key=lambda e: e.key)]

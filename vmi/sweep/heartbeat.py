@@ -21,7 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from vmi.errors import InputError, Problem
-from vmi.record.files import LOCAL, Files, put_exclusive, put_replacing
+from vmi.record.files import LOCAL, Files, put_exclusive, put_over, remove_same
+from vmi.record.paths import AnyPath, hasty
 from vmi.record.sealed import sealed, unsealed
 from vmi.sweep.signals import undisturbed
 
@@ -63,7 +64,7 @@ class Driver:
         return f"pid {self.pid or 'unknown'} on {self.host}, last heartbeat {self.age:.0f} s ago"
 
 
-def read(folder: Path, now: float, files: Files = LOCAL) -> Driver | None:
+def read(folder: AnyPath, now: float, files: Files = LOCAL) -> Driver | None:
     """The driver of the study in a folder, None where there is none. Raises OSError other than its absence."""
     return _read(folder / FILE, now, files)
 
@@ -74,8 +75,11 @@ class Heartbeat:
     `clock` gives seconds since the epoch: what it writes is read on other hosts.
     """
 
-    def __init__(self, folder: Path, study: str, clock: Callable[[], float] = time.time, files: Files = LOCAL) -> None:
-        self._folder, self._clock, self._files = folder, clock, files
+    def __init__(
+        self, folder: AnyPath, study: str, clock: Callable[[], float] = time.time, files: Files = LOCAL
+    ) -> None:
+        # A store that stays away shall hold up neither the next beat nor the end of the run.
+        self._folder, self._clock, self._files = hasty(folder), clock, files
         self._token, self._started = uuid.uuid4().hex, clock()
         self._study = study
         self._seen: Mapping[str, Any] = {}
@@ -134,11 +138,7 @@ class Heartbeat:
         ours = f".tmp-taking-{hashlib.sha256(dead.raw).hexdigest()[:16]}"
         self._lock(ours)
         try:
-            found = _read(self._folder / name, self._clock(), self._files)
-            if found is None or found.raw != dead.raw:
-                return False
-            put_replacing(self._folder, name, self._encoded(), self._files)
-            return True
+            return put_over(self._folder, name, self._encoded(), dead.raw, self._files)
         finally:
             self._unlink(ours)
 
@@ -147,10 +147,13 @@ class Heartbeat:
             # A disk that is full for a while must not end the run; the next beat may succeed.
             with contextlib.suppress(OSError):
                 found = _read(self._folder / FILE, self._clock(), self._files)
-                if found is not None and found.content.get("token") != self._token:
+                if found is None:  # removed by hand; whoever else comes now is refused
+                    put_exclusive(self._folder, FILE, self._encoded(), self._files)
+                elif found.content.get("token") == self._token:
+                    put_over(self._folder, FILE, self._encoded(), found.raw, self._files)
+                else:
                     self.lost = True
                     return
-                put_replacing(self._folder, FILE, self._encoded(), self._files)
 
     def _encoded(self) -> bytes:
         who = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid()), "token": self._token}
@@ -161,10 +164,10 @@ class Heartbeat:
         with contextlib.suppress(OSError):
             found = _read(self._folder / name, self._clock(), self._files)
             if found is not None and found.content.get("token") == self._token:
-                self._files.unlink(self._folder / name)
+                remove_same(self._folder, name, found.raw, self._files)
 
 
-def _read(path: Path, now: float, files: Files) -> Driver | None:
+def _read(path: AnyPath, now: float, files: Files) -> Driver | None:
     try:
         raw = files.read(path)
     except (FileNotFoundError, NotADirectoryError):

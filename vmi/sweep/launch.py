@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from rich.console import Console
 from vmi.datasets import data_folder
 from vmi.errors import printable
 from vmi.record.compaction import finish
+from vmi.record.paths import remove_tree
 from vmi.record.schema import TABLES
 from vmi.record.store import Store
 from vmi.record.to_wandb import mirror
@@ -134,7 +134,7 @@ def _train(
             _say(console, [f"{_fewer(ledger)}: {len(ledger.finished)} trials, not {asked['planned']}"])
             store.write_study(_found(asked, ledger))
         # Those of packs that were cut short and put together in another way since.
-        shutil.rmtree(store.checkpoints, ignore_errors=True)
+        remove_tree(store.checkpoints)
 
 
 def _found(asked: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from vmi.errors import InputError, StoreError, printable
-from vmi.sweep.options import DEFAULT_PACK_SIZE, SEEDS, RunOptions, parse_seeds
+from vmi.record.paths import path_of
+from vmi.sweep.options import DEFAULT_PACK_SIZE, RESULTS, SEEDS, RunOptions, parse_seeds
 from vmi.sweep.override import override
 from vmi.sweep.signals import exit_code
 from vmi.sweep.study import Study
@@ -32,7 +32,7 @@ def main(study: Study) -> NoReturn:
         seeds: Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")] = None,
         scale: Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")] = None,
         name: Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")] = None,
-        results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
+        results: Annotated[str, typer.Option(help=RESULTS)] = "results",
         address: Annotated[
             str | None, typer.Option(help="Ray cluster; default: this machine's, else a new local one.")
         ] = None,
@@ -46,17 +46,17 @@ def main(study: Study) -> NoReturn:
         debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     ) -> None:
         """Run this study: what is finished is found in the results, the rest is trained."""
-        options = RunOptions(
-            results=results.expanduser(),  # a shell expands ~ only where nobody quoted it
-            seeds=seeds,
-            local=local,
-            address=address,
-            gpus_per_pack=gpus_per_pack,
-            pack_size=pack_size,
-            keep_models=keep_models,
-        )
 
         def start() -> int:
+            options = RunOptions(
+                results=path_of(results),
+                seeds=seeds,
+                local=local,
+                address=address,
+                gpus_per_pack=gpus_per_pack,
+                pack_size=pack_size,
+                keep_models=keep_models,
+            )
             replicates = parse_seeds(seeds) if seeds is not None else None
             changed = override(study, dataset=data, steps=steps, seeds=replicates, smoke=smoke, name=name, scale=scale)
             from vmi.sweep.launch import launch  # loads pyarrow: not for --help

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmi.errors import Problem
+from vmi.record.paths import AnyPath
+from vmi.record.paths import ObjectPath as ObjectPath
+from vmi.record.paths import opened as opened
 from vmi.sweep.seeds import MAX_SEEDS
 
 DEFAULT_PACK_SIZE = 16
 MAX_PACK_SIZE = 1024
+RESULTS = "Folder of all results, or s3://BUCKET/PREFIX in an object store."
 SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
 
 
@@ -21,7 +25,7 @@ class RunOptions:
     `gpus_per_pack` None: a whole GPU where there is one, else the CPU; 0: the CPU; up to 1: that share of a GPU.
     """
 
-    results: Path = Path("results")
+    results: AnyPath = Path("results")
     seeds: str | None = None
     local: bool = False
     address: str | None = None

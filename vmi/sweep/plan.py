@@ -9,6 +9,7 @@ from pathlib import Path
 from vmi import latents
 from vmi.config import TrialConfig, resolve
 from vmi.errors import InputError, Problem, printable
+from vmi.record.paths import AnyPath
 from vmi.record.store import Store
 from vmi.sweep.costs import FILE, Kind
 from vmi.sweep.extent import values_of
@@ -31,10 +32,10 @@ class Request:
     simulate     numbers of workers to put beside each other
     """
 
-    results: Path = Path("results")
+    results: AnyPath = Path("results")
     pack_size: int = DEFAULT_PACK_SIZE
     target: Target = CPU
-    calibration: Path | None = None
+    calibration: AnyPath | None = None
     command: str = "vmi calibrate STUDY"
     simulate: tuple[int, ...] = ()
 
@@ -113,10 +114,10 @@ def _wanted(study: Study) -> Iterator[str]:
         yield f"confirmation: {best} on {fresh} fresh seed{'s' if fresh != 1 else ''}; only that figure is called best"
 
 
-def _store(study: Study, results: Path) -> Store:
+def _store(study: Study, results: AnyPath) -> Store:
     store = Store(results.absolute(), study.name)
     for path in (store.root, store.folder):
-        if path.exists() and not path.is_dir():
+        if isinstance(path, Path) and path.exists() and not path.is_dir():
             raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
     return store
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from vmi.errors import StoreError
 from vmi.record.files import LOCAL, Files, put_replacing
+from vmi.record.paths import AnyPath
 from vmi.record.sealed import sealed
 from vmi.record.store import Store
 from vmi.sweep import costs as measured
@@ -39,13 +39,13 @@ class Target:
     def noun(self) -> str:
         return "GPU" if self.device == "cuda" else "CPU core"
 
-    def costs(self, path: Path) -> Costs | None:
+    def costs(self, path: AnyPath) -> Costs | None:
         """What was measured for it. Raises StoreError on a damaged file."""
         named = self.hardware or (hardware.cpu_name() if self.device == "cpu" else None)
         return measured.costs_on(measured.read(path), self.device, named)
 
 
-def prediction_lines(extent: Extent, target: Target, path: Path, command: str) -> Iterator[str]:
+def prediction_lines(extent: Extent, target: Target, path: AnyPath, command: str) -> Iterator[str]:
     """Time and cost of what is left, or why there is no prediction. `command` measures what is missing."""
     if not extent.left:
         return
@@ -62,7 +62,7 @@ def prediction_lines(extent: Extent, target: Target, path: Path, command: str) -
     yield f"  measured on {costs.hardware}, {costs.measured}; time of the driver, of Ray and of queues comes on top"
 
 
-def simulation_lines(extent: Extent, target: Target, path: Path, workers: Sequence[int]) -> Iterator[str]:
+def simulation_lines(extent: Extent, target: Target, path: AnyPath, workers: Sequence[int]) -> Iterator[str]:
     """A table: the same packs on other numbers of workers; nothing without a measurement."""
     costs = target.costs(path)
     rows = [(n, forecast(extent, costs, n)) for n in workers] if costs and extent.left else []
@@ -149,7 +149,7 @@ class Kept:
             return  # a view of the run; what stops the store from being written is said where it is written
 
 
-def _costs_or_none(target: Target, path: Path) -> Costs | None:
+def _costs_or_none(target: Target, path: AnyPath) -> Costs | None:
     try:
         return target.costs(path)
     except StoreError:  # a run needs no calibration; `vmi plan` names the damaged file

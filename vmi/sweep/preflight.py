@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from vmi.datasets import DATASETS, data_folder
@@ -32,7 +33,7 @@ def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tupl
         raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
     asked = asked_of(study, store)
     _load_data(study)
-    return store, asked, mode_from(environ)
+    return store, asked, _mode(store, environ)
 
 
 def asked_of(study: Study, store: Store) -> dict[str, Any]:
@@ -42,6 +43,15 @@ def asked_of(study: Study, store: Store) -> dict[str, Any]:
     if stored is not None and (different := differences(stored, asked)):
         raise InputError(different, f"{store.folder} holds another study of this name (choose another with --name)")
     return asked
+
+
+def _mode(store: Store, environ: Mapping[str, str]) -> Mode:
+    """The W&B mode; offline its client needs a folder, which an object store does not have."""
+    mode, note = mode_from(environ)
+    if mode != "offline" or isinstance(store.root, Path):
+        return Mode(mode, note)
+    said = f"W&B's offline runs need a folder: vmi mirror {store.folder} writes them into wandb/{store.study} here"
+    return Mode("disabled", f"{note}; {said}" if note else said)
 
 
 def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:

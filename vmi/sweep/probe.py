@@ -1,6 +1,6 @@
 """Whether every node of a cluster sees what a study needs: the same code, the results folder, the data sets.
 
-Standard library only: `look` runs on each node before any trial. Without it a node that writes to a disk of its own
+Light to load: `look` runs on each node before any trial. Without it a node that writes to a disk of its own
 would train for hours, and its rows would be nowhere.
 """
 
@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 import vmi
 from vmi.datasets import DATASETS, data_folder
 from vmi.errors import InputError, Problem
+from vmi.record.paths import AnyPath, hasty, path_of
 
 # A network file system may show what another node wrote a moment later.
 PATIENCE_SECONDS = 5.0
 SHARED = "a folder that every node of the cluster shares"
+REACHED = "an object store that every node of the cluster reaches, at the same address and with credentials to write"
 SAME_DATA = "a folder with the same data sets on every node of the cluster"
 SAME_CODE = "the same code on every node of the cluster"
 
@@ -45,7 +47,7 @@ class Seen(NamedTuple):
 Everywhere = Callable[..., Iterable[tuple[str, Any]]]
 
 
-def needs_of(results: Path, datasets: Iterable[str]) -> Needs:
+def needs_of(results: AnyPath, datasets: Iterable[str]) -> Needs:
     """What a study with these data sets needs, as this node has it."""
     specs = [DATASETS[name] for name in datasets]
     files = [data_folder().absolute() / spec.folder / name for spec in specs for name in spec.md5]
@@ -55,7 +57,7 @@ def needs_of(results: Path, datasets: Iterable[str]) -> Needs:
 def check_nodes(needs: Needs, everywhere: Everywhere) -> None:
     """Raises InputError that names each node with what it does not see; leaves nothing behind."""
     problems = []
-    with _marked(Path(needs.results)) as mark:
+    with _marked(path_of(needs.results)) as mark:
         for node, seen in everywhere(look, needs, str(mark)):
             if not isinstance(seen, Seen):
                 said = (str(seen).strip() or type(seen).__name__).splitlines()[-1]
@@ -64,24 +66,26 @@ def check_nodes(needs: Needs, everywhere: Everywhere) -> None:
                 problems += [
                     Problem(field, value, f"{allowed}; {node} {said}") for field, value, allowed, said in seen.problems
                 ]
-            elif not _appears(Path(seen.answer), mark.name):
-                problems.append(Problem("--results", needs.results, f"{SHARED}; what {node} writes is not seen here"))
+            elif not _appears(hasty(path_of(seen.answer)), mark.name):
+                allowed = f"{_shared(needs.results)}; what {node} writes is not seen here"
+                problems.append(Problem("--results", needs.results, allowed))
     if problems:
         raise InputError(problems, "cluster")
 
 
 def look(needs: Needs, mark: str) -> Seen:
     """On a node: read the driver's mark, write an answer beside it, compare code and data sets."""
-    problems, answer = [], Path(f"{mark}-{secrets.token_hex(4)}")
+    there, answer = (hasty(path_of(path)) for path in (mark, f"{mark}-{secrets.token_hex(4)}"))
+    problems, shared = [], _shared(needs.results)
     if code() != needs.code:
         problems.append(("vmi", vmi.__version__, SAME_CODE, "has other code (its setup runs again with `ray up`)"))
-    if not _appears(Path(mark), Path(mark).name):
-        problems.append(("--results", needs.results, SHARED, "does not see it"))
+    if not _appears(there, there.name):
+        problems.append(("--results", needs.results, shared, f"does not see it{_why(there)}"))
     else:
         try:
-            answer.write_text(Path(mark).name, encoding="utf-8")
+            answer.write_text(there.name, encoding="utf-8")
         except OSError as error:
-            problems.append(("--results", needs.results, SHARED, f"cannot write to it: {error.strerror}"))
+            problems.append(("--results", needs.results, shared, f"cannot write to it: {error.strerror}"))
     wrong = [path for path, size in needs.data.items() if not _is_size(Path(path), size)]
     if wrong:
         folder = str(Path(wrong[0]).parents[2])
@@ -99,12 +103,14 @@ def code() -> str:
 
 
 @contextlib.contextmanager
-def _marked(results: Path) -> Iterator[Path]:
+def _marked(results: AnyPath) -> Iterator[AnyPath]:
     """A file of a new name in the folder; it, the answers beside it and what folders it took are gone afterwards."""
-    made = [folder for folder in (results, *results.parents) if not folder.exists()]
+    above = (results, *results.parents) if isinstance(results, Path) else ()
+    made = [folder for folder in above if not folder.exists()]
     mark = results / f".vmi-probe-{secrets.token_hex(8)}"
     try:
-        results.mkdir(parents=True, exist_ok=True)
+        if isinstance(results, Path):
+            results.mkdir(parents=True, exist_ok=True)
         mark.write_text(mark.name, encoding="utf-8")
         yield mark
     finally:
@@ -115,7 +121,22 @@ def _marked(results: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _appears(path: Path, content: str) -> bool:
+def _shared(results: str) -> str:
+    return SHARED if isinstance(path_of(results), Path) else REACHED
+
+
+def _why(path: AnyPath) -> str:
+    """What an object store has to say about it; a folder only lacks the file."""
+    if isinstance(path, Path):
+        return ""
+    try:
+        path.read_bytes()
+    except OSError as error:
+        return f": {error.strerror}"
+    return ""
+
+
+def _appears(path: AnyPath, content: str) -> bool:
     """Whether the file has the content within a moment."""
     end = time.monotonic() + PATIENCE_SECONDS
     while True:

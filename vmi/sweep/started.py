@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from vmi.record.files import put_exclusive
+from vmi.record.paths import path_of
 from vmi.record.store import Store
 from vmi.sweep.ledger import Ended, ended_of
 from vmi.sweep.task import Task
@@ -14,11 +14,8 @@ def committed_before(task: Task) -> tuple[Ended, ...]:
 
     Only a pack that was started before is looked for in the store: reading it costs more with every part.
     """
-    store = Store(Path(task.root), task.study)
-    started = store.checkpoints / f"{task.pack.pack_id}.started"
-    if not started.exists():
-        started.parent.mkdir(parents=True, exist_ok=True)
-        started.touch()
+    store = Store(path_of(task.root), task.study)
+    if put_exclusive(store.checkpoints, f"{task.pack.pack_id}.started", b"", store.files):
         return ()
     rows = store.finished()
     ids = [trial.trial_id for trial in task.pack.trials]

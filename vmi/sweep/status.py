@@ -6,15 +6,15 @@ says.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vmi.errors import did_you_mean, printable
 from vmi.goals import Bound
+from vmi.record.files import LOCAL
+from vmi.record.paths import AnyPath, times
 from vmi.record.store import Store
 from vmi.sweep import heartbeat
 from vmi.sweep.heartbeat import Driver
@@ -33,7 +33,7 @@ class Status:
     """One study at one moment. `spec` is study.json (None: absent), `part_age` that of the newest part in seconds."""
 
     name: str
-    folder: Path
+    folder: AnyPath
     spec: Mapping[str, Any] | None
     rows: Sequence[Row]
     driver: Driver | None
@@ -61,30 +61,25 @@ class Status:
         return self.planned is not None and len(self.rows) >= self.planned
 
 
-def status_of(folder: Path, now: float) -> Status:
+def status_of(folder: AnyPath, now: float) -> Status:
     """The state of the study in a folder, which need not be there. Raises StoreError naming a damaged file."""
     store = Store(folder.absolute().parent, folder.absolute().name)
     rows = list(store.finished().values())
-    age = _age_of_newest(store.folder_of("trials"), now)
+    written = times(store.folder_of("trials")).items()
+    ages = [now - time for name, time in written if name.startswith("part-") and name.endswith(".parquet")]
+    age = max(0.0, min(ages)) if ages else None
     return Status(store.study, folder, store.read_study(), rows, heartbeat.read(folder, now), age)
 
 
-def _age_of_newest(folder: Path, now: float) -> float | None:
-    ages = []
-    for path in folder.glob("part-*.parquet"):
-        with contextlib.suppress(FileNotFoundError):  # compacted since
-            ages.append(now - path.stat().st_mtime)
-    return max(0.0, min(ages)) if ages else None
-
-
-def studies_in(folder: Path) -> list[Path]:
+def studies_in(folder: AnyPath) -> list[AnyPath]:
     """The folder itself where it is a study's, else those of its folders that are."""
     if _is_study(folder) or not folder.is_dir():
         return [folder]
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and _is_study(path)][:MAX_STUDIES]
+    found = (folder / name for name in sorted(LOCAL.names(folder)))
+    return [path for path in found if path.is_dir() and _is_study(path)][:MAX_STUDIES]
 
 
-def status_lines(folder: Path) -> Iterator[str]:
+def status_lines(folder: AnyPath) -> Iterator[str]:
     """What `vmi status` prints of a study's folder or of a folder of results."""
     found = studies_in(folder)
     if not found:
@@ -219,11 +214,11 @@ def _number(driver: Driver, name: str) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _is_study(folder: Path) -> bool:
+def _is_study(folder: AnyPath) -> bool:
     return any((folder / name).exists() for name in ("study.json", heartbeat.FILE, "trials"))
 
 
-def _near(folder: Path) -> str:
+def _near(folder: AnyPath) -> str:
     beside = [path.name for path in studies_in(folder.absolute().parent) if path != folder.absolute().parent]
     hint = did_you_mean(folder.name, beside)
     return f" ({hint})" if hint else f" (there: {', '.join(beside[:10])})" if beside else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from vmi.record.paths import AnyPath
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.progress import shown
 from vmi.sweep.ranking import Confirmed, Ranking, Standing
@@ -101,7 +102,9 @@ def causes(failures: Mapping[str, str]) -> list[str]:
     ]
 
 
-def near(folder: Path) -> Path:
+def near(folder: AnyPath) -> AnyPath:
     """The folder as seen from here, where it lies below."""
     here = Path.cwd()
+    if not isinstance(folder, Path):
+        return folder
     return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -29,6 +29,7 @@ from ray.tune.search import Searcher as TuneSearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
+from vmi.record.paths import path_of
 from vmi.record.store import Store
 from vmi.sweep.joining import joined
 from vmi.sweep.ledger import Ledger
@@ -192,7 +193,7 @@ def train_pack(config: dict[str, Any]) -> None:
     task = Task.from_json(config["task"])
     try:
         # A node that joined after the probe, and writes to a disk of its own: its rows would be nowhere.
-        if Store(Path(task.root), task.study).read_study() is None:
+        if Store(path_of(task.root), task.study).read_study() is None:
             raise FileNotFoundError(f"{socket.gethostname()} does not see the results of this study in {task.root}")
         for update in work(task):
             # One string: Tune flattens nested results before the driver sees them.

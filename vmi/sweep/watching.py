@@ -4,52 +4,56 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from vmi.errors import InputError, Problem, printable
+from vmi.record.paths import AnyPath, ObjectPath
 from vmi.sweep.status import Status, describe, headline, status_of
 
 SECONDS = 1.0
+# Every look at an object store is paid for by the request.
+REMOTE_SECONDS = 5.0
 DONE, UNDONE = 0, 1
 
 
-def watch(folder: Path, console: Console, look: Callable[[], Status] | None = None) -> int:
+def watch(folder: AnyPath, console: Console, look: Callable[[], Status] | None = None) -> int:
     """Show the study until no driver is alive; 0 when every trial has completed, else 1.
 
     On a terminal it is redrawn, elsewhere there is a line per change. Raises InputError where there is no study, and
     StoreError naming a damaged file.
     """
+    seconds = REMOTE_SECONDS if isinstance(folder, ObjectPath) else SECONDS
     look = look or (lambda: status_of(folder, time.time()))
     status = look()
     if not status.exists:
         raise InputError([Problem("folder", str(folder), "a study's results, such as results/lambda; no store yet")])
-    status = _redrawn(status, look, console) if console.is_terminal else _lines(status, look, console)
+    shown = _redrawn if console.is_terminal else _lines
+    status = shown(status, look, console, seconds)
     for line in describe(status) if console.is_terminal else [_end(status)]:
         _print(console, line)
     return DONE if status.complete and not status.failed else UNDONE
 
 
-def _redrawn(status: Status, look: Callable[[], Status], console: Console) -> Status:
+def _redrawn(status: Status, look: Callable[[], Status], console: Console, seconds: float) -> Status:
     with Live(_text(status), console=console, auto_refresh=False, transient=True) as live:
         while status.alive:
-            time.sleep(SECONDS)
+            time.sleep(seconds)
             status = look()
             live.update(_text(status), refresh=True)
     return status
 
 
-def _lines(status: Status, look: Callable[[], Status], console: Console) -> Status:
+def _lines(status: Status, look: Callable[[], Status], console: Console, seconds: float) -> Status:
     before: object = None
     while status.alive:
         counts = _counts(status)
         if counts != before:
             _print(console, headline(status))
             before = counts
-        time.sleep(SECONDS)
+        time.sleep(seconds)
         status = look()
     return status
 

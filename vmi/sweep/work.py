@@ -15,6 +15,7 @@ import vmi
 from vmi import checkpoint, data
 from vmi.evaluation import evaluate
 from vmi.pack import Pack
+from vmi.record.paths import ObjectPath, path_of
 from vmi.record.recorder import Committed
 from vmi.record.store import Store
 from vmi.record.to_parquet import ParquetRecorder
@@ -87,7 +88,7 @@ class _Session:
 
     def __init__(self, task: Task, judge: Judge | None) -> None:
         self.task, self.trials = task, task.pack.trials
-        self.store = Store(Path(task.root), task.study)
+        self.store = Store(path_of(task.root), task.study)
         self.path = self.store.checkpoints / f"{task.pack.pack_id}.pt"
         self.places = min(task.places or len(self.trials), len(self.trials))
         self.stored = self._stored()
@@ -242,7 +243,10 @@ def _mirrored(committed: Committed, store: Store, task: Task) -> str:
     _GIVEN_UP.add(mode)
     # Without the one that failed: within this process W&B holds its id to be taken.
     mirror(committed.trials[runs + 1 :], committed.curves, store.folder, task.study, "offline")
-    return f"{warning}; this worker keeps its W&B runs offline from here on (wandb sync sends them)"
+    kept = "keeps its W&B runs offline from here on (wandb sync sends them)"
+    if isinstance(store.root, ObjectPath):
+        kept = "sends no W&B runs from here on (vmi mirror --online sends them)"
+    return f"{warning}; this worker {kept}"
 
 
 def _steps_of(pack: Pack | None) -> dict[str, int]:

@@ -1,0 +1,115 @@
+"""One driver per study in an object store: the lock is one conditional put, whatever becomes of single requests."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from s3_faults import FAULTS, Faulty
+from s3_server import faulty_server, new_bucket, stored
+
+from vmi.errors import InputError
+from vmi.record import objects
+from vmi.record.files import put_replacing
+from vmi.record.paths import ObjectPath
+from vmi.sweep import heartbeat
+from vmi.sweep.heartbeat import FILE, STALE_SECONDS, Heartbeat, read
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Faulty]:
+    with faulty_server() as running:
+        yield running
+
+
+@pytest.fixture
+def folder(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
+    monkeypatch.setattr(objects, "FIRST_WAIT", 0.005)
+    yield new_bucket(proxy) / "lambda"
+    proxy.arm()
+
+
+def left_behind(folder: ObjectPath) -> bytes:
+    """What a driver on another host has left, that was silent for too long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: "elsewhere")
+        content = Heartbeat(folder, "lambda", lambda: time.time() - STALE_SECONDS - 9)._encoded()
+    put_replacing(folder, FILE, content)
+    return content
+
+
+@pytest.mark.parametrize("fault", [f if f == "lost" else pytest.param(f, marks=pytest.mark.faults) for f in FAULTS])
+@pytest.mark.parametrize("stale", [False, True], ids=["new", "taken over"])
+def test_one_request_that_fails_neither_loses_the_lock_nor_gives_it_twice(
+    proxy: Faulty, folder: ObjectPath, fault: str, stale: bool
+) -> None:
+    for number in range(40):
+        if stale:
+            left_behind(folder)
+        proxy.arm(fault, number)
+        first = Heartbeat(folder, "lambda")
+        first.acquire()
+        assert bool(first.taken_over) == stale
+        with pytest.raises(InputError, match="another driver runs it: pid"):
+            Heartbeat(folder, "lambda").acquire()
+        first.release()
+        assert stored(proxy, folder) == {}
+        if proxy.hit is None:
+            break
+    assert number > (9 if stale else 4)
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["new", "taken over"])
+def test_of_many_that_race_one_wins(folder: ObjectPath, stale: bool) -> None:
+    if stale:
+        left_behind(folder)
+    racers = [Heartbeat(folder, "lambda") for _ in range(8)]
+
+    def won(racer: Heartbeat) -> bool:
+        try:
+            racer.acquire()
+        except InputError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(won, racers)) == [False] * 7 + [True]
+    for racer in racers:
+        racer.release()
+    assert not folder.exists()
+
+
+def test_a_driver_that_was_taken_over_notices_and_leaves_the_object_alone(
+    folder: ObjectPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
+    held = Heartbeat(folder, "lambda")
+    held.acquire()
+    theirs, end = left_behind(folder), time.monotonic() + 20
+    while not held.lost and time.monotonic() < end:
+        put_replacing(folder, FILE, theirs)
+        time.sleep(0.2)
+    held.release()
+    assert held.lost and (folder / FILE).read_bytes() == theirs
+
+
+def test_the_beat_goes_on_after_a_store_that_stayed_away(
+    proxy: Faulty, folder: ObjectPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
+    held = Heartbeat(folder, "lambda")
+    held.acquire()
+    monkeypatch.setattr(objects, "HASTY_SECONDS", 0.02)
+    proxy.arm("503", 0, lasting=True)
+    time.sleep(0.3)
+    proxy.arm()
+    held.note({"finished": 7})
+    end = time.monotonic() + 20
+    while (found := read(folder, time.time())) and found.content.get("finished") != 7 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert found and found.content["finished"] == 7 and not held.lost
+    held.release()
+    assert not folder.exists()
