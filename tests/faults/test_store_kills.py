@@ -185,7 +185,7 @@ def test_a_kill_before_or_after_any_operation_loses_nothing_doubles_nothing_and_
 
 @pytest.mark.parametrize("name", ["compaction", "recovery of a compaction", "quarantine"])
 def test_a_kill_at_some_operations_of_what_repairs_a_store_needs_no_hand(name: str, tmp_path: Path) -> None:
-    assert kills(name, tmp_path, step=7) >= 4
+    assert kills(name, tmp_path, step=11) >= 4
 
 
 @pytest.mark.faults

@@ -61,8 +61,8 @@ def finish(folder: AnyPath, table: str, files: Files = LOCAL) -> Found:
     if not spare:
         return found
     needed = {owner[name] for part in spare for name, _ in part.held}
-    for name in sorted(needed):
-        _assert_durable(folder / name, files)
+    if not all(_assert_durable(folder / name, files) for name in sorted(needed)):
+        return found  # another compaction has replaced what was relied on, and removes what it replaced
     _remove(folder, [part.name for part in spare], files)
     return found._replace(parts=tuple(left))
 
@@ -110,8 +110,8 @@ def _merge(folder: AnyPath, table: str, names: Sequence[str], files: Files) -> N
     if put_exclusive(folder, name, data, files):
         with named(folder):
             files.sync_folder(folder)
-    else:
-        _assert_durable(folder / name, files)
+    elif not _assert_durable(folder / name, files):
+        return
     _remove(folder, names, files)
 
 
@@ -154,15 +154,19 @@ def _bits(column: pa.ChunkedArray) -> pa.Array:
     return whole.view(pa.int64()) if pa.types.is_float64(whole.type) else whole
 
 
-def _assert_durable(path: AnyPath, files: Files) -> None:
-    """Put a part in place again, with its own bytes: whoever relies on a name makes it durable.
+def _assert_durable(path: AnyPath, files: Files) -> bool:
+    """Put a part in place again, with its own bytes: whoever relies on a name makes it durable. False: it is gone.
 
     Somebody else linked it, and its folder may never have been synced, or in vain; syncing it now would tell nothing.
     """
-    data = files.read(path)
+    try:
+        data = files.read(path)
+    except FileNotFoundError:
+        return False
     if part_name(data) != path.name:
         raise StoreError(f"{path}: damaged, kept as it is: its content does not match the hash in its name")
     put_replacing(path.parent, path.name, data, files)
+    return True
 
 
 def _remove(folder: AnyPath, names: Sequence[str], files: Files) -> None:

@@ -180,7 +180,8 @@ def make_folders(folder: AnyPath, files: Files = LOCAL) -> None:
     for path in reversed(missing[1:]):
         files.sync_folder(path.parent)
     files.sync_folder(folder.parent)
-    _durable.add(_identity(folder))
+    with contextlib.suppress(OSError):  # files that are kept elsewhere have no folder here
+        _durable.add(_identity(folder))
 
 
 def _identity(folder: Path) -> tuple[str, int, int]:

@@ -27,7 +27,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Store:
-    """root/study: {trials,curves,arrays}/part-*.parquet, study.json, report.html, wandb, checkpoints, models.
+    """root/study: {trials,curves,arrays}/part-*.parquet, study.json and, where there are any, report.html, wandb,
+    checkpoints, models, quarantine.
 
     A trial is finished when, and only when, `trials` has a row of it. Readers of curves and arrays join them
     to that row on (trial_id, attempt): a commit that was cut short leaves rows that join nothing.
