@@ -98,6 +98,8 @@ def _read_part(path: AnyPath, files: Files) -> pa.Table | str:
     """The rows of a part, or what is wrong with it."""
     try:
         data = files.read(path)
+    except (ConnectionError, TimeoutError):
+        raise  # a store that stays away is not damaged
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     if not data:
