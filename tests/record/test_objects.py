@@ -335,6 +335,18 @@ def test_bytes_that_changed_on_their_way_are_not_taken(proxy, root, monkeypatch)
             (root / "model.pt").read_bytes()
 
 
+def test_a_store_that_stays_away_is_not_called_damaged(lab, proxy, root, monkeypatch):
+    store, trial = Store(root, "lambda"), lab.trial()
+    lab.record(store, {trial: lab.completed(trial)})
+    store.write_study({"name": "lambda"})
+    monkeypatch.setattr(objects, "PATIENCE_SECONDS", 0.02)
+    for fault in ("503", "drop"):
+        for number, ask in ((0, store.read_study), (0, store.finished), (1, store.finished)):
+            proxy.arm(fault, number, lasting=True)
+            with pytest.raises(ConnectionError, match="object store"):
+                ask()
+
+
 def test_a_damaged_object_is_named_and_kept(lab, proxy, root):
     store, trial = Store(root, "lambda"), lab.trial()
     lab.record(store, {trial: lab.completed(trial)})

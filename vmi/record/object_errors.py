@@ -75,7 +75,8 @@ def _refused(error: boto.ClientError) -> tuple[int, str]:
         return errno.EREMCHG, f"the bucket is in region {region}: set AWS_REGION"
     if status == 501 or code == "NotImplemented":
         return errno.ENOTSUP, "the object store does not know the condition of this put"
-    return errno.EIO, f"refused by the object store: {status} {code}, {_message(error)}"
+    number = errno.ECONNABORTED if is_passing(error) else errno.EIO
+    return number, f"refused by the object store: {status} {code}, {_message(error)}"
 
 
 def code_of(error: boto.ClientError) -> str:

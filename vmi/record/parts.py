@@ -194,6 +194,8 @@ def read_part(
         data = files.read(path)
     except FileNotFoundError:
         return None
+    except (ConnectionError, TimeoutError):
+        raise  # a store that stays away is not damaged
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     return decode(path.name, data, columns, thorough)

@@ -121,6 +121,8 @@ class Store:
             return unsealed(self.files.read(self.study_file))
         except FileNotFoundError:
             return None
+        except (ConnectionError, TimeoutError):
+            raise  # a store that stays away is not damaged
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.study_file}: damaged, kept as it is: {error}") from error
 
