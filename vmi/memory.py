@@ -1,0 +1,35 @@
+"""How running out of memory shows, on a card and on a CPU. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+# torch has a type of its own for a card only; its allocator on a CPU and CUDA's libraries raise a RuntimeError.
+_SAID = ("out of memory", "can't allocate memory", "Cannot allocate memory", "not enough memory", "_ALLOC_FAILED")
+
+
+class ExhaustedError(MemoryError):
+    """There was no memory to train these trials further. `steps`: how many each had been trained."""
+
+    def __init__(self, steps: Mapping[str, int]) -> None:
+        self.steps = dict(steps)
+        super().__init__(f"out of memory at step {max(self.steps.values(), default=0)}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that there was not enough memory, on the device or on the host."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(said in str(error) for said in _SAID)
+
+
+@contextmanager
+def exhaustible(steps: Callable[[], Mapping[str, int]]) -> Iterator[None]:
+    """What runs out of memory inside raises ExhaustedError with what `steps` says then."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ExhaustedError(steps()) from error
