@@ -17,11 +17,19 @@ class ExhaustedError(MemoryError):
         super().__init__(f"out of memory at step {max(self.steps.values(), default=0)}")
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says that there was not enough memory, on the device or on the host."""
-    if isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError | OSError) and any(said in str(error) for said in _SAID)
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether it says that there was not enough memory, on the device or on the host.
+
+    So does one that was raised while such a one was handled: a library that tidies up then fails with something else.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        said = isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _SAID)
+        if said or isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

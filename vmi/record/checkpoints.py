@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import uuid
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from vmi.record.store import Store
 KEPT = 2
 HASH_DIGITS = 32
 _CHECKPOINT = re.compile(rf"(\d{{8}})-([0-9a-f]{{{HASH_DIGITS}}})\.pt")
+_CLAIM = re.compile(r"claim-(\d{8})-[0-9a-f]{32}")
 _PLAN = re.compile(rf"pack-([0-9a-f]{{{HASH_DIGITS}}})\.json")
 
 
@@ -28,6 +30,7 @@ class Checkpoints:
     def __init__(self, store: Store, pack_id: str) -> None:
         self.folder, self._files = store.checkpoints / pack_id, store.files
         self._whole: list[str] = []  # names that were written or found whole, oldest first
+        self._claim = ""
 
     def plan(self) -> bytes | None:
         """What was said of the pack, None where nothing (whole) was. Raises OSError."""
@@ -43,6 +46,19 @@ class Checkpoints:
                 self._remove(name)  # damaged, or of before
         put_new(self.folder, f"pack-{_digest(data)}.json", data, self._files)
 
+    def claim(self) -> None:
+        """Take the pack over: a worker that was given it before, and is still alive somewhere, shall store nothing."""
+        claims = [match for name in self._names() if (match := _CLAIM.fullmatch(name))]
+        number, token = 1 + max((int(match[1]) for match in claims), default=0), uuid.uuid4().hex
+        self._claim = put_new(self.folder, f"claim-{number:08d}-{token}", token.encode(), self._files).name
+        for match in claims:
+            self._remove(match[0])
+
+    @property
+    def is_ours(self) -> bool:
+        """Nobody has taken the pack over since `claim`."""
+        return max((name for name in self._names() if _CLAIM.fullmatch(name)), default="") == self._claim
+
     def write(self, data: bytes, needed: Collection[str] = ()) -> str:
         """Make a checkpoint durable and let go of older ones, but for those `needed`; its name. Raises OSError."""
         names = self._numbered()
@@ -57,6 +73,7 @@ class Checkpoints:
 
     def newest_first(self) -> Iterator[tuple[Path, bytes | None]]:
         """Each checkpoint with its bytes, None where these are not what its name says. Raises OSError."""
+        self._whole = []
         for name in reversed(self._numbered()):
             data = self.read(name)
             if data is not None:
@@ -75,8 +92,8 @@ class Checkpoints:
             self.folder.rmdir()
 
     def clear_checkpoints(self) -> None:
-        """Remove all but the plan: the pack is stored, and whoever is given it again has to know that it began."""
-        self._remove_all(lambda name: _PLAN.fullmatch(name) is None)
+        """Remove them: the pack is stored. Its plan stays, as whoever is given it again has to know that it began."""
+        self._remove_all(lambda name: not (_PLAN.fullmatch(name) or _CLAIM.fullmatch(name)))
 
     def clear_torn(self) -> None:
         """Remove what a worker that was killed has left half written."""

@@ -22,6 +22,7 @@ from vmi.sweep.driving import Driving
 from vmi.sweep.extent import values_of
 from vmi.sweep.heartbeat import Heartbeat
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.lost import ClusterLostError
 from vmi.sweep.options import RunOptions
 from vmi.sweep.prediction import Kept, Target
 from vmi.sweep.preflight import check
@@ -92,6 +93,9 @@ def _launch(
     except KeyboardInterrupt as error:
         _say(console, _interrupted(ledger, asked, store))
         return exit_code(error)
+    except ClusterLostError as error:
+        _say(console, [f"the Ray cluster is gone: {error}", *_interrupted(ledger, asked, store)])
+        return FAILED
     finally:
         with undisturbed():
             on_demand.close()

@@ -17,15 +17,15 @@ from vmi import checkpoint, data
 from vmi.evaluation import evaluate
 from vmi.memory import is_out_of_memory
 from vmi.pack import Pack
-from vmi.record.checkpoints import Checkpoints
 from vmi.record.recorder import Committed
 from vmi.record.store import Store
 from vmi.record.to_parquet import ParquetRecorder
 from vmi.record.to_wandb import mirror
 from vmi.sweep.judging import Observation, Remembering, judge_of
-from vmi.sweep.ledger import Ended, ended_of
+from vmi.sweep.ledger import ended_of
 from vmi.sweep.shares import Shares
 from vmi.sweep.task import Task, Update
+from vmi.sweep.underway import Begun, stored_of
 from vmi.train import Progress, Stop
 from vmi.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Trial
 
@@ -34,6 +34,10 @@ OUT_OF_MEMORY = "out of memory at step"
 _GIVEN_UP: set[str] = set()
 # What a checkpoint holds beside pack and queue.
 _NOTES = ("reports", "failed", "pruned", "seconds", "seen")
+
+
+class SupersededError(RuntimeError):
+    """The pack was taken over, as its worker was thought to be dead: what it has trained is not stored twice."""
 
 
 class Parked(NamedTuple):
@@ -52,16 +56,16 @@ class Session:
     """One task between its start and its end: recorder, checkpoints, judge, clock.
 
     A trial is waiting, in the pack, parked, ended (`outcomes`), or stored: committed here or by a worker that had this
-    task. `stored` has those of before, `places` how many members are trained at a time.
+    task. `begun` has those of before, `places` is how many members are trained at a time.
     """
 
-    def __init__(self, task: Task, judge: Judge | None, stored: Mapping[str, Ended], places: int) -> None:
+    def __init__(self, task: Task, judge: Judge | None, begun: Begun, places: int) -> None:
         self.task, self.trials = task, task.pack.trials
         self._by_id = {trial.trial_id: trial for trial in self.trials}
         self._given = judge
         self.store = Store(Path(task.root), task.study)
-        self.kept = Checkpoints(self.store, task.pack.pack_id)
-        self.places, self.stored, self.steps = places, dict(stored), self.trials[0].config.steps
+        self.kept, self.stored, self._again = begun.kept, dict(begun.stored), begun.again
+        self.places, self.steps = places, self.trials[0].config.steps
         self.pack: Pack | None = None
         self.waiting: list[Trial] = []
         self.parked: deque[Parked] = deque()
@@ -235,8 +239,11 @@ class Session:
         going_on = pack if len(going) == pack.size else pack.keep(going)
         try:
             self.kept.write(checkpoint.encode(going_on, json.dumps(notes)), [group.name for group in self.parked])
-        except OSError as error:  # what it would have saved is time; a commit that fails is an error
-            self.warnings.append(f"no checkpoint could be written: {error}")
+        except Exception as error:  # what it would have saved is time; a commit that fails is an error
+            if not (isinstance(error, OSError) or is_out_of_memory(error)):
+                raise
+            said = "no memory" if is_out_of_memory(error) else str(error)
+            self.warnings.append(f"no checkpoint of pack {self.task.pack.pack_id} could be written: {said}")
         self.saved = time.monotonic()
 
     def fail(self, steps: Mapping[str, int]) -> None:
@@ -253,7 +260,12 @@ class Session:
         return {i: self.reached.get(i, 0) for i in [i for i in order if i not in ended][: self.places]}
 
     def _commit(self) -> Committed:
-        """Make what has ended durable, unless it is."""
+        """Make what has ended durable, unless it is. Raises SupersededError."""
+        if not self.kept.is_ours:
+            raise SupersededError(f"pack {self.task.pack.pack_id} was given to another worker meanwhile")
+        if self._again:
+            # Whoever had the pack before may have been about to commit when this session began.
+            self.stored |= stored_of(self.task, self.store)
         ended = [trial for trial in self.trials if trial.trial_id in self.outcomes.keys() - self.stored.keys()]
         task, ids = self.task, {trial.trial_id for trial in ended}
         recorder = ParquetRecorder(self.store, task.layouts, self.task.dataset, task.attempt, lambda: datetime.now(UTC))

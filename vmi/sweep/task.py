@@ -25,6 +25,8 @@ class Task:
     places   how many trials are trained at a time (None: all); the others wait for a place
     pruning  what a judge is made from (`vmi.sweep.judging`; None: no trial is stopped early). Its "pruner" is the name
              that the rows of stopped trials bear, its "metric" is what is judged
+    exhausted  worker after worker was killed for want of memory: fewer of the next trials are trained at a time, or,
+               where it is one already, that one has failed
     checkpoint_seconds  how long after one checkpoint the next report of a member brings another
     """
 
@@ -39,6 +41,7 @@ class Task:
     keep_models: bool = False
     places: int | None = None
     pruning: Mapping[str, Any] | None = None
+    exhausted: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     @property

@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from vmi.config import TrialConfig
 from vmi.record.checkpoints import Checkpoints, packs_begun
@@ -19,18 +20,33 @@ from vmi.sweep.task import Task
 from vmi.trial import PackSpec, Trial
 
 
-def begin(task: Task) -> Mapping[str, Ended]:
-    """Note that the pack has begun; how those of its trials ended that are stored already.
+class Begun(NamedTuple):
+    """A pack that a worker has taken: its checkpoints, its trials that are stored, whether it was begun before."""
 
-    Only a pack that was begun before, or commits as it goes, can have any: reading the store costs more with every
-    part. Raises OSError, and StoreError where the store is damaged.
+    kept: Checkpoints
+    stored: Mapping[str, Ended]
+    again: bool
+
+
+def begin(task: Task) -> Begun:
+    """Take the task's pack, and note which trials it has.
+
+    Only a pack that was begun before can have trials that are stored: reading the store costs more with every part.
+    Raises OSError, and StoreError where the store is damaged.
     """
     store = Store(Path(task.root), task.study)
     kept, plan = Checkpoints(store, task.pack.pack_id), _encoded(task.pack)
-    if kept.plan() != plan:
+    again = kept.plan() == plan
+    kept.claim()
+    if again:
+        kept.clear_torn()
+    else:
         kept.write_plan(plan)
-        return {}
-    kept.clear_torn()
+    return Begun(kept, stored_of(task, store) if again else {}, again)
+
+
+def stored_of(task: Task, store: Store) -> dict[str, Ended]:
+    """How those of the task's trials ended that are stored."""
     rows = store.finished()
     return {t.trial_id: ended_of(rows[t.trial_id]) for t in task.pack.trials if t.trial_id in rows}
 

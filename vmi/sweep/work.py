@@ -32,18 +32,20 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
     `judge` is asked instead of the one that the task describes; both only where the task has `pruning`.
     """
     prepare(task.device)
-    began, trials = time.monotonic(), task.pack.trials
-    if len(stored := begin(task)) == len(trials):
+    began, trials, begun = time.monotonic(), task.pack.trials, begin(task)
+    if len(begun.stored) == len(trials):
         warning = f"pack {task.pack.pack_id} was finished before its worker died; W&B may lack it"
-        yield Update(task.pack.pack_id, 1, 1, tuple(stored[t.trial_id] for t in trials), warning)
+        yield Update(task.pack.pack_id, 1, 1, tuple(begun.stored[t.trial_id] for t in trials), warning)
         return
-    places, warning = min(task.places or len(trials), len(trials)), ""
+    places, warning, exhausted = min(task.places or len(trials), len(trials)), "", task.exhausted
     while True:
-        ended = yield from _attempt(session := Session(task, judge, stored, places), warning)
+        session = Session(task, judge, begun, places)
+        ended = yield from _attempt(session, warning, exhausted)
         if isinstance(ended, Update):
             yield _timed(ended, began)
             return
-        places, warning, stored = ended.places, ended.warning, session.stored
+        places, warning, exhausted = ended.places, ended.warning, False
+        begun = begun._replace(stored=session.stored)
         # The tensors of what ran out of memory hung on its exception, which is gone by now.
         del session
         gc.collect()
@@ -72,13 +74,18 @@ class _Smaller(NamedTuple):
     warning: str
 
 
-def _attempt(session: Session, warning: str) -> Generator[Update, None, Update | _Smaller]:
-    """Train what is left of the session's task, from its newest checkpoint on: the last update, unless memory ends."""
+def _attempt(session: Session, warning: str, exhausted: bool) -> Generator[Update, None, Update | _Smaller]:
+    """Train what is left of the session's task, from its newest checkpoint on: the last update, unless memory ends.
+
+    `exhausted`: there is known to be none for the trials that come next.
+    """
     task = session.task
     try:
         session.start()
         session.warnings += [warning] if warning else []
         yield session.update()
+        if exhausted and (steps := session.next_trials()):
+            return _smaller(session, steps)
         dataset = data.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
         while session.pack is not None:
             for progress in train(session.pack, dataset, session.waiting, session.stop, places=session.places):
