@@ -1,8 +1,9 @@
 """Works on a task, as a program, with the real limit of the system on its memory; prints every update as JSON.
 
-    python short_of_memory.py TASK.json AFTER SHARE
+    python short_of_memory.py TASK.json AFTER UNTIL
 
-After that many updates the address space may grow no more than by SHARE of what a step of the whole pack takes.
+After so many updates the address space may hardly grow any more, until an update is on UNTIL places or, where that
+is 0, says that a trial has failed by itself.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import resource
 import sys
 from pathlib import Path
 
-from vmi.sweep.task import Task
+from vmi.sweep.task import Task, Update
 from vmi.sweep.work import work
+
+# Of what a step of the whole pack takes on top: far too little for half of it as well.
+SHARE = 0.2
 
 
 def kilobytes(name: str) -> int:
@@ -21,15 +25,24 @@ def kilobytes(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def main(task: Task, after: int, share: float) -> None:
+def limit(most_kilobytes: int | None) -> None:
+    most = resource.RLIM_INFINITY if most_kilobytes is None else most_kilobytes * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+
+
+def is_enough(update: Update, until: int) -> bool:
+    return update.places == until if until else "by itself" in update.warning
+
+
+def main(task: Task, after: int, until: int) -> None:
     for number, update in enumerate(work(task), start=1):
-        if number == after:
-            now, peak = kilobytes("VmSize"), kilobytes("VmPeak")
-            limit = now + round(share * (peak - now))
-            resource.setrlimit(resource.RLIMIT_AS, (limit * 1024, resource.RLIM_INFINITY))
-            print(f"address space {now} of at most {peak} KB, limited to {limit}", file=sys.stderr)
+        if is_enough(update, until):
+            limit(None)
+        elif number == after:
+            now = kilobytes("VmSize")
+            limit(now + round(SHARE * (kilobytes("VmPeak") - now)))
         print(update.to_json(), flush=True)
 
 
 if __name__ == "__main__":
-    main(Task.from_json(Path(sys.argv[1]).read_text()), int(sys.argv[2]), float(sys.argv[3]))
+    main(Task.from_json(Path(sys.argv[1]).read_text()), int(sys.argv[2]), int(sys.argv[3]))
