@@ -20,12 +20,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vmi.record.store import Store
 
-KILLS, TRIALS, PACK = 20, 40, 4
+KILLS, PACK = 20, 2
 STUDY = """
 from vmi.sweep.main import main
 from vmi.sweep.space import choice
@@ -65,11 +66,11 @@ if __name__ == "__main__":
         file.write(" ".join(str(r.config["number"]) for r in done) + "\\n")
     tuner.fit()
 """
-# So many steps take a pack of four about as long as plain Tune's trials: SECONDS on an idle core.
-STEPS, SECONDS = 1500, 6.0
+# So many steps take a pack of two about as long as plain Tune's trials take: SECONDS, on an idle core.
+STEPS, SECONDS = 150, 0.6
 
 
-def killed_after(command: list[str], folder: Path, seconds: Callable[[], float], ready: Callable[[], bool]) -> int:
+def killed_after(command: list[str], folder: Path, seconds: float, ready: Callable[[], bool]) -> int:
     """Start the driver; SIGKILL it so long after it is training. Its exit code, negative where it was killed."""
     log = (folder / "log.txt").open("a")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "WANDB"))}
@@ -81,7 +82,7 @@ def killed_after(command: list[str], folder: Path, seconds: Callable[[], float],
     while process.poll() is None and not ready() and time.monotonic() < end:
         time.sleep(0.05)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(seconds())
+        return process.wait(seconds)
     process.kill()
     code = process.wait()
     _end_session(process.pid)
@@ -103,12 +104,11 @@ def ours(folder: Path, kills: int) -> dict[str, Any]:
     known: dict[str, dict[str, Any]] = {}
     lost = again = hits = restarted = slots = 0
     while True:
-        parts, planned = len(known), hits < kills
-        begun = _underway(store)
-        code = killed_after(
-            command, folder, lambda: draw.uniform(0.2, 4.0) if planned else 600.0,
-            lambda: _trains(folder, begun) or len(store.finished()) > parts,
-        )  # fmt: skip
+        planned = hits < kills
+        began = time.time()
+        # Every other time once more has been committed, else in mid-training.
+        ready = partial(_has_committed, store, _parts(store)) if hits % 2 else partial(_trains, store, began)
+        code = killed_after(command, folder, draw.uniform(0.1, 1.0) if planned else 600.0, ready)
         rows = dict(store.finished())
         lost += len(known.keys() - rows.keys())
         again += sum(rows[i] != row for i, row in known.items() if i in rows)
@@ -127,15 +127,23 @@ def ours(folder: Path, kills: int) -> dict[str, Any]:
             "packs_from_their_start": restarted, "packs_at_a_time": slots}  # fmt: skip
 
 
-def _underway(store: Store) -> int:
-    return len(list(store.checkpoints.rglob("claim-*"))) if store.checkpoints.is_dir() else 0
+def _trains(store: Store, began: float) -> bool:
+    """A worker has taken a pack since then."""
+    with contextlib.suppress(OSError):
+        return any(path.stat().st_mtime > began for path in store.checkpoints.rglob("claim-*"))
+    return False
 
 
-def _trains(folder: Path, begun: int) -> bool:
-    """A worker has claimed a pack since the start."""
-    times = [p.stat().st_mtime for p in (folder / "results" / "r1" / "checkpoints").rglob("claim-*") if p.exists()]
-    log = (folder / "log.txt").stat()
-    return bool(times) and max(times) > log.st_mtime - 30 and time.time() - max(times) < 2
+def _has_more(finished: Path, than: int) -> bool:
+    return len(finished.read_text().split()) > than
+
+
+def _parts(store: Store) -> int:
+    return len(list(store.folder_of("trials").glob("part-*")))
+
+
+def _has_committed(store: Store, than: int) -> bool:
+    return _parts(store) > than
 
 
 def _is_stored(path: Path, rows: dict[str, Any]) -> bool:
@@ -148,23 +156,21 @@ def tunes(folder: Path, kills: int) -> dict[str, Any]:
     command = [sys.executable, str(folder / "plain.py"), str(folder), str(SECONDS)]
     draw, finished = random.Random(0), folder / "finished.txt"
     finished.touch()
-    hits = forgotten = 0
+    hits = 0
     while True:
         before, planned = len(finished.read_text().split()), hits < kills
-        code = killed_after(
-            command, folder, lambda: draw.uniform(0.2, 4.0) if planned else 600.0,
-            lambda: len(finished.read_text().split()) > before,
-        )  # fmt: skip
+        ready = partial(_has_more, finished, before if hits % 2 else before - 1)
+        code = killed_after(command, folder, draw.uniform(0.1, 1.0) if planned else 600.0, ready)
         if code >= 0 or not planned:
             break
         hits += 1
     starts = (folder / "known.txt").read_text().splitlines()
     lines = finished.read_text().split()
     counts = Counter(lines)
-    forgotten = sum(count - 1 for count in counts.values())
+    again = sum(count - 1 for count in counts.values())
     known = len(starts[-1].split()) if starts else 0
-    return {"kills": hits, "code": code, "trials": len(counts), "trained_again": forgotten, "known_at_last_start": known,
-            "finished_in_all": len(lines)}  # fmt: skip
+    counted = {"kills": hits, "code": code, "trials": len(counts), "trained_again": again}
+    return counted | {"known_at_last_start": known, "finished_in_all": len(lines)}
 
 
 def main(folder: Path, kills: int) -> None:
