@@ -10,9 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-import vmi
 from vmi import checkpoint, data
 from vmi.evaluation import evaluate
 from vmi.memory import is_out_of_memory
@@ -20,9 +17,10 @@ from vmi.pack import Pack
 from vmi.record.recorder import Committed
 from vmi.record.store import Store
 from vmi.record.to_parquet import ParquetRecorder
-from vmi.record.to_wandb import mirror
 from vmi.sweep.judging import Observation, Remembering, judge_of
 from vmi.sweep.ledger import ended_of
+from vmi.sweep.mirroring import mirrored
+from vmi.sweep.origin import device_name, versions
 from vmi.sweep.shares import Shares
 from vmi.sweep.task import Task, Update
 from vmi.sweep.underway import Begun, stored_of
@@ -30,8 +28,6 @@ from vmi.train import Progress, Stop
 from vmi.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Trial
 
 OUT_OF_MEMORY = "out of memory at step"
-# Where W&B's server has failed once in this process: no later pack waits for it again.
-_GIVEN_UP: set[str] = set()
 # What a checkpoint holds beside pack and queue.
 _NOTES = ("reports", "failed", "pruned", "seconds", "seen")
 
@@ -45,11 +41,6 @@ class Parked(NamedTuple):
 
     name: str
     steps: Mapping[str, int]
-
-
-def versions() -> str:
-    """What trained it, as JSON: the versions that decide the numbers."""
-    return json.dumps({"vmi-sweeps": vmi.__version__, "torch": torch.__version__})
 
 
 class Session:
@@ -293,22 +284,5 @@ class Session:
 
     def _mirror(self, committed: Committed) -> None:
         """Mirror to W&B; runs after one that its server did not take are kept offline, to be synchronised by hand."""
-        if committed.trials and (warning := _mirrored(committed, self.store, self.task)):
+        if committed.trials and (warning := mirrored(committed, self.store, self.task)):
             self.warnings.append(warning)
-
-
-def _mirrored(committed: Committed, store: Store, task: Task) -> str:
-    """Mirror the rows; what to be warned of."""
-    mode = "offline" if task.wandb_mode in _GIVEN_UP else task.wandb_mode
-    runs, warning = mirror(committed.trials, committed.curves, store.folder, task.study, mode)
-    if mode != "online" or not warning:
-        return warning
-    _GIVEN_UP.add(mode)
-    # Without the one that failed: within this process W&B holds its id to be taken.
-    mirror(committed.trials[runs + 1 :], committed.curves, store.folder, task.study, "offline")
-    return f"{warning}; this worker keeps its W&B runs offline from here on (wandb sync sends them)"
-
-
-def device_name(device: str) -> str:
-    """What the trial ran on: "cpu", or the name of the card."""
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
