@@ -15,6 +15,7 @@ from vmi.sweep.checks import NAME
 from vmi.sweep.extent import planned_trials, values_of
 from vmi.sweep.options import RunOptions
 from vmi.sweep.study import Study, differences, spec, validate
+from vmi.sweep.task import checkpoint_seconds
 
 
 def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tuple[Store, dict[str, Any], Mode]:
@@ -27,6 +28,7 @@ def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tupl
         *_problems(lambda: validate(study)),
         *options.problems(),
         *_problems(lambda: mode_from(environ)),
+        *_problems(lambda: checkpoint_seconds(environ)),
         *(_problems(store.check_writable) if NAME.fullmatch(store.study) else ()),
     ]
     if problems:
