@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from analysis.goals import fresh_seeds
 from vmi.errors import InputError, Problem, StoreError, did_you_mean
 from vmi.record import parts
+from vmi.record.description import flaw
 from vmi.record.schema import TABLES
 
 Row = Mapping[str, Any]
@@ -127,21 +128,12 @@ def _spec(folder: Path) -> Mapping[str, Any]:
         spec = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StoreError(f"{path}: not JSON ({error}); the file is kept as it is") from error
-    if not _is_description(spec):
-        raise StoreError(f"{path}: not a study's description; the file is kept as it is")
+    if wrong := flaw(spec):
+        raise StoreError(f"{path}: {wrong}; the file is kept as it is")
     version = spec.get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{path}: study version {version!r}; this program reads version {STUDY_VERSION}")
-    return spec
-
-
-def _is_description(spec: Any) -> TypeGuard[dict[str, Any]]:
-    if not isinstance(spec, dict) or not isinstance(spec.get("fixed", {}), dict):
-        return False
-    if not isinstance(spec.get("space", {}), dict):
-        return False
-    ranges = spec.get("space", {}).values()
-    return all(isinstance(r, dict) and isinstance(r.get("values", []), list) for r in ranges)
+    return dict(spec)
 
 
 def _near(folder: Path) -> str:

@@ -78,50 +78,6 @@ def one_line(text: str) -> str:
     return " ".join(re.sub("[│╭╮╰╯─]", " ", text).split())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--stps", "3"], "No such option: --stps"),
-        (["--steps"], "--steps"),
-        (["--steps", "ten"], "'--steps': Input should be a valid integer"),
-        (["--steps", "1.5"], "'--steps': Input should be a valid integer"),
-        (["--steps", "0"], "fixed.steps = 0: from 1 to 1e+09"),
-        (["--steps", "-1"], "fixed.steps = -1: from 1 to 1e+09"),
-        (["--steps", str(10**30)], "from 1 to 1e+09"),
-        (["--data", "mnits"], "did you mean 'mnist'?"),
-        (["--data", ""], "one of digits, fashion_mnist, mnist"),
-        (["--seeds", "-1"], "--seeds = '-1': a count from 1 to 10000"),
-        (["--seeds", "0"], "--seeds = '0': a count from 1 to 10000"),
-        (["--seeds", "1.5"], "--seeds = '1.5': a count"),
-        (["--seeds", "ten"], "--seeds = 'ten': a count"),
-        (["--seeds", str(2**64)], "--seeds = '18446744073709551616': a count"),
-        (["--seeds", f"0,{2**64}"], "seeds[1] = 18446744073709551616: a whole number from 0 to 9223372036854775807"),
-        (["--seeds", "0,-1"], "seeds[1] = -1: a whole number"),
-        (["--seeds", "0,0"], "seeds[1] = 0: different seeds; index 0 is the same"),
-        (["--pack-size", "0"], "--pack-size = 0: from 1 to 1024"),
-        (["--pack-size", "99999"], "--pack-size = 99999: from 1 to 1024"),
-        (["--gpus-per-pack", "2"], "--gpus-per-pack = 2.0: from 0 to 1"),
-        (["--gpus-per-pack", "nan"], "--gpus-per-pack = nan: from 0 to 1"),
-        (["--name", "../x"], "name = '../x': 1 to 64 characters"),
-        (["--name", "a" * 300], "1 to 64 characters"),
-        (["--name", "a\x1b[2J"], "name = 'a\\x1b[2J': 1 to 64 characters"),
-        (["--address", "auto"], "--address = 'auto': not together with --local"),
-    ],
-    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
-)
-def test_a_bad_option_is_refused_by_name_and_nothing_is_written(
-    start: Start, tmp_path: Path, arguments: list[str], said: str
-) -> None:
-    found = start("--local", *arguments)
-    assert found.code == 2
-    assert said in one_line(found.err)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unknown_option_gets_the_nearest(start: Start) -> None:
-    assert "--seeds" in one_line(start("--seds", "3").err)
-
-
 def test_every_bad_field_is_named_at_once(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_MODE", "onlin")
     (tmp_path / "file").write_text("")
@@ -136,70 +92,6 @@ def test_every_bad_field_is_named_at_once(start: Start, monkeypatch: pytest.Monk
 
 def test_another_data_set_gives_the_study_another_name(start: Start) -> None:
     assert start("--local", "--data", "mnist", "--steps", "0").err.startswith("error: study 'smoke-mnist': 1 problem")
-
-
-@pytest.mark.parametrize("below", [".", "deeper/still"])
-def test_a_results_folder_that_is_a_file_is_refused(start: Start, tmp_path: Path, below: str) -> None:
-    (tmp_path / "results").write_text("mine")
-    said = start("--local", "--results", f"results/{below}")
-    assert said.code == 2 and "results = " in said.err and "a folder that can be written to" in said.err
-    assert (tmp_path / "results").read_text() == "mine"
-
-
-def test_a_name_that_another_study_has_is_refused_field_by_field(start: Start, finished: Path) -> None:
-    before = files(finished)
-    said = start("--local", "--steps", "3", "--seeds", "2")
-    assert said.code == 2
-    assert "holds another study of this name (choose another with --name): 2 problems" in said.err
-    assert "  fixed.steps = 3: the stored study has 2" in said.err
-    assert "  seeds = [0, 1]: the stored study has [0]" in said.err
-    assert files(finished) == before
-
-
-def test_a_finished_study_is_nothing_to_do(start: Start, finished: Path) -> None:
-    before = files(finished)
-    said = start("--local", "--steps", "2", "--seeds", "1")
-    assert said.code == 0 and said.out.startswith("nothing to train")
-    assert files(finished) == before
-
-
-@pytest.mark.parametrize("table", ["trials", "curves", "arrays"])
-def test_a_damaged_part_is_named_and_kept(start: Start, finished: Path, table: str) -> None:
-    (part,) = (finished / "smoke" / table).glob("part-*.parquet")
-    part.write_bytes(part.read_bytes()[:-7])
-    if table != "trials":  # the others are read where something is to be trained
-        (trials,) = (finished / "smoke" / "trials").glob("part-*.parquet")
-        trials.unlink()
-    before = files(finished)
-    said = start("--local", "--steps", "2", "--seeds", "1")
-    assert said.code == 3 and str(part) in said.err
-    assert files(finished) == before
-
-
-def test_a_damaged_study_file_is_named_and_kept(start: Start, finished: Path) -> None:
-    (finished / "smoke" / "study.json").write_text('{"name": "smo')
-    before = files(finished)
-    said = start("--local", "--steps", "2", "--seeds", "1")
-    assert said.code == 3 and str(finished / "smoke" / "study.json") in said.err
-    assert files(finished) == before
-
-
-def test_data_that_is_something_else_is_named_with_what_was_found(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "data" / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    for name in ("train-images", "t10k-images"):
-        (folder / f"{name}-idx3-ubyte").write_text("<!DOCTYPE html>")
-    for name in ("train-labels", "t10k-labels"):
-        (folder / f"{name}-idx1-ubyte").write_text("<!DOCTYPE html>")
-    monkeypatch.setenv("VMI_DATA_DIR", str(tmp_path / "data"))
-    before = files(tmp_path)
-    said = start("--local", "--data", "mnist")
-    assert said.code == 2 and "4 problems" in said.err
-    assert str(folder / "train-images-idx3-ubyte") in said.err and "(15 bytes)" in said.err
-    assert "MD5 6bbc9ace898e44ae57da46a324031adb" in said.err and "the file was kept" in said.err
-    assert files(tmp_path) == before and not (tmp_path / "results").exists()
 
 
 def test_data_is_not_fetched_for_a_run_that_is_refused_anyway(

@@ -11,13 +11,16 @@ import typer
 from rich.console import Console
 
 import vmi
+from vmi.errors import printable
 from vmi.sweep import commands
 from vmi.sweep.main import guarded
+from vmi.sweep.usage import Command, Gathering, Group, whole
 
 # A pipe has no width; the table is made for this one.
 PIPED_WIDTH = 100
 
 app = typer.Typer(
+    cls=Group,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -26,11 +29,13 @@ app = typer.Typer(
 )
 
 
-for command in (commands.plan, commands.calibrate, commands.status, commands.watch):
-    app.command()(command)
+for command, reads in (
+    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command)
+):  # fmt: skip
+    app.command(cls=reads)(command)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
     folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
     wandb: Annotated[
@@ -45,25 +50,28 @@ def report(
         from analysis.read import open_study  # loads plotly and pyarrow
         from analysis.report import publish
         from analysis.table import terminal
-        from vmi.cli_results import check_wandb, report_to_wandb
+        from vmi.cli_results import check_wandb, report_to_wandb, undamaged
 
         target = check_wandb(wandb, offline)
         results = open_study(folder)
         page = publish(results)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         console.print(terminal(results, console.width))
-        console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(f"page: {page}"), highlight=False, markup=False, soft_wrap=True)
+        undamaged(results)  # the page has what can be read, and names the rest
         return report_to_wandb(results, target, offline) if target else 0
 
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A checkpoint of a pack (.pt), or results with kept models.")],
     data: Annotated[str | None, typer.Option(help="Data set; default: the one it was trained on.")] = None,
     member: Annotated[str | None, typer.Option(help="Trial id, where the checkpoint holds several.")] = None,
-    seeds: Annotated[int, typer.Option(help="How many Q are fitted: their spread is shown.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="How many Q are fitted: their spread is shown.", parser=whole, metavar="INTEGER")
+    ] = 3,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """The mutual information of one trained model, frozen: every estimate on held-out images, with intervals."""
@@ -71,12 +79,11 @@ def evaluate(
     def action() -> int:
         from vmi.account import evaluate as account_of  # loads torch
         from vmi.account_table import account_table
-        from vmi.fixed import from_checkpoint, from_folder
+        from vmi.cli_results import model_of
         from vmi.sweep.work import prepare
 
         prepare("cpu")
-        is_study = (model / "models").is_dir() or (model / "study.json").is_file()
-        fixed = from_folder(model, member) if is_study else from_checkpoint(model, member)
+        fixed = model_of(model, member, data, seeds)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         for part in account_table(account_of(fixed, data or fixed.dataset, seeds=seeds)):
             console.print(part, highlight=False)
@@ -85,7 +92,7 @@ def evaluate(
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def presets(
     folder: Annotated[Path, typer.Argument(help="Results of a study that varies its preset.")],
     against: Annotated[str, typer.Option(help="The preset that the others are compared with.")] = "corrected",
@@ -96,21 +103,14 @@ def presets(
     """Compare the presets of a study as Markdown: intervals, published figures, differences paired by seed."""
 
     def action() -> int:
-        from analysis.presets import markdown
-        from analysis.read import open_study
+        from vmi.cli_results import compare_presets
 
-        results = open_study(folder)
-        text = markdown(results, against, command or f"python sweeps/{results.name}.py")
-        if out is None:
-            typer.echo(text)
-        else:
-            out.write_text(text, encoding="utf-8")
-        return 0
+        return compare_presets(folder, against, out, command or f"python sweeps/{folder.resolve().name}.py")
 
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def submit(
     place: Annotated[Path, typer.Argument(help="A place such as cluster/aws.yaml, or a folder of places.")],
     study_file: Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")],
@@ -133,7 +133,7 @@ def submit(
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def mirror(
     folder: Annotated[Path, typer.Argument(help="A study's results, such as results/lambda.")],
     online: Annotated[
@@ -151,7 +151,7 @@ def mirror(
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def compare(
     first: Annotated[Path, typer.Argument(help="A study's results.")],
     second: Annotated[Path, typer.Argument(help="Another study's results: differences are this one minus the first.")],
@@ -168,7 +168,7 @@ def compare(
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def version() -> None:
     """Print the version."""
     typer.echo(vmi.__version__)

@@ -5,18 +5,44 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
 
 from analysis.pictures import tile
 from analysis.read import StudyResults, open_study
-from vmi.errors import InputError, Problem, StoreError, printable
+from vmi.datasets import DATASETS
+from vmi.errors import InputError, Problem, StoreError, did_you_mean, one_of, printable
 from vmi.record.store import Store
 from vmi.record.wandb_access import need_key, target
+from vmi.secrecy import redacted
+from vmi.sweep.options import is_whole
+
+if TYPE_CHECKING:
+    from vmi.fixed import Wrapped
 
 Target = tuple[str, str]
+
+
+def model_of(model: Path, member: str | None, data: str | None, seeds: int) -> Wrapped:
+    """The model to evaluate. Raises one InputError with what is wrong with the file, the data set and the count."""
+    from vmi.account import MAX_SEEDS
+    from vmi.fixed import from_checkpoint, from_folder
+
+    problems = (
+        [] if is_whole(seeds, 1, MAX_SEEDS) else [Problem("--seeds", seeds, f"a whole number from 1 to {MAX_SEEDS}")]
+    )
+    if data is not None and data not in DATASETS:
+        problems.append(Problem("--data", data, one_of(list(DATASETS)), did_you_mean(data, DATASETS)))
+    try:
+        is_study = (model / "models").is_dir() or (model / "study.json").is_file()
+        found = from_folder(model, member) if is_study else from_checkpoint(model, member)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def check_wandb(wandb: str | None, offline: bool) -> Target | None:
@@ -36,7 +62,7 @@ def report_to_wandb(results: StudyResults, place: Target, offline: bool) -> int:
     from analysis.wandb_spec import specification
     from vmi.record.to_wandb_report import upload, write_spec
 
-    _undamaged(results)
+    undamaged(results)
     spec = specification(results, *place)
     path = write_spec(results.folder, spec)
     typer.echo(f"W&B report, as it would be sent: {path}")
@@ -80,8 +106,21 @@ def compare_studies(first: Path, second: Path, out: Path | None) -> int:
 
     a, b = open_study(first), open_study(second)
     for results in (a, b):
-        _undamaged(results)
+        undamaged(results)
     text = markdown(a, b, [problem.field for problem in differences(a.spec, b.spec)])
+    return _handed_out(text, out, "comparison")
+
+
+def compare_presets(folder: Path, against: str, out: Path | None, command: str) -> int:
+    """Say, or write, how the presets of a study compare; the command that made the results is named."""
+    from analysis.presets import markdown
+
+    results = open_study(folder)
+    undamaged(results)
+    return _handed_out(markdown(results, against, redacted(command)), out, "presets")
+
+
+def _handed_out(text: str, out: Path | None, what: str) -> int:
     if out is None:
         typer.echo(text, nl=False)
         return 0
@@ -89,11 +128,12 @@ def compare_studies(first: Path, second: Path, out: Path | None) -> int:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError([Problem("--out", str(out), "a file that can be written", str(error.strerror))]) from error
-    typer.echo(f"comparison: {printable(str(out))}")
+    typer.echo(f"{what}: {printable(str(out))}")
     return 0
 
 
-def _undamaged(results: StudyResults) -> None:
+def undamaged(results: StudyResults) -> None:
+    """Raises StoreError naming what could not be read."""
     if results.damaged:
         lines = [f"  {results.folder / item}" for item in results.damaged]
         raise StoreError("damaged, kept as they are:\n" + "\n".join(lines))

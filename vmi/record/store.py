@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vmi.errors import InputError, Problem, StoreError
+from vmi.record.description import flaw
 from vmi.record.files import LOCAL, Files, probe, put_replacing
 from vmi.record.parts import ReadResult, publish, read
 from vmi.record.schema import TABLES, schema_of
@@ -120,9 +121,9 @@ class Store:
             return None
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.study_file}: damaged, kept as it is: {error}") from error
-        if not isinstance(spec, dict):
-            raise StoreError(f"{self.study_file}: damaged, kept as it is: not a JSON object")
-        return spec
+        if wrong := flaw(spec):
+            raise StoreError(f"{self.study_file}: damaged, kept as it is: {wrong}")
+        return dict(spec)
 
     def check_writable(self) -> None:
         """Raises InputError on "results" when this study cannot be kept there; leaves nothing behind."""

@@ -18,13 +18,14 @@ from vmi.errors import printable
 from vmi.record.store import Store
 from vmi.record.to_wandb import mirror
 from vmi.record.wandb_access import Mode
+from vmi.secrecy import redacted
 from vmi.sweep.driving import Driving
 from vmi.sweep.extent import values_of
 from vmi.sweep.heartbeat import Heartbeat
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.options import RunOptions
 from vmi.sweep.prediction import Kept, Target
-from vmi.sweep.preflight import check
+from vmi.sweep.preflight import check, check_rows
 from vmi.sweep.probe import needs_of
 from vmi.sweep.progress import Display
 from vmi.sweep.pruning import pruning_of
@@ -67,10 +68,12 @@ def _launch(
         # A trial that another study has finished left no model here: to keep one it is trained.
         return {} if options.keep_models else _adopt(study, store, presets, wandb.mode)
 
+    finished = store.finished()
+    check_rows(finished.values(), store.study)
     ledger = Ledger(
         study,
         searcher_for(study, seed=0),
-        store.finished(),
+        finished,
         adopt,
         pack_size=options.pack_size,
         workers=on_demand.workers,
@@ -212,4 +215,4 @@ def _summary(ledger: Ledger, store: Store) -> list[str]:
 
 def _say(console: Console, lines: list[str]) -> None:
     for line in lines:
-        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(redacted(line)), highlight=False, markup=False, soft_wrap=True)

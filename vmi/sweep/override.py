@@ -20,6 +20,14 @@ SMOKE_SUGGESTIONS = 4
 SMOKE_CONFIRM = 1
 
 
+def wished(study: Study, *, scale: str | None = None, **wishes: Any) -> tuple[Study, tuple[Problem, ...]]:
+    """As `override`, and what is wrong with the scale, so that it can be said with all else; then at the first one."""
+    try:
+        return override(study, scale=scale, **wishes), ()
+    except InputError as error:
+        return override(study, **wishes), error.problems
+
+
 def override(
     study: Study,
     *,

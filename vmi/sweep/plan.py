@@ -15,7 +15,7 @@ from vmi.sweep.extent import values_of
 from vmi.sweep.forecast import Extent
 from vmi.sweep.options import DEFAULT_PACK_SIZE
 from vmi.sweep.prediction import Target, prediction_lines, simulation_lines
-from vmi.sweep.preflight import asked_of
+from vmi.sweep.preflight import asked_of, check_rows
 from vmi.sweep.study import Study, validate
 
 CPU = Target("cpu", 1)
@@ -48,6 +48,7 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     results, target = request.results, request.target
     store = _store(study, results)
     planned, finished = asked_of(study, store)["planned"], store.finished()
+    check_rows(finished.values(), study.name)
     seeds, datasets = len(tuple(study.seeds)), ", ".join(values_of(study, "dataset"))
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
     yield from _wanted(study)

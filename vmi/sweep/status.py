@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmi.errors import did_you_mean, printable
-from vmi.goals import Bound
+from vmi.errors import StoreError, did_you_mean, printable
+from vmi.goals import DIRECTIONS, Bound
+from vmi.metrics import METRICS
 from vmi.record.store import Store
 from vmi.sweep import heartbeat
 from vmi.sweep.heartbeat import Driver
 from vmi.sweep.ledger import Row, ended_of
 from vmi.sweep.progress import shown
 from vmi.sweep.ranking import Ranking
-from vmi.sweep.study import Study
+from vmi.sweep.study import STUDY_VERSION, Study
 from vmi.trial import Suggestion
 
 MAX_PACKS = 8
@@ -66,7 +67,11 @@ def status_of(folder: Path, now: float) -> Status:
     rows = list(store.finished().values())
     ages = [now - p.stat().st_mtime for p in store.folder_of("trials").glob("part-*.parquet")]
     age = max(0.0, min(ages)) if ages else None
-    return Status(store.study, folder, store.read_study(), rows, heartbeat.read(folder, now), age)
+    spec = store.read_study()
+    version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
+    if version != STUDY_VERSION:
+        raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
+    return Status(store.study, folder, spec, rows, heartbeat.read(folder, now), age)
 
 
 def studies_in(folder: Path) -> list[Path]:
@@ -138,7 +143,7 @@ def best_of(status: Status) -> str | None:
     told = status.driver.content.get("best") if status.driver and status.alive else None
     if isinstance(told, str):
         return told
-    if status.spec is None or not status.rows:
+    if status.spec is None or not status.rows or not _is_ranked(status.spec):
         return None
     ranking = _ranking(status.spec, status.rows)
     word, best = ("best", ranking.best) if ranking.best else ("leading", ranking.leader)
@@ -160,10 +165,17 @@ def clock(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"
 
 
+def _is_ranked(spec: Mapping[str, Any]) -> bool:
+    """Whether the study says by what it compares, in names of this program."""
+    aims = {spec.get("metric"): spec.get("direction"), **spec.get("objectives", {})}
+    known = {*aims, *spec.get("constraints", {})} <= METRICS.keys()
+    return known and all(direction in DIRECTIONS for direction in aims.values())
+
+
 def _ranking(spec: Mapping[str, Any], rows: Sequence[Row]) -> Ranking:
     """As the driver ranks: whole suggestions of the search, then what was confirmed."""
     study = Study(
-        name=str(spec["name"]),
+        name=str(spec.get("name")),
         space={},
         seeds=tuple(spec.get("seeds", ())),
         metric=spec["metric"],

@@ -30,6 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
 from vmi.record.store import Store
+from vmi.secrecy import redacted
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.probe import Needs, check_nodes
 from vmi.sweep.signals import kept_handlers
@@ -114,9 +115,10 @@ class TuneRunner:
         field = "--address" if self._address or not address else "RAY_ADDRESS"
         try:
             _reach(address)
+            _private(Path.home() / ".ray")
             with kept_handlers():
                 ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-            _private(Path.home() / ".ray" / "auth_token")
+            _private(Path.home() / ".ray")
         except (OSError, ValueError, RuntimeError) as error:
             # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.
             if address is None and not isinstance(error, ConnectionError):
@@ -160,11 +162,15 @@ def _everywhere(function: Callable[..., Any], *arguments: object) -> list[tuple[
     return [(name, said[node]) for node, name in _nodes().items() if node in said]
 
 
-def _private(token: Path) -> None:
-    """Ray writes its token readable by everyone; whoever has it may run code on the cluster."""
+def _private(folder: Path) -> None:
+    """Ray writes its token readable by everyone; whoever has it may run code on the cluster. So the folder is closed
+    before Ray writes into it, and the token afterwards."""
     with contextlib.suppress(OSError):
-        if token.is_file() and stat.S_IMODE(token.stat().st_mode) != 0o600:
-            token.chmod(0o600)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        token = folder / "auth_token"
+        for path, mode in ((folder, 0o700), *([(token, 0o600)] if token.is_file() else [])):
+            if stat.S_IMODE(path.stat().st_mode) != mode:
+                path.chmod(mode)
 
 
 def _reach(address: str | None) -> None:
@@ -192,7 +198,7 @@ def train_pack(config: dict[str, Any]) -> None:
             # One string: Tune flattens nested results before the driver sees them.
             tune.report({"update": update.to_json()})
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason
-        tune.report({"error": f"{type(error).__name__}: {error}"})
+        tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
 
 
 class _PackSearcher(TuneSearcher):
