@@ -25,7 +25,8 @@ _PATTERNS = re.compile(
     r"|gh[pousr]_\w{20,}|github_pat_\w{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{30,}"
     r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(-----END [A-Z ]*-----)?"
 )
-_IN_URL = re.compile(r"(?<=://)[^\s/@'\"]+(?=@)")
+# One slash is what pathlib leaves of two.
+_IN_URL = re.compile(r"(?<=:/)/?[^\s/@'\"]+(?=@)")
 # 'wandb_api_key': 'value', password=value: what a repr or another library's message may hold.
 _NAMED = re.compile(r"([\w.-]{1,64})(['\"]?\s*[:=]\s*)(?!\[hidden)(b?'[^']+'|b?\"[^\"]+\"|[^\s,;)}\]'\"]+)")
 

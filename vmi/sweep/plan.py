@@ -116,9 +116,9 @@ def _wanted(study: Study) -> Iterator[str]:
 
 def _store(study: Study, results: Path) -> Store:
     store = Store(results.absolute(), study.name)
-    for path in (store.root, store.folder):
-        if path.exists() and not path.is_dir():
-            raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
+    path = next(path for path in (store.folder, *store.folder.parents) if path.exists())
+    if not path.is_dir():
+        raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
     return store
 
 
