@@ -22,7 +22,7 @@ MAX_SHOWN = 100
 # Names are compared up to here: the time that it takes grows with their product.
 _LONGEST_NAME = 100
 # What of a value is looked at to show its beginning.
-_LOOKED_AT = 10_000
+_LOOKED_AT = 2_000
 
 
 class Problem(NamedTuple):
@@ -52,7 +52,7 @@ class InputError(ValueError):
         self.problems = tuple(problems)
         self.where = where
         lines = [str(problem) for problem in self.problems[:MAX_SHOWN]]
-        head = f"{printable(redacted(where))}: " if where else ""
+        head = f"{printable(_cut(redacted(where[:_LOOKED_AT]), 1_000))}: " if where else ""
         total = len(self.problems)
         count = f"{total} problems" if total != 1 else "1 problem"
         lines += [f"and {total - MAX_SHOWN} more"] if total > MAX_SHOWN else []
@@ -66,7 +66,7 @@ class StoreError(RuntimeError):
 def did_you_mean(name: object, valid: Iterable[str]) -> str:
     """A hint with the valid name nearest to `name`, or an empty string when none is near or `name` is no string."""
     text = name[:_LONGEST_NAME] if isinstance(name, str) else ""
-    near = difflib.get_close_matches(text, list(valid), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(text, [v for v in valid if isinstance(v, str)], n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else ""
 
 

@@ -28,7 +28,7 @@ _PATTERNS = re.compile(
 # One slash is what pathlib leaves of two.
 _IN_URL = re.compile(r"(?<=:/)/?[^\s/@'\"]+(?=@)")
 # 'wandb_api_key': 'value', password=value: what a repr or another library's message may hold.
-_NAMED = re.compile(r"([\w.-]{1,64})(['\"]?\s*[:=]\s*)(?!\[hidden)(b?'[^']+'|b?\"[^\"]+\"|[^\s,;)}\]'\"]+)")
+_NAMED = re.compile(r"(?<![\w.-])([\w.-]{1,200})(['\"]?\s*[:=]\s*)(?!\[hidden)(b?'[^']+'|b?\"[^\"]+\"|[^\s,;)}\]'\"]+)")
 
 
 def is_secret_name(name: object) -> bool:

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
 
 from vmi.cli import app
 from vmi.errors import InputError
@@ -77,7 +79,13 @@ def study(*arguments: object, script: Path = SMOKE) -> Said:
 
 def vmi(*arguments: object) -> Said:
     """`vmi ARGUMENTS`, in this process."""
-    return ended(lambda: app([str(argument) for argument in arguments], prog_name="vmi"))
+    return ended(lambda: _group()([str(argument) for argument in arguments], prog_name="vmi"))
+
+
+@cache
+def _group() -> Any:
+    """What `app` builds anew at every call, which takes longer than most of the calls."""
+    return get_command(app)
 
 
 def in_a_process(folder: Path, *arguments: object, script: Path = SMOKE, **environ: str) -> Said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -88,12 +89,11 @@ def guarded(tmp_path: Path) -> Iterator[tuple[str, str]]:
             _answers(port)
             yield f"127.0.0.1:{port}", token
         finally:
-            os.killpg(head.pid, signal.SIGTERM)
-            try:
-                head.wait(20)
-            finally:
-                if head.poll() is None:
-                    os.killpg(head.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(head.pid, signal.SIGTERM)
+                head.wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(head.pid, signal.SIGKILL)
 
 
 def _answers(port: int) -> None:
@@ -116,7 +116,7 @@ def test_a_missing_or_bad_token_or_another_version_is_said_and_the_right_one_tra
     shim = work.parent / "shim"
     shim.mkdir()
     # A driver of another Ray: what it tells the cluster of itself is all that the cluster knows.
-    (shim / "usercustomize.py").write_text("import ray\nray.__version__ = '1.0.0'\n")
+    (shim / "sitecustomize.py").write_text("import ray\nray.__version__ = '1.0.0'\n")
     paths = os.pathsep.join([str(shim), os.environ.get("PYTHONPATH", "")])
     drivers = {
         "no token": {"RAY_AUTH_MODE": "disabled"},

@@ -18,6 +18,7 @@ from vmi.sweep import conditions as dependence
 from vmi.sweep import seeds as replicates
 from vmi.sweep import space as domains
 from vmi.sweep.checks import study_problems
+from vmi.sweep.plainly import plain
 from vmi.sweep.space import Domain
 from vmi.trial import Suggestion, Trial
 
@@ -66,8 +67,10 @@ class Study:
     unknown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", replicates.held(self.seeds))
-        object.__setattr__(self, "confirm_seeds", replicates.held(self.confirm_seeds))
+        for part in fields(self):
+            given = getattr(self, part.name)
+            held = replicates.held(given) if part.name in ("seeds", "confirm_seeds") else plain(given)
+            object.__setattr__(self, part.name, held)
 
 
 def _held(made: Callable[..., None]) -> Callable[..., None]:
