@@ -65,8 +65,8 @@ VALUES: tuple[Callable[[], Any], ...] = (
     *[lambda v=v: v for v in (
         None, True, False, 0, 1, -1, 2, 3.5, -0.0, math.nan, math.inf, -math.inf, 10**400, -(10**400), 2**63, 2**64,
         10**12, 1e308, 5e-324, "", "ten", "1", "nan", " ", "\n", "\x00", "\x1b[2J", "\ud800", "\u202e", "<script>",
-        "=cmd()", "../x", "a" * 300, "x" * 100_000, b"", b"\xff", (), [], {}, {1: 2}, [[[[1]]]], {"a": {"b": None}}, 1 + 2j,
-        range(10**12), Small.ONE, Decimal("1.5"), Fraction(1, 3), Path("x"), int, len, Ellipsis, NotImplemented,
+        "=cmd()", "../x", "a" * 300, "x" * 100_000, b"", b"\xff", (), [], {}, {1: 2}, [[[[1]]]], {"a": {"b": None}},
+        1 + 2j, range(10**12), Small.ONE, Decimal("1.5"), Fraction(1, 3), Path("x"), int, len, Ellipsis, NotImplemented,
         np.float64(1.5), np.float32(1.5), np.float64("nan"), np.int64(3), np.bool_(True), np.str_("n16"),
         np.datetime64("2020"), frozenset({1}),
     )],

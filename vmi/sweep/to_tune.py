@@ -22,6 +22,8 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# A cluster that refuses the token is asked once a second: it shall be said within half a minute, start included.
+os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
 
 import ray
 from ray import tune
