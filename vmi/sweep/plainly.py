@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,13 @@ from vmi.goals import Bound
 from vmi.sweep.space import Choice, Float, Integer
 
 _DEPTH = 4
+# How each of Python's own types is had of a value of a subclass, which may compare and print as it likes.
+_EXACT: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__index__),
+    (float, float.__float__),
+    (bytes, bytes),
+)
 
 
 class Opaque:
@@ -45,9 +52,9 @@ def plain(value: Any, depth: int = _DEPTH) -> Any:
 def _plain(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    for kind, exact in ((str, str.__str__), (int, int.__index__), (float, float.__float__), (bytes, bytes)):
+    for kind, exact in _EXACT:
         if isinstance(value, kind):
-            return exact(value)  # not a subclass, which may compare as it likes
+            return exact(value)
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and value.dtype.kind in "iuf":
         return value.item()
     if depth and isinstance(value, Mapping):
