@@ -215,10 +215,11 @@ def test_a_report_on_little_or_nothing_is_a_page_that_says_so(case: str, tmp_pat
     assert not missing, said.out
 
 
-@pytest.mark.parametrize("case", ["hostile", "hostile_name"])
+@pytest.mark.parametrize("case", ["hostile", "hostile_name", "hostile_goals"])
 def test_hostile_text_of_a_store_reaches_no_terminal(case: str, tmp_path: Path) -> None:
     folder = CASES[case](tmp_path)
-    for command in (("report", folder), ("status", folder), ("compare", folder, folder), ("presets", folder)):
+    commands = (("report", folder), ("status", folder), ("compare", folder, folder), ("presets", folder))
+    for command in commands:
         said = vmi(*command)
         assert said.code in (0, 2) and "Traceback" not in said.all, (command, said.all)
         assert all(c.isprintable() or c == "\n" for c in said.all), command

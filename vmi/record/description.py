@@ -12,7 +12,7 @@ def flaw(spec: object) -> str:
     """What is wrong with the shape of a description, "" where nothing is; parts that are absent are not missed."""
     if not isinstance(spec, dict):
         return "not a study's description: not a JSON object"
-    wrong = [name for name, fits in _PARTS.items() if name in spec and not fits(spec[name])]
+    wrong = [name for name, fits in PARTS.items() if name in spec and not fits(spec[name])]
     return f"not a study's description: {', '.join(wrong)}" if wrong else ""
 
 
@@ -63,7 +63,7 @@ def _are_conditions(value: object) -> bool:
     )
 
 
-_PARTS: Mapping[str, Callable[[Any], bool]] = {
+PARTS: Mapping[str, Callable[[Any], bool]] = {
     "name": _is_text,
     "fixed": _are_scalars,
     "baseline": _are_scalars,
