@@ -14,7 +14,7 @@ HIDDEN = "[hidden]"
 # Names of fields and variables whose values are not repeated. A word of it is enough: hiding too much costs little.
 _NAME = re.compile(
     r"api_?key|access_?key|private_?key|(?<![a-z])keys?(?![a-z])"
-    r"|token|passw|passphrase|secret|credential|(?<![a-z])auth(?![a-z])",
+    r"|token|passw|passphrase|secret|credential|authorization",
     re.IGNORECASE,
 )
 # Shorter values ("1", "true", "token") would be hidden all over a message.

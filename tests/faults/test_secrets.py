@@ -59,7 +59,7 @@ class Ran:
         for root in (self.folder, self.ray):
             for path in (path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
                 content = path.read_bytes()
-                found += [f"{path}: {secret[:6]}…" for secret in SECRETS if secret.encode() in content]
+                found += [f"{path}: {secret[:10]}…" for secret in SECRETS if secret.encode() in content]
         return found
 
     def looked_at(self) -> int:

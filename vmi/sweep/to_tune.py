@@ -27,6 +27,7 @@ os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.search import Searcher as TuneSearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -39,6 +40,11 @@ from vmi.sweep.signals import kept_handlers
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
+# Tune hands these to its workers by a runtime environment, which Ray writes into its logs in clear. Workers of this
+# machine have them from the driver anyway, those of other nodes from their node.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+)
 # Deaths of a worker or node that a pack survives; errors of the program itself are not tried again.
 MAX_WORKER_DEATHS = 2
 REACH_SECONDS = 5.0
@@ -126,7 +132,7 @@ class TuneRunner:
             if address is None and not isinstance(error, ConnectionError):
                 raise
             self.close()
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            said = " ".join(str(error).split()) or type(error).__name__
             raise InputError([Problem(field, address, ADDRESS, said)]) from error
 
     def _check_nodes(self) -> None:
