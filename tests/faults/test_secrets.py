@@ -7,6 +7,7 @@ looked through, whoever wrote it.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -38,6 +39,10 @@ vmi.train.train = talkative
 """
 
 
+# Made for Ray by the runs of a test, to be removed after it.
+FOLDERS: list[Path] = []
+
+
 class Ran:
     """One command that has ended: what it said, and every file that it left."""
 
@@ -47,6 +52,7 @@ class Ran:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "RAY_"))}
         # Ray's sockets have long names, so its folder may not.
         self.ray = Path(tempfile.mkdtemp(prefix="vs"))
+        FOLDERS.append(self.ray)
         places = {"HOME": str(self.home), "RAY_TMPDIR": str(self.ray), "TMPDIR": str(self.ray)}
         self.done = subprocess.run(
             [sys.executable, *map(str, command)], cwd=folder, capture_output=True, text=True, timeout=240,
@@ -87,6 +93,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     before = os.umask(0o022)  # as most have it: what is closed is closed by us
     yield tmp_path
     os.umask(before)
+    while FOLDERS:
+        shutil.rmtree(FOLDERS.pop(), ignore_errors=True)
 
 
 def test_the_test_finds_a_canary(folder: Path) -> None:
