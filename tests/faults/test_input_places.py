@@ -116,6 +116,7 @@ def test_a_full_disk_is_refused_before_any_trial(disk: Path) -> None:
     assert vmi("plan", SMOKE, "--results", disk).code == 0  # which writes nothing
 
 
+@pytest.mark.faults
 def test_a_disk_that_is_read_only_is_refused_and_still_read(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")  # its client keeps files open
     assert study("--local", "--steps", 2, "--seeds", 1, "--results", disk).code == 0
@@ -215,6 +216,7 @@ def test_a_report_on_little_or_nothing_is_a_page_that_says_so(case: str, tmp_pat
     assert not missing, said.out
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("case", ["hostile", "hostile_name", "hostile_goals"])
 def test_hostile_text_of_a_store_reaches_no_terminal(case: str, tmp_path: Path) -> None:
     folder = CASES[case](tmp_path)

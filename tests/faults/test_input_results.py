@@ -128,7 +128,14 @@ def test_a_damaged_part_is_named_and_kept_by_a_run(results: Path, table: str) ->
     refused(results, 3, lambda: study(*SAME), str(part))
 
 
-@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", None], ids=["empty", "html", "torn"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", marks=pytest.mark.faults, id="empty"),
+        pytest.param(b"<!DOCTYPE html>", marks=pytest.mark.faults, id="html"),
+        pytest.param(None, id="torn"),
+    ],
+)
 def test_a_corrupt_part_is_3_for_every_command_and_the_rest_is_read(results: Path, content: bytes | None) -> None:
     part = the_part(results)
     damaged = part.with_name(f"part-{'0' * 32}.parquet")

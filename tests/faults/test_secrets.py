@@ -107,10 +107,11 @@ def test_the_test_finds_a_canary(folder: Path) -> None:
     ("error", "more"),
     [
         ("RuntimeError", ["--debug"]),
-        pytest.param("RuntimeError", [], marks=pytest.mark.faults),
-        pytest.param("OSError", ["--debug"], marks=pytest.mark.faults),
+        ("RuntimeError", []),
+        ("OSError", ["--debug"]),
     ],
 )
+@pytest.mark.faults
 def test_a_run_that_crashes_with_its_environment_in_the_message_keeps_it_to_itself(
     folder: Path, error: str, more: list[str]
 ) -> None:
