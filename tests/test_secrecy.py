@@ -51,6 +51,7 @@ def test_the_value_of_a_secret_name_is_taken_out_of_any_text(text: str) -> None:
     "steps = 0: from 1 to 1e+09", "MD5 6bbc9ace898e44ae57da46a324031adb",
     "part-a77be71e0459b47f812efa3cabf2b503.parquet",
     "WANDB_API_KEY = '': a key of yours", "/tmp/ssh-agent", "RAY_AUTH_MODE=token where it asks for its token",
+    "credentials = None: Google's own credentials: `gcloud auth`, or GOOGLE_APPLICATION_CREDENTIALS naming a file",
     "content 3d91ba60b6729582", "ab" * 32, "layout n16+c10*", "https://example.org/a", "abc",
 ])  # fmt: skip
 def test_what_is_no_secret_is_left(text: str) -> None:

@@ -27,8 +27,12 @@ _PATTERNS = re.compile(
 )
 # One slash is what pathlib leaves of two.
 _IN_URL = re.compile(r"(?<=:/)/?[^\s/@'\"]+(?=@)")
-# 'wandb_api_key': 'value', password=value: what a repr or another library's message may hold.
-_NAMED = re.compile(r"(?<![\w.-])([\w.-]{1,200})(['\"]?\s*[:=]\s*)(?!\[hidden)(b?'[^']+'|b?\"[^\"]+\"|[^\s,;)}\]'\"]+)")
+# 'wandb_api_key': 'value', password=value: what a repr or another library's message may hold. A colon and a space are
+# prose ("credentials: see ...") unless the value is quoted.
+_NAMED = re.compile(
+    r"""(?<![\w.-])([\w.-]{1,200})(['"]\s*[:=]\s*|\s*=\s*|:\s*(?=['"])|:(?=\S))"""
+    r"""(?!\[hidden|None\b|True\b|False\b)(b?'[^']+'|b?"[^"]+"|[^\s,;)}\]'"]+)"""
+)
 
 
 def is_secret_name(name: object) -> bool:
