@@ -20,6 +20,7 @@ from vmi.record.schema import TABLES
 from vmi.record.store import Store
 from vmi.record.to_wandb import mirror
 from vmi.record.wandb_access import Mode
+from vmi.secrecy import redacted
 from vmi.sweep.driving import Driving
 from vmi.sweep.extent import values_of
 from vmi.sweep.heartbeat import Heartbeat
@@ -27,7 +28,7 @@ from vmi.sweep.ledger import Ledger
 from vmi.sweep.lost import ClusterLostError
 from vmi.sweep.options import RunOptions
 from vmi.sweep.prediction import Kept, Target
-from vmi.sweep.preflight import check
+from vmi.sweep.preflight import check, check_rows
 from vmi.sweep.probe import needs_of
 from vmi.sweep.progress import Display
 from vmi.sweep.pruning import pruning_of
@@ -74,6 +75,7 @@ def _launch(
         return {} if options.keep_models else _adopt(study, store, presets, wandb.mode)
 
     finished = store.finished()
+    check_rows(finished.values(), store.study)
     ledger = Ledger(
         study,
         searcher_for(study, seed=0),
@@ -234,4 +236,4 @@ def _summary(ledger: Ledger, store: Store) -> list[str]:
 
 def _say(console: Console, lines: list[str]) -> None:
     for line in lines:
-        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(redacted(line)), highlight=False, markup=False, soft_wrap=True)

@@ -11,11 +11,15 @@ from pathlib import Path
 REACH_SECONDS = 5.0
 
 
-def private(token: Path) -> None:
-    """Ray writes its token readable by everyone; whoever has it may run code on the cluster."""
+def private(folder: Path) -> None:
+    """Ray writes its token readable by everyone; whoever has it may run code on the cluster. So the folder is closed
+    before Ray writes into it, and the token afterwards."""
     with contextlib.suppress(OSError):
-        if token.is_file() and stat.S_IMODE(token.stat().st_mode) != 0o600:
-            token.chmod(0o600)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        token = folder / "auth_token"
+        for path, mode in ((folder, 0o700), *([(token, 0o600)] if token.is_file() else [])):
+            if stat.S_IMODE(path.stat().st_mode) != mode:
+                path.chmod(mode)
 
 
 def reach(address: str | None) -> None:

@@ -25,15 +25,19 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# A cluster that refuses the token is asked once a second: it shall be said within half a minute, start included.
+os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.search import Searcher as TuneSearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
 from vmi.record.paths import path_of
 from vmi.record.store import Store
+from vmi.secrecy import redacted
 from vmi.sweep.handing import Handing, Worker
 from vmi.sweep.joining import joined
 from vmi.sweep.ledger import Ledger
@@ -47,6 +51,11 @@ from vmi.trial import PackSpec
 
 # How often in a row Tune may give up on all packs without any of them having ended in between.
 MAX_ABORTS = 3
+# Tune hands these to its workers by a runtime environment, which Ray writes into its logs in clear. Workers of this
+# machine have them from the driver anyway, those of other nodes from their node.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+)
 # A node has this long to start a worker and to look at its folders.
 NODE_SECONDS = 60.0
 # Ray only says that it could not connect where a cluster asks for a token and the driver was not told to send one.
@@ -156,15 +165,16 @@ class TuneRunner:
         field = "--address" if self._address or not address else "RAY_ADDRESS"
         try:
             reach(address)
+            private(Path.home() / ".ray")
             with kept_handlers():
                 ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-            private(Path.home() / ".ray" / "auth_token")
+            private(Path.home() / ".ray")
         except (OSError, ValueError, RuntimeError) as error:
             # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.
             if address is None and not isinstance(error, ConnectionError):
                 raise
             self.close()
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            said = " ".join(str(error).split()) or type(error).__name__
             raise InputError([Problem(field, address, ADDRESS, said)]) from error
 
     def _check_nodes(self) -> None:
@@ -241,7 +251,7 @@ def train_pack(config: dict[str, Any]) -> None:
             # One string: Tune flattens nested results before the driver sees them.
             tune.report({"update": update.to_json()})
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason
-        tune.report({"error": f"{type(error).__name__}: {error}"})
+        tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
 
 
 class _Deaths(tune.Callback):
