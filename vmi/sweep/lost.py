@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import os
+import shlex
+import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -11,6 +14,7 @@ from typing import Self
 LOOK_SECONDS = 2.0
 # A head that restarts, or a network that stumbles, has this long.
 PATIENCE_SECONDS = 20.0
+GRACE_SECONDS = 5.0
 
 
 class ClusterLostError(RuntimeError):
@@ -21,10 +25,13 @@ class Watch:
     """Interrupts the main thread (KeyboardInterrupt) once `look` has found something wrong for PATIENCE_SECONDS.
 
     `look` says what is wrong, "" for nothing; it may raise, or hang for as long as it likes. `lost` then says what.
+    Where the main thread does not heed the interrupt, `end` is called with that: it ends the process.
     """
 
-    def __init__(self, look: Callable[[], str], patience: float = PATIENCE_SECONDS) -> None:
-        self._look, self._patience = look, patience
+    def __init__(
+        self, look: Callable[[], str], end: Callable[[str], object], patience: float = PATIENCE_SECONDS
+    ) -> None:
+        self._look, self._end, self._patience = look, end, patience
         self._said, self._is_well = "it does not answer", False
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=act, daemon=True) for act in (self._looking, self._judging)]
@@ -61,3 +68,13 @@ class Watch:
             waited, self._is_well = 0.0 if self._is_well else waited + LOOK_SECONDS / 2, False
         self.lost = self._said
         _thread.interrupt_main()
+        # Ray may be waiting for its head where no signal is looked at, and would end the process without a word.
+        if not self._stop.wait(GRACE_SECONDS):
+            self._end(self.lost)
+
+
+def end_process(said: str) -> None:
+    """Say that the cluster is gone and how to go on, and end this process with exit code 1, whatever it waits for."""
+    command = shlex.join(["python", *sys.argv])
+    print(f"the Ray cluster is gone: {said}; what is finished is safe\nresume with: {command}", flush=True)  # noqa: T201
+    os._exit(1)

@@ -41,7 +41,7 @@ from vmi.secrecy import redacted
 from vmi.sweep.handing import Handing, Worker
 from vmi.sweep.joining import joined
 from vmi.sweep.ledger import Ledger
-from vmi.sweep.lost import ClusterLostError, Watch
+from vmi.sweep.lost import ClusterLostError, Watch, end_process
 from vmi.sweep.probe import Needs, check_nodes
 from vmi.sweep.reach import REACH_SECONDS, private, reach
 from vmi.sweep.retries import death_of
@@ -110,7 +110,7 @@ class TuneRunner:
         workers = self.workers()
         handing = Handing(ledger, task_of, show)
         logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # which trials did not complete is ours to say
-        with Watch(_is_there) as watch:
+        with Watch(_is_there, end_process) as watch:
             try:
                 self._fit_until_done(handing, workers)
             except KeyboardInterrupt:
