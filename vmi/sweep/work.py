@@ -21,6 +21,7 @@ from vmi.record.to_parquet import ParquetRecorder
 from vmi.record.to_wandb import mirror
 from vmi.sweep.judging import Observation, Remembering, judge_of
 from vmi.sweep.ledger import Ended, ended_of
+from vmi.sweep.memory import keep_freed_memory
 from vmi.sweep.shares import Shares
 from vmi.sweep.started import committed_before
 from vmi.sweep.task import Task, Update
@@ -61,7 +62,8 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
 
 
 def prepare(device: str) -> None:
-    """What every worker needs before it trains: one thread per worker, and denormal numbers flushed to zero."""
+    """What every worker needs before it trains: one thread, freed memory kept, denormal numbers flushed to zero."""
+    keep_freed_memory()
     if device == "cpu":
         torch.set_num_threads(1)
     # Adam's moments decay into denormals, which cost ten times the time of a step.
