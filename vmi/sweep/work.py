@@ -12,6 +12,7 @@ import torch
 
 from vmi import data
 from vmi.memory import ExhaustedError, is_out_of_memory
+from vmi.sweep.allocator import keep_freed_memory
 from vmi.sweep.session import Session
 from vmi.sweep.task import Task, Update
 from vmi.sweep.underway import begin
@@ -55,7 +56,8 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
 
 
 def prepare(device: str) -> None:
-    """What every worker needs before it trains: one thread per worker, and denormal numbers flushed to zero."""
+    """What every worker needs before it trains: one thread, freed memory kept, denormal numbers flushed to zero."""
+    keep_freed_memory()
     if device == "cpu":
         torch.set_num_threads(1)
     # Adam's moments decay into denormals, which cost ten times the time of a step.

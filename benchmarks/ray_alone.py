@@ -1,0 +1,136 @@
+"""The study of sweeps/lambda.py on digits, 50 trials: ours, beside Ray Tune alone on the plain way of training.
+
+    python benchmarks/ray_alone.py [--rounds 1] [--steps 300] [--seeds 5]
+
+Ray Tune alone: a grid over the same space, one trial per process, no callbacks, each trial training plain.py's model
+(its own loader, Adam and steps) and scoring one accuracy on the held-out split. Ours is the command that a user types:
+it also keeps checkpoints, an account of the mutual information, Parquet and W&B's files. Both are timed from outside
+and take turns: wall time, and CPU time of all their processes, which is what to read on a machine that others use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from timing import keep
+
+ROOT = Path(__file__).parents[1]
+MARK = "VMI_BENCHMARK_RUN"
+SAMPLE_SECONDS = 0.25
+
+
+def trainable(config: dict[str, float]) -> None:
+    """One trial of Ray Tune alone."""
+    import torch
+    from plain import TRANSFORM, Plain, batches
+    from ray import tune
+
+    from vmi import accuracy, data
+    from vmi.config import resolve
+
+    torch.set_num_threads(1)
+    torch.manual_seed(int(config["seed"]))
+    digits = data.load("digits")
+    c = resolve({"dataset": "digits", "mi_weight": config["mi_weight"], "entropy_weight": config["entropy_weight"]})
+    model = Plain(c, digits.spec.pixels)
+    for x in islice(batches(digits, c.batch_size, TRANSFORM), int(config["steps"])):
+        model.step(x)
+    model.encoder.eval()
+    with torch.no_grad():
+        train, held_out = (
+            model.encoder(2 * digits.images(s, slice(None), torch.float32) - 1)[:, 32:].argmax(-1).numpy()
+            for s in (digits.train, digits.held_out)
+        )
+    counts = accuracy.contingency(train, digits.train.labels_N.numpy(), 10, 10)
+    score = accuracy.accuracy(accuracy.majority_map(counts), held_out, digits.held_out.labels_N.numpy())
+    tune.report({"accuracy_majority": score})
+
+
+def ray_tune(steps: int, seeds: int) -> None:
+    """The whole study by Ray Tune alone, in this process."""
+    import ray
+    from ray import tune
+
+    ray.init(include_dashboard=False, log_to_driver=False)
+    space = {
+        "mi_weight": tune.grid_search([0, 1, 2, 4, 8]),
+        "entropy_weight": tune.grid_search([0, 1]),
+        "seed": tune.grid_search(list(range(seeds))),
+        "steps": steps,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"cpu": 1}),
+            param_space=space,
+            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+        )
+        results = tuner.fit()
+    if len(results) != 10 * seeds or results.num_errors:
+        sys.exit(f"{len(results)} trials, {results.num_errors} errors")
+    print(f"best accuracy {results.get_best_result('accuracy_majority', 'max').metrics['accuracy_majority']:.3f}")
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """Wall seconds of a command, and CPU seconds of it and of every process that it started, directly or not."""
+    mark = str(uuid.uuid4())
+    before = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env={**os.environ, MARK: mark})
+    spent: dict[tuple[str, str], float] = {}
+    while process.poll() is None:
+        spent |= _cpu_of(f"{MARK}={mark}".encode())
+        time.sleep(SAMPLE_SECONDS)
+    if process.returncode:
+        sys.exit(f"{command}: exit code {process.returncode}")
+    return time.perf_counter() - before, sum(spent.values())
+
+
+def _cpu_of(mark: bytes) -> Iterator[tuple[tuple[str, str], float]]:
+    """CPU seconds so far of each living process with this in its environment, by process id and time of start."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes():
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                yield (folder.name, fields[19]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=5, help="of ten settings: 5 seeds are the study's 50 trials")
+    parser.add_argument("--inner", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.inner:
+        ray_tune(given.steps, given.seeds)
+        return
+    same = ["--steps", str(given.steps), "--seeds", str(given.seeds)]
+    rows: list[tuple[str, float, float]] = []
+    for _ in range(given.rounds):
+        with tempfile.TemporaryDirectory() as results:
+            rows.append(("ours", *timed(["sweeps/lambda.py", *same, "--results", results])))
+        rows.append(("Ray Tune alone", *timed(["benchmarks/ray_alone.py", "--inner", *same])))
+    medians = {
+        label: [statistics.median(row[i] for row in rows if row[0] == label) for i in (1, 2)]
+        for label in ("ours", "Ray Tune alone")
+    }
+    for label, (wall, cpu) in medians.items():
+        print(f"{label:<16} {wall:8.1f} s of wall time, {cpu:8.1f} s of CPU time for {10 * given.seeds} trials")
+    wall, cpu = (theirs / ours for ours, theirs in zip(*medians.values(), strict=True))
+    print(f"Ray Tune alone takes {wall:.1f} times the wall time and {cpu:.1f} times the CPU time")
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(("label", "wall_seconds", "cpu_seconds"))}
+    print(f"kept in {keep('ray_alone', columns)}")
+
+
+if __name__ == "__main__":
+    main()

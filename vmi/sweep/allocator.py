@@ -1,0 +1,23 @@
+"""What a worker tells the C library about memory before it trains."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+# From malloc.h of glibc.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_NEVER = 2**31 - 1
+_MMAP_MOST = 2**30
+
+
+def keep_freed_memory() -> None:
+    """Blocks that are freed stay with the process, where the C library is glibc.
+
+    By default a block of a megabyte goes back to the kernel when it is freed, and its pages are zeroed anew at the next
+    step, which cost a pack of small networks a tenth to a fifth of its time.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, _MMAP_MOST)
+        libc.mallopt(_TRIM_THRESHOLD, _NEVER)
