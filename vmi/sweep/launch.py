@@ -85,6 +85,7 @@ def _launch(
         workers=on_demand.workers,
         under_way=packs_under_way(store, finished),
     )
+    del finished  # ten thousand rows, which the ledger has read
     notes = [*_taken_over(heartbeat), *([f"note: {wandb.note}"] if wandb.note else [])]
     if options.keep_models and ledger.reused:
         notes.append("note: trials that are finished already are not trained again, so no model of them is kept")

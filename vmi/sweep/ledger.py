@@ -26,6 +26,7 @@ QUEUE = 4
 ALL = 10**9
 
 Row = Mapping[str, Any]
+_NONE: Mapping[str, float] = {}
 
 
 class Ended(NamedTuple):
@@ -80,13 +81,15 @@ class Ledger:
         self.pack_size = pack_size
         self._workers, self._adopt = workers, adopt
         self._stored = {trial_id: row for trial_id, row in stored.items() if _is_current(row)}
+        self._known = set(self._stored)
         self._under_way = list(under_way)
         self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
         self._open: dict[str, _Open] = {}
         self.running: dict[str, PackSpec] = {}
-        self.finished: dict[str, Ended] = {}
+        self.finished: dict[str, Ended] = {}  # without their metrics, which the ranking and the searcher have
         self.lost: dict[str, str] = {}
+        self._failed: dict[str, str] = {}
         self.reused = self.adopted = 0
         self.ranking = Ranking(study)
         self._confirm_asked = not study.confirm  # or there is nothing to confirm
@@ -152,7 +155,7 @@ class Ledger:
 
     def failures(self) -> Mapping[str, str]:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
-        return {i: e.reason for i, e in self.finished.items() if e.outcome == "failed"} | self.lost
+        return self._failed | self.lost
 
     def _searched(self) -> bool:
         """The search is over: there is nothing more to ask for, and all that was asked for has ended."""
@@ -180,16 +183,17 @@ class Ledger:
             replicates = trials(self.study, suggestion, seeds)
             self._open[suggestion.suggestion_id] = _Open(suggestion, {t.trial_id for t in replicates}, fresh)
             wanted += replicates
-        unknown = {trial.trial_id: trial.config.preset for trial in wanted if trial.trial_id not in self._stored}
+        unknown = {trial.trial_id: trial.config.preset for trial in wanted if trial.trial_id not in self._known}
         if unknown:
             workers = self._workers()  # before anything is copied: it may refuse to start
             adopted = self._adopt(unknown)
             self.adopted += len(adopted)
             self._stored |= adopted
+            self._known |= adopted.keys()
         for trial in (t for t in wanted if t.trial_id in self._stored):
             self.reused += 1
             self._settle(trial, ended_of(self._stored[trial.trial_id]))
-        missing = [trial for trial in wanted if trial.trial_id not in self._stored]
+        missing = [trial for trial in wanted if trial.trial_id not in self._known]
         if missing:
             queues = 1 if fresh else queue_of(self.study, 1)
             resumed, missing = self._resumed(missing)
@@ -200,7 +204,7 @@ class Ledger:
         wanted = {trial.trial_id: trial for trial in missing}
         found, left = [], []
         for spec in self._under_way:
-            unstored = {trial.trial_id for trial in spec.trials} - self._stored.keys()
+            unstored = {trial.trial_id for trial in spec.trials} - self._known
             if unstored and unstored <= wanted.keys():
                 trials_now = tuple(wanted.get(trial.trial_id, trial) for trial in spec.trials)
                 found.append(spec._replace(trials=trials_now))
@@ -219,7 +223,7 @@ class Ledger:
 
     def _unsettled(self, spec: PackSpec) -> list[Trial]:
         """Without those of which a driver before this one has the row already."""
-        return [trial for trial in spec.trials if trial.trial_id not in self._stored]
+        return [trial for trial in spec.trials if trial.trial_id not in self._known]
 
     def _round(self) -> int:
         return round_of(self.study, self.pack_size, self._workers)
@@ -229,8 +233,13 @@ class Ledger:
         self._tell(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
 
     def _settle(self, trial: Trial, result: Ended) -> None:
-        self.finished[trial.trial_id] = result
+        self._keep(result)
         self._tell(trial, result)
+
+    def _keep(self, result: Ended) -> None:
+        self.finished[result.trial_id] = result._replace(metrics=_NONE)
+        if result.outcome == "failed":
+            self._failed[result.trial_id] = result.reason
 
     def _tell(self, trial: Trial, result: Ended) -> None:
         """Note how a trial ended for its suggestion; once all its seeds have, rank it and tell the searcher."""
@@ -259,7 +268,8 @@ class Ledger:
         finished = []
         for suggestion_id, rows in whole.items():
             results = [ended_of(row) for row in rows]
-            self.finished |= {result.trial_id: result for result in results}
+            for result in results:
+                self._keep(result)
             self.reused += len(rows)
             outcomes = [result.as_outcome() for result in results]
             finished.append((rows[0], outcomes))
@@ -272,6 +282,8 @@ class Ledger:
         for trial in (t for t in handed_out if t.suggestion_id not in groups):
             unfinished.setdefault(trial.suggestion_id, asdict(trial.config) | {"suggestion_id": trial.suggestion_id})
         self.searcher.replay(finished, list(unfinished.values()))
+        # Rows of whole suggestions are asked for no more; ten thousand of them are a hundred megabytes.
+        self._stored = {trial_id: row for trial_id, row in self._stored.items() if trial_id not in self.finished}
 
 
 def queue_of(study: Study, pack_size: int) -> int:
