@@ -15,6 +15,7 @@ from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
 PREEMPTED = "The actor died because its node has died. Node Id: 0b1\n\tthe actor's node was preempted: drained"
+UNEXPECTED = "The actor died unexpectedly. Some common causes: (1) the process was killed by the OOM killer"
 KILLED = "1 worker(s) were killed due to the node running low on memory. (Actor(2): worker ID=w2)"
 
 
@@ -38,7 +39,7 @@ def given(handing: Handing, trial_id: str) -> Task:
 @pytest.mark.parametrize(
     ("said", "preempted", "death"),
     [
-        ("The actor died unexpectedly before finishing this task.", False, Death.WORKER),
+        (UNEXPECTED, False, Death.WORKER),
         ("The actor died unexpectedly before finishing this task.", True, Death.NODE),
         (PREEMPTED, False, Death.NODE),
         (KILLED, False, Death.MEMORY),

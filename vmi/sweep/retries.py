@@ -8,7 +8,8 @@ from enum import Enum
 MAX_DEATHS = 2
 # What Ray says where a node went, or cannot be reached for now; none of it is the pack's doing.
 _NODE = ("node has died", "node was terminated", "node was preempted", "actor is temporarily unavailable")
-_MEMORY = ("running low on memory", "OOM kill")
+# Its text on any death speaks of "the OOM killer" as one possible cause.
+_MEMORY = "running low on memory"
 
 
 class Death(Enum):
@@ -24,7 +25,7 @@ def death_of(said: str, preempted: bool = False) -> Death:
     """What Ray's error says: a preempted or lost node, its memory monitor, or a worker that just died."""
     if preempted or any(phrase in said for phrase in _NODE):
         return Death.NODE
-    return Death.MEMORY if any(phrase in said for phrase in _MEMORY) else Death.WORKER
+    return Death.MEMORY if _MEMORY in said else Death.WORKER
 
 
 class Retries:

@@ -29,7 +29,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.execution import class_cache
 from ray.tune.search import Searcher as TuneSearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -265,10 +265,19 @@ class _Deaths(tune.Callback):
         return tune.Callback, ()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        said: object = "no reason was kept"
-        with contextlib.suppress(Exception):  # it is read from Tune's scratch folder, which may be full or gone
-            said = trial.get_pickled_error() or trial.get_error()
+        said = _error_of(trial)
         self._handing.died(trial.trial_id, death_of(str(said), bool(getattr(said, "preempted", False))))
+
+
+def _error_of(trial: Any) -> object:
+    """The error of a trial of Tune, or its text: some kinds are kept as text only. Both lie in its scratch folder."""
+    for read in (
+        lambda: cloudpickle.loads(Path(trial.pickled_error_file).read_bytes()),
+        lambda: Path(trial.error_file).read_text(encoding="utf-8"),
+    ):
+        with contextlib.suppress(Exception):  # the folder may be full or gone
+            return read()
+    return "no reason was kept"
 
 
 class _PackSearcher(TuneSearcher):
