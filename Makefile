@@ -6,7 +6,7 @@ UV     := uv==0.13.9
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-cluster check lock wheel bench clean
+.PHONY: help install demo test test-slow test-cluster faults soak check lock wheel bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,13 +35,19 @@ demo: install  ## the main job: the lambda sweep on embedded digits, then its re
 	@$(BIN)/vmi report results/lambda
 
 test: install  ## the whole test suite (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster and not faults and not soak"
 
 test-slow: install  ## the checks that take minutes each
 	@$(BIN)/python -m pytest -m slow
 
 test-cluster: install  ## a Ray cluster of three hosts on this machine (root; about 5 minutes)
 	@VMI_TRANSCRIPT=$(CURDIR)/results/test-cluster.txt $(BIN)/python -m pytest -m cluster tests/cluster
+
+faults: install  ## kills, torn files, full disks, dead workers and nodes: minutes (docs/reliability.md)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "faults"
+
+soak: install  ## the same for long: thousands of kills and commits, Tune's own restore beside ours
+	@$(BIN)/python -m pytest -s -m "soak"
 
 bench: install  ## CPU time of a pack against the plain way, as ratios
 	@$(BIN)/python benchmarks/packs.py digits

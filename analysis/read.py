@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from analysis.goals import fresh_seeds
 from vmi.errors import InputError, Problem, StoreError, did_you_mean
 from vmi.record import parts
+from vmi.record.description import flaw
 from vmi.record.files import LOCAL
 from vmi.record.paths import AnyPath, below
 from vmi.record.schema import TABLES
@@ -131,8 +132,8 @@ def _spec(folder: AnyPath) -> Mapping[str, Any]:
         spec = unsealed(path.read_bytes())
     except ValueError as error:
         raise StoreError(f"{path}: damaged, kept as it is: {error}") from error
-    if not _is_description(spec):
-        raise StoreError(f"{path}: not a study's description; the file is kept as it is")
+    if wrong := flaw(spec):
+        raise StoreError(f"{path}: {wrong}; the file is kept as it is")
     version = spec.get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{path}: study version {version!r}; this program reads version {STUDY_VERSION}")
@@ -150,15 +151,6 @@ def _broken_seals(folder: AnyPath) -> Iterator[str]:
             continue
         except (OSError, ValueError) as error:
             yield f"{name}: {error}"
-
-
-def _is_description(spec: Any) -> TypeGuard[dict[str, Any]]:
-    if not isinstance(spec, dict) or not isinstance(spec.get("fixed", {}), dict):
-        return False
-    if not isinstance(spec.get("space", {}), dict):
-        return False
-    ranges = spec.get("space", {}).values()
-    return all(isinstance(r, dict) and isinstance(r.get("values", []), list) for r in ranges)
 
 
 def _near(folder: AnyPath) -> str:

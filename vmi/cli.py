@@ -11,14 +11,17 @@ import typer
 from rich.console import Console
 
 import vmi
+from vmi.errors import printable
 from vmi.sweep import commands
 from vmi.sweep.main import guarded
 from vmi.sweep.options import ObjectPath, opened
+from vmi.sweep.usage import Command, Gathering, Group, whole
 
 # A pipe has no width; the table is made for this one.
 PIPED_WIDTH = 100
 
 app = typer.Typer(
+    cls=Group,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -27,11 +30,13 @@ app = typer.Typer(
 )
 
 
-for command in (commands.plan, commands.calibrate, commands.status, commands.watch):
-    app.command()(command)
+for command, reads in (
+    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command)
+):  # fmt: skip
+    app.command(cls=reads)(command)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
     folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     wandb: Annotated[
@@ -53,23 +58,23 @@ def report(
         page = publish(results)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         console.print(terminal(results, console.width))
-        console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(f"page: {page}"), highlight=False, markup=False, soft_wrap=True)
         if isinstance(results.folder, ObjectPath):
             console.print(f"and: {results.folder / FILE}", highlight=False, markup=False, soft_wrap=True)
-        if target:
-            return report_to_wandb(results, target, offline)
-        undamaged(results)  # the page is there and names it too
-        return 0
+        undamaged(results)  # the page has what can be read, and names the rest
+        return report_to_wandb(results, target, offline) if target else 0
 
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def evaluate(
     model: Annotated[str, typer.Argument(help="A checkpoint of a pack (.pt), or results with kept models.")],
     data: Annotated[str | None, typer.Option(help="Data set; default: the one it was trained on.")] = None,
     member: Annotated[str | None, typer.Option(help="Trial id, where the checkpoint holds several.")] = None,
-    seeds: Annotated[int, typer.Option(help="How many Q are fitted: their spread is shown.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="How many Q are fitted: their spread is shown.", parser=whole, metavar="INTEGER")
+    ] = 3,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """The mutual information of one trained model, frozen: every estimate on held-out images, with intervals."""
@@ -77,13 +82,11 @@ def evaluate(
     def action() -> int:
         from vmi.account import evaluate as account_of  # loads torch
         from vmi.account_table import account_table
-        from vmi.fixed import from_checkpoint, from_folder
+        from vmi.cli_results import model_of
         from vmi.sweep.work import prepare
 
         prepare("cpu")
-        place = opened(model, "model")
-        is_study = (place / "models").is_dir() or (place / "study.json").is_file()
-        fixed = from_folder(place, member) if is_study else from_checkpoint(place, member)
+        fixed = model_of(opened(model, "model"), member, data, seeds)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         for part in account_table(account_of(fixed, data or fixed.dataset, seeds=seeds)):
             console.print(part, highlight=False)
@@ -92,7 +95,7 @@ def evaluate(
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def presets(
     folder: Annotated[str, typer.Argument(help="Results of a study that varies its preset.")],
     against: Annotated[str, typer.Option(help="The preset that the others are compared with.")] = "corrected",
@@ -103,21 +106,16 @@ def presets(
     """Compare the presets of a study as Markdown: intervals, published figures, differences paired by seed."""
 
     def action() -> int:
-        from analysis.presets import markdown
-        from analysis.read import open_study
+        from vmi.cli_results import compare_presets
 
-        results = open_study(opened(folder))
-        text = markdown(results, against, command or f"python sweeps/{results.name}.py")
-        if out is None:
-            typer.echo(text)
-        else:
-            opened(out, "--out").write_text(text, encoding="utf-8")
-        return 0
+        where = opened(folder)
+        written = opened(out, "--out") if out else None
+        return compare_presets(where, against, written, command or f"python sweeps/{where.resolve().name}.py")
 
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def submit(
     place: Annotated[Path, typer.Argument(help="A place such as cluster/aws.yaml, or a folder of places.")],
     study_file: Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")],
@@ -140,7 +138,7 @@ def submit(
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def mirror(
     folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     online: Annotated[
@@ -158,7 +156,7 @@ def mirror(
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def compare(
     first: Annotated[str, typer.Argument(help="A study's results.")],
     second: Annotated[str, typer.Argument(help="Another study's results: differences are this one minus the first.")],
@@ -175,7 +173,7 @@ def compare(
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def compact(
     folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
@@ -183,14 +181,14 @@ def compact(
     """Merge the small parts of a study into few large ones, beside live readers and writers."""
 
     def action() -> int:
-        from vmi.cli_results import compact_study
+        from vmi.cli_store import compact_study
 
         return compact_study(opened(folder))
 
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def fsck(
     folder: Annotated[str, typer.Argument(help="A study's results, or a folder of them.")],
     quarantine: Annotated[
@@ -201,14 +199,14 @@ def fsck(
     """Check every file of a study: exit code 0 when all is sound, 3 naming what is damaged and why."""
 
     def action() -> int:
-        from vmi.cli_results import check_studies
+        from vmi.cli_store import check_studies
 
         return check_studies(opened(folder), quarantine)
 
     raise typer.Exit(guarded(action, debug))
 
 
-@app.command()
+@app.command(cls=Command)
 def version() -> None:
     """Print the version."""
     typer.echo(vmi.__version__)

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
 
 from analysis.pictures import tile
 from analysis.read import StudyResults, open_study
-from vmi.errors import InputError, Problem, StoreError, did_you_mean, printable
-from vmi.record.fsck import QUARANTINE, check, check_sealed
-from vmi.record.paths import AnyPath, below
-from vmi.record.quarantine import move, quarantine
-from vmi.record.schema import TABLES
-from vmi.record.sealed import IN_RESULTS
+from vmi.datasets import DATASETS
+from vmi.errors import InputError, Problem, StoreError, did_you_mean, one_of, printable
+from vmi.record.paths import AnyPath
 from vmi.record.store import Store
 from vmi.record.wandb_access import need_key, target
-from vmi.sweep import heartbeat
-from vmi.sweep.heartbeat import Heartbeat
-from vmi.sweep.status import studies_in
+from vmi.secrecy import redacted
+from vmi.sweep.options import is_whole
+
+if TYPE_CHECKING:
+    from vmi.fixed import Wrapped
 
 Target = tuple[str, str]
+
+
+def model_of(model: AnyPath, member: str | None, data: str | None, seeds: int) -> Wrapped:
+    """The model to evaluate. Raises one InputError with what is wrong with the file, the data set and the count."""
+    from vmi.account import MAX_SEEDS
+    from vmi.fixed import from_checkpoint, from_folder
+
+    problems = (
+        [] if is_whole(seeds, 1, MAX_SEEDS) else [Problem("--seeds", seeds, f"a whole number from 1 to {MAX_SEEDS}")]
+    )
+    if data is not None and data not in DATASETS:
+        problems.append(Problem("--data", data, one_of(list(DATASETS)), did_you_mean(data, DATASETS)))
+    try:
+        is_study = (model / "models").is_dir() or (model / "study.json").is_file()
+        found = from_folder(model, member) if is_study else from_checkpoint(model, member)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def check_wandb(wandb: str | None, offline: bool) -> Target | None:
@@ -90,6 +108,19 @@ def compare_studies(first: AnyPath, second: AnyPath, out: AnyPath | None) -> int
     for results in (a, b):
         undamaged(results)
     text = markdown(a, b, [problem.field for problem in differences(a.spec, b.spec)])
+    return _handed_out(text, out, "comparison")
+
+
+def compare_presets(folder: AnyPath, against: str, out: AnyPath | None, command: str) -> int:
+    """Say, or write, how the presets of a study compare; the command that made the results is named."""
+    from analysis.presets import markdown
+
+    results = open_study(folder)
+    undamaged(results)
+    return _handed_out(markdown(results, against, redacted(command)), out, "presets")
+
+
+def _handed_out(text: str, out: AnyPath | None, what: str) -> int:
     if out is None:
         typer.echo(text, nl=False)
         return 0
@@ -97,76 +128,12 @@ def compare_studies(first: AnyPath, second: AnyPath, out: AnyPath | None) -> int
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError([Problem("--out", str(out), "a file that can be written", str(error.strerror))]) from error
-    typer.echo(f"comparison: {printable(str(out))}")
+    typer.echo(f"{what}: {printable(str(out))}")
     return 0
-
-
-def compact_study(folder: AnyPath) -> int:
-    """Merge the small parts of a study, or of every study of a folder, beside whoever reads or writes it."""
-    from vmi.record.compaction import compact
-
-    _is_study(folder)
-    for path in studies_in(folder):
-        done = [compact(path / table, table) for table in TABLES]
-        said = ", ".join(f"{table} {before} -> {after}" for table, before, after in done)
-        typer.echo(printable(f"{path}: parts before and after: {said}"))
-    return 0
-
-
-def check_studies(folder: AnyPath, move_away: bool) -> int:
-    """Say what is damaged in a study, or in every study of a folder; with `move_away` move it below quarantine/."""
-    _is_study(folder)
-    wrong: list[str] = []
-    places = studies_in(folder)
-    if move_away:
-        _without_drivers(places)
-    for path in places:
-        if move_away:
-            _quarantined(path)
-        found = check(path)
-        wrong += found.lines()
-        things = ", ".join(f"{count} {name}" for name, count in found.counts.items() if count)
-        typer.echo(printable(f"{path}: {'sound' if found.sound else 'not sound'}: {things or 'nothing there'}"))
-    if folder not in places:
-        beside = check_sealed(folder, IN_RESULTS)
-        if move_away:
-            move(folder, [path for path, _ in beside])
-            beside = check_sealed(folder, IN_RESULTS)
-        wrong += [f"{path}: {why}" for path, why in beside]
-    if wrong:
-        hint = "" if move_away else "\n`vmi fsck --quarantine` moves them away, and the next run trains what is missing"
-        lines = "\n".join(f"  {line}" for line in wrong)
-        raise StoreError(printable(f"damaged or newer, kept as they are:\n{lines}{hint}"))
-    return 0
-
-
-def _quarantined(path: AnyPath) -> None:
-    with Heartbeat(path, path.absolute().name):  # nobody else may start meanwhile
-        for moved in quarantine(path):
-            typer.echo(printable(f"moved into {path / QUARANTINE}: {below(path, moved)}"))
-
-
-def _without_drivers(places: Sequence[AnyPath]) -> None:
-    """Raises InputError naming every living driver."""
-    problems = []
-    for path in places:
-        driver = heartbeat.read(path, time.time())
-        if driver and driver.alive:
-            problems.append(Problem("study", path.name, f"no driver that runs it: {driver}", "stop it first"))
-    if problems:
-        raise InputError(problems)
-
-
-def _is_study(folder: AnyPath) -> None:
-    """Raises InputError where a folder is neither a study's nor one of studies."""
-    if not folder.is_dir() or not studies_in(folder):
-        beside = [path.name for path in studies_in(folder.absolute().parent)]
-        hint = did_you_mean(folder.name, beside) or ("there: " + ", ".join(beside[:10]) if beside else "")
-        raise InputError([Problem("folder", str(folder), "a study's results, or a folder of them", hint)])
 
 
 def undamaged(results: StudyResults) -> None:
-    """Raises StoreError naming every damaged file."""
+    """Raises StoreError naming what could not be read."""
     if results.damaged:
         lines = [f"  {results.folder / item}" for item in results.damaged]
         raise StoreError("damaged, kept as they are:\n" + "\n".join(lines))

@@ -152,13 +152,19 @@ def coerce(name: str, value: Any) -> tuple[Any, Problem | None]:
     """The value in the field's type: 4 becomes 4.0 for a float field; nothing else is converted."""
     wanted = FIELD_TYPES[name]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None, Problem(name, value, _KINDS[wanted])
+        return None, Problem(name, value, _kind(name))
     if wanted is float and isinstance(value, int):
         return (float(value), None) if abs(value) < 2**53 else (None, Problem(name, value, str(RANGES[name])))
     if not isinstance(value, wanted):
-        return None, Problem(name, value, _KINDS[wanted])
+        return None, Problem(name, value, _kind(name))
     # -0.0 and 0.0 are one configuration and must have one hash.
     return (float(value) + 0.0 if wanted is float else value), None
+
+
+def _kind(name: str) -> str:
+    """What a value of the field has to be: "a whole number from 1 to 1e+09"."""
+    kind = _KINDS[FIELD_TYPES[name]]
+    return f"{kind} {RANGES[name]}" if name in RANGES else kind
 
 
 def field_problems(name: str, value: Any) -> list[Problem]:

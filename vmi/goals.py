@@ -28,7 +28,11 @@ class Bound:
 
     def __str__(self) -> str:
         sides = (("at least", self.low), ("at most", self.high))
-        return " and ".join(f"{word} {side:g}" for word, side in sides if side is not None)
+        return " and ".join(f"{word} {_shown(side)}" for word, side in sides if side is not None)
+
+
+def _shown(side: Any) -> str:
+    return f"{side:g}" if isinstance(side, int | float) and abs(side) < 2**53 else repr(side)
 
 
 def at_least(low: Any) -> Bound:

@@ -122,6 +122,10 @@ class Pack:
             return inputs_KBD, images_KBD
         return inputs_KBD, view(images_KBD, shape, target_K, self.target_generators)
 
+    def standing(self) -> dict[str, int]:
+        """How many steps each member has been trained, by trial."""
+        return {trial.trial_id: step for trial, step in zip(self.trials, self.steps, strict=True)}
+
     def train_mode(self, training: bool) -> None:
         for module in (self.encoder, self.decoder, self.auxiliary):
             module.train(training)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from vmi.data import Dataset
 from vmi.evaluation import measure
+from vmi.memory import exhaustible
 from vmi.pack import Pack
 from vmi.pictures import probability_histograms
 from vmi.step import train_step
@@ -75,6 +76,7 @@ def train(
     stop     is asked at the `rungs` of each member, all of them before its last report
     places   how many members the pack has at most, by default as many as now
     Goes on from where the members stand, so a restored pack continues; members that are done leave it at once.
+    Raises vmi.memory.ExhaustedError, with the members' steps, where there is no memory to train them.
     """
     steps, queue, places = pack.architecture.steps, deque(waiting), places or pack.size
     marks, asked = report_steps(steps, reports), rungs(steps, reports) if stop else ()
@@ -82,7 +84,8 @@ def train(
     while standing is not None:
         pack = standing
         pack.train_mode(True)
-        run_steps(pack, data, min(marks[bisect_right(marks, step)] - step for step in pack.steps))
+        with exhaustible(pack.standing):
+            run_steps(pack, data, min(marks[bisect_right(marks, step)] - step for step in pack.steps))
         failed = _failures(pack)
         whole = [k for k, trial in enumerate(pack.trials) if trial.trial_id not in failed]
         if not whole:

@@ -113,6 +113,8 @@ def hostile(root: Path) -> Path:
     A layout that is none has no block and so no metric of one; its column is set once the part's schema is known.
     """
     failed = [trial(outcome="failed", reason=p, mi_weight=2, seed=100 + i) for i, p in enumerate(PAYLOADS)]
+    failed += [trial(outcome="failed", reason=p, seed=200 + i) | {"trial_id": p} for i, p in enumerate(PAYLOADS)]
+    failed += [trial(outcome=p, seed=300 + i) | {"trial_id": f"{i}"} for i, p in enumerate(PAYLOADS)]
     odd = [
         trial(mi_weight=w, seed=i) | _everywhere(p, i) | {"likelihood": p}
         for w in (0, 4)
@@ -131,6 +133,7 @@ def hostile(root: Path) -> Path:
 def _everywhere(payload: str, i: int) -> dict[str, str]:
     """The payload, or one of the next, as the value of each text column; ids stay apart."""
     texts = ("study", "preset", "network", "hidden", "device", "versions", "pack_id", "data_fingerprint")
+    texts += ("phase_order", "tc_estimator")
     texts += ("dataset", "layout") if i % 2 else ()  # the others keep their pictures
     own = {name: PAYLOADS[(i + k) % len(PAYLOADS)] for k, name in enumerate(texts)}
     return own | {"suggestion_id": f"{payload} {i % 7}"}
@@ -141,6 +144,19 @@ def hostile_name(root: Path) -> Path:
     folder = store(root, lambda_rows(range(2)))
     spec = unsealed((folder / "study.json").read_bytes())
     (folder / "study.json").write_bytes(sealed(spec | {"name": "".join(PAYLOADS)}))
+    return folder
+
+
+def hostile_goals(root: Path) -> Path:
+    """Payloads in whatever else a study.json says, and in the account of the last run and in the driver's file."""
+    odd = {p: p for p in PAYLOADS}
+    goals = {"metric": PAYLOADS[0], "direction": PAYLOADS[1], "pruner": PAYLOADS[2], "searcher": PAYLOADS[3]}
+    goals |= {"objectives": odd, "constraints": {p: {"low": 0, "high": None} for p in PAYLOADS}}
+    goals |= {"conditions": {p: {p: [p]} for p in PAYLOADS}, "baseline": odd, "confirm": 1, "confirm_seeds": [1]}
+    folder = store(root, lambda_rows(range(2)), **goals)
+    pack = {"pack": PAYLOADS[0], "trials": PAYLOADS[1], "step": PAYLOADS[2], "steps": PAYLOADS[3]}
+    driver = {"host": PAYLOADS[0], "pid": 1, "study": PAYLOADS[4], "best": PAYLOADS[6], "running": PAYLOADS[7]}
+    (folder / "driver.json").write_bytes(sealed(driver | {"packs": [pack] * 20, "updated": 4e9}))
     return folder
 
 
@@ -191,7 +207,7 @@ CASES: Mapping[str, Callable[[Path], Path]] = {
     f.__name__: f
     for f in (
         usual, layouts, repeated, searched, temperatures, normal_only, presets, hostile,
-        hostile_name, heated, violated, none, one, one_seed,
+        hostile_name, hostile_goals, heated, violated, none, one, one_seed,
         all_equal, all_failed,
     )
 }  # fmt: skip

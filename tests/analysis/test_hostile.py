@@ -9,18 +9,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from analysis.read import open_study
 from analysis.table import terminal
 from tests.analysis.browsing import PHONE, assert_quiet, visit
-from tests.analysis.cases import PAYLOADS, hostile, hostile_name
+from tests.analysis.cases import PAYLOADS, hostile, hostile_goals, hostile_name
 from tests.analysis.test_report import Elements
+from vmi.record.description import PARTS
+from vmi.record.schema import trials_schema
 
-CASES_HERE = ("hostile", "hostile_name")
+CASES_HERE = ("hostile", "hostile_name", "hostile_goals")
 FORMULA = re.compile(r"^[\s\x00-\x1f]*[=+\-@]")
 NUMBER = re.compile(r"^-?\d+(\.\d+)?(e[+-]\d+)?$")
+
+
+def test_every_text_column_of_a_trial_and_every_text_of_study_json_holds_payloads(tmp_path: Path) -> None:
+    """So that a column that is added, and drawn, is tried too."""
+    rows = open_study(hostile(tmp_path)).trials
+    texts = [field.name for field in trials_schema(["n2"]) if pa.types.is_string(field.type)]
+    tried = {name: {p for p in PAYLOADS if any(p in str(row[name]) for row in rows)} for name in texts}
+    assert len(texts) > 15 and not [name for name, found in tried.items() if len(found) < 5], tried
+    written = [open_study(case(tmp_path / "more")).spec for case in (hostile, hostile_name, hostile_goals)]
+    numbers = {"seeds", "confirm_seeds", "confirm", "planned", "suggestions"}
+    for name in PARTS.keys() - numbers:
+        said = [str(spec.get(name)) for spec in written]
+        assert any(p in text or repr(p)[1:-1] in text for text in said for p in PAYLOADS), name
 
 
 def test_there_are_thirty_payloads_and_more() -> None:
@@ -101,7 +117,7 @@ def test_no_cell_of_a_saved_csv_is_a_formula(browser: Any, page_of: Callable[[st
     seen.page.close()
 
 
-@pytest.mark.parametrize("case", [hostile, hostile_name])
+@pytest.mark.parametrize("case", [hostile, hostile_name, hostile_goals])
 def test_the_terminal_gets_no_control_character(case: Callable[[Path], Path], tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=False)
     console.print(terminal(open_study(case(tmp_path))))

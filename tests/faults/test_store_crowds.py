@@ -212,6 +212,7 @@ def killed_at_random(root: Path, kills: int) -> None:
     def write(acknowledge: Callable[[str], None]) -> None:
         attempt = store.next_attempt()
         seed = len(store.read("trials", ("trial_id",)).table)
+        acknowledge("ready")
         while True:
             for trial_id in record(store, [seed], attempt):
                 acknowledge(trial_id)
@@ -221,10 +222,12 @@ def killed_at_random(root: Path, kills: int) -> None:
 
     for number in range(kills):
         pid, pipe = started(write)
-        time.sleep(chance.uniform(0.02, 0.5))
+        # Every fourth dies at a random time of its start, the others once they write, however slow the machine is.
+        first = os.read(pipe, 1 << 16) if number % 4 else b""
+        time.sleep(chance.uniform(0.0, 0.2))
         os.kill(pid, signal.SIGKILL)
         with os.fdopen(pipe, "rb") as said:
-            acknowledged += said.read().decode().split()
+            acknowledged += [line for line in (first + said.read()).decode().split() if line != "ready"]
         os.waitpid(pid, 0)
         # Each child writes seed after seed: nothing is possible but what was told, and one more of each child.
         possible = {trial(seed).trial_id for seed in range(len(acknowledged) + number + 2)}

@@ -72,6 +72,15 @@ def test_a_metric_that_is_not_finite_is_a_failed_trial_with_the_reason(lab, stor
     assert store.read("arrays").table.num_rows == 0
 
 
+@pytest.mark.parametrize("value", [None, "0.5", True, [0.5], np.ones(2)], ids=str)
+def test_a_metric_that_is_no_number_is_a_failed_trial_with_the_reason(lab, store, value):
+    trial = lab.trial()
+    lab.record(store, {trial: Completed(7, {"rate_nats": 2.5, "nmi": value}, {})})
+    row = one_row(store)
+    assert (row["outcome"], row["nmi"], row["rate_nats"]) == ("failed", None, 2.5)
+    assert row["reason"] == f"nmi became {value!r} at step 7"
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(metrics=st.dictionaries(st.sampled_from(METRIC_NAMES), st.floats(allow_subnormal=False)))
 def test_no_metric_in_the_store_is_ever_nan_or_infinite(lab, tmp_path_factory, metrics):

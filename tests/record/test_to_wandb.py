@@ -116,7 +116,7 @@ def test_whatever_is_raised_is_a_warning_without_the_key(stored, tmp_path, monke
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setattr(to_wandb, "_write_run", broken)
     mirrored = mirror(*stored, tmp_path, "lambda", "offline")
-    assert mirrored == Mirrored(1, "W&B mirror: RuntimeError: HTTP 401 for [key] [key] [key]\\x1b[31m")
+    assert mirrored == Mirrored(1, "W&B mirror: RuntimeError: HTTP 401 for [hidden] [hidden] [hidden]\\x1b[31m")
 
 
 def test_wandb_that_is_not_installed_is_a_warning(stored, tmp_path, monkeypatch):

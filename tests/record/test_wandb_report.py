@@ -100,7 +100,7 @@ def test_offline_writes_what_would_be_sent_and_says_what_is_missing(tmp_path: Pa
         (["--wandb", "lab/../x", "--offline"], "ENTITY/PROJECT"),
         (["--wandb", "lab/<script>", "--offline"], "ENTITY/PROJECT"),
         (["--wandb", "lab/\x1b[31mx", "--offline"], r"\x1b"),
-        (["--wandb", f"lab/{'ab' * 20}", "--offline"], "[key]"),
+        (["--wandb", f"lab/{'ab' * 20}", "--offline"], "[hidden]"),
         (["--offline"], "only beside --wandb"),
     ],
 )

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from judges import BelowMean, Never, These
 from packs import trial, varied
 
 from vmi import checkpoint
 from vmi.record.store import Store
-from vmi.sweep import judging
-from vmi.sweep import work as working
+from vmi.sweep import judging, session
 from vmi.sweep.judging import Remembering
 from vmi.sweep.shares import Shares
 from vmi.sweep.task import Task, Update
@@ -36,6 +34,7 @@ def members(count: int = 6) -> list[Trial]:
 
 def task_of(root: Path, trials: Sequence[Trial], **changes: Any) -> Task:
     given = {"study": "s", "layouts": ("n16+c10*",), "attempt": 1, "wandb_mode": "disabled", "device": "cpu"}
+    changes = {"checkpoint_seconds": 0.0, **changes}
     return Task(pack=PackSpec("abc", tuple(trials)), root=str(root), data_folder=str(root), **{**given, **changes})
 
 
@@ -52,11 +51,6 @@ def same_rows(one: Path, other: Path) -> None:
         assert rows(one, table) == rows(other, table), table
 
 
-@pytest.fixture
-def kept_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(working, "CHECKPOINT_SECONDS", 0.0)
-
-
 def cut(task: Task, judge: Never | None, updates: int) -> None:
     """Work on the task until it has yielded so often."""
     running = work(task, judge)
@@ -65,8 +59,9 @@ def cut(task: Task, judge: Never | None, updates: int) -> None:
     running.close()
 
 
-def checkpoint_of(task: Task) -> Path:
-    return Path(task.root) / "s" / "checkpoints" / "abc.pt"
+def kept_of(task: Task) -> Path:
+    """Where what the task's pack needs to go on lies."""
+    return Path(task.root) / "s" / "checkpoints" / "abc"
 
 
 def test_a_queue_gives_the_rows_of_a_pack_of_all(tmp_path: Path) -> None:
@@ -107,7 +102,7 @@ def test_a_judge_that_stops_everything_leaves_a_row_of_each(tmp_path: Path) -> N
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8, 1.0])
 @pytest.mark.parametrize("places", [3, 6])
 def test_cut_short_and_resumed_gives_the_rows_of_the_uninterrupted_run(
-    kept_often: None, tmp_path: Path, share: float, places: int
+    tmp_path: Path, share: float, places: int
 ) -> None:
     """The judge compares trials with all that it was told, so a resumed one must have been told the same."""
     trials, first, second = members(), BelowMean(), BelowMean()
@@ -121,18 +116,19 @@ def test_cut_short_and_resumed_gives_the_rows_of_the_uninterrupted_run(
     assert [e.outcome for e in resumed[-1].ended].count("pruned") > 0 and len(resumed[-1].ended) == len(trials)
 
 
-def test_a_crash_between_a_commit_and_its_checkpoint_doubles_nothing(kept_often: None, tmp_path: Path) -> None:
+def test_a_crash_between_a_commit_and_its_checkpoint_doubles_nothing(tmp_path: Path) -> None:
     trials = members()
     list(work(task_of(tmp_path / "whole", trials, places=2, pruning=PRUNING), BelowMean()))
     task = task_of(tmp_path / "cut", trials, places=2, pruning=PRUNING)
     running = work(task, BelowMean())
     for _ in range(7):
         next(running)
-    older = shutil.copy(checkpoint_of(task), tmp_path / "older.pt")
+    shutil.copytree(kept_of(task), tmp_path / "older")
     while len(Store(tmp_path / "cut", "s").finished()) < 3:
         next(running)
     running.close()
-    shutil.copy(older, checkpoint_of(task))
+    shutil.rmtree(kept_of(task))
+    shutil.copytree(tmp_path / "older", kept_of(task))
     judge = BelowMean()
     ended = list(work(task, judge))[-1].ended
     same_rows(tmp_path / "cut", tmp_path / "whole")
@@ -140,9 +136,7 @@ def test_a_crash_between_a_commit_and_its_checkpoint_doubles_nothing(kept_often:
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_without_a_checkpoint_only_what_is_not_stored_is_trained(
-    kept_often: None, tmp_path: Path, finished: bool
-) -> None:
+def test_without_a_checkpoint_only_what_is_not_stored_is_trained(tmp_path: Path, finished: bool) -> None:
     trials = members(4)
     list(work(task_of(tmp_path / "whole", trials, places=2)))
     task = task_of(tmp_path / "cut", trials, places=2)
@@ -151,21 +145,10 @@ def test_without_a_checkpoint_only_what_is_not_stored_is_trained(
         if next(running).ended:
             break
     running.close()
-    checkpoint_of(task).unlink(missing_ok=True)
+    for path in kept_of(task).glob("*.pt"):
+        path.unlink()
     updates = list(work(task))
     assert len(updates[-1].ended) == 4 and (len(updates) == 1) == finished
-    same_rows(tmp_path / "cut", tmp_path / "whole")
-
-
-def test_a_checkpoint_of_before_is_refused_by_name_and_the_pack_starts_over(kept_often: None, tmp_path: Path) -> None:
-    trials = members(3)
-    list(work(task_of(tmp_path / "whole", trials)))
-    task = task_of(tmp_path / "cut", trials)
-    cut(task, None, 4)
-    content = torch.load(checkpoint_of(task), weights_only=True)
-    torch.save({**content, "format": 1}, checkpoint_of(task))
-    updates = list(work(task))
-    assert "abc.pt is not a checkpoint of format 2" in updates[0].warning and updates[0].step == 0
     same_rows(tmp_path / "cut", tmp_path / "whole")
 
 
@@ -181,7 +164,7 @@ def test_kept_models_are_those_of_every_trial_that_completed(tmp_path: Path) -> 
 
 def test_the_judge_is_made_from_what_the_task_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     judge, asked = Never(), []
-    monkeypatch.setattr(working, "judge_of", lambda pruning: (asked.append(pruning), judge)[1])
+    monkeypatch.setattr(session, "judge_of", lambda pruning: (asked.append(pruning), judge)[1])
     task = Task.from_json(task_of(tmp_path, varied(2), places=1, pruning=PRUNING).to_json())
     list(work(task))
     assert asked == [PRUNING] and len(judge.told) == 6

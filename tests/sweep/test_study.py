@@ -306,7 +306,6 @@ def test_load_reads_a_file_that_cannot_be_imported(tmp_path: Path) -> None:
         ("import sys\nsys.exit(3)", "raises SystemExit at line 2: 3"),
         (GOOD + ONE.replace("study =", "mine ="), "it declares no `study` (rename 'mine' to study)"),
         (GOOD + ONE + ONE.replace("study =", "other ="), "one study; it declares study, other"),
-        (GOOD + "study = Study(name='a', spcae={})", "did you mean 'space'?"),
     ],
 )  # fmt: skip
 def test_load_says_what_is_wrong_and_where(tmp_path: Path, content: str | None, said: str) -> None:

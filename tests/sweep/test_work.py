@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import socket
@@ -19,7 +21,6 @@ from packs import trial
 from vmi import checkpoint, data
 from vmi.evaluation import evaluate
 from vmi.record.store import Store
-from vmi.sweep import work as working
 from vmi.sweep.ledger import Ended
 from vmi.sweep.task import Task, Update
 from vmi.sweep.work import work
@@ -41,6 +42,7 @@ def broken() -> Trial:
 
 def task_of(root: Path, trials: Sequence[Trial], pack_id: str = "abc", **changes: Any) -> Task:
     given = {"study": "s", "layouts": ("n16+c10*",), "attempt": 1, "wandb_mode": "disabled", "device": "cpu"}
+    changes = {"checkpoint_seconds": 0.0, **changes}
     return Task(pack=PackSpec(pack_id, tuple(trials)), root=str(root), data_folder=str(root), **{**given, **changes})
 
 
@@ -69,7 +71,7 @@ def test_a_pack_becomes_rows_in_every_table_and_says_how_each_trial_ended(tmp_pa
     curves = Counter(trial_id for trial_id, _ in rows(tmp_path, "curves"))
     assert set(curves.values()) == {steps} and set(curves) == set(stored)
     assert len(rows(tmp_path, "arrays")) == 4
-    assert not list((tmp_path / "s" / "checkpoints").glob("*.pt"))
+    assert not list((tmp_path / "s" / "checkpoints").rglob("*.pt"))
 
 
 def test_a_pack_whose_worker_died_after_the_commit_is_not_committed_twice(tmp_path: Path) -> None:
@@ -119,9 +121,9 @@ def test_a_pack_of_which_every_member_breaks_is_recorded_too(tmp_path: Path) -> 
     assert Store(tmp_path, "s").finished()[ended.trial_id]["outcome"] == "failed"
 
 
-@pytest.fixture
-def kept_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(working, "CHECKPOINT_SECONDS", 0.0)
+def newest(task: Task) -> Path:
+    """The newest checkpoint of the task's pack."""
+    return max((Path(task.root) / task.study / "checkpoints" / task.pack.pack_id).glob("*.pt"))
 
 
 def interrupted(task: Task, updates: int) -> Path:
@@ -130,13 +132,11 @@ def interrupted(task: Task, updates: int) -> Path:
     for _ in range(updates):
         next(running)
     running.close()
-    path = Path(task.root) / task.study / "checkpoints" / f"{task.pack.pack_id}.pt"
-    assert path.exists()
-    return path
+    return newest(task)
 
 
 @pytest.mark.parametrize("updates", [2, 5, 10])
-def test_a_pack_that_was_cut_short_goes_on_bitwise(kept_often: None, tmp_path: Path, updates: int) -> None:
+def test_a_pack_that_was_cut_short_goes_on_bitwise(tmp_path: Path, updates: int) -> None:
     trials = [*members(3), broken()]
     list(work(task_of(tmp_path / "whole", trials)))
     task = task_of(tmp_path / "cut", trials)
@@ -155,27 +155,65 @@ def _empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _rewritten(path: Path, **changes: Any) -> None:
+    """Another whole file under a name that fits it."""
+    content = io.BytesIO()
+    torch.save(torch.load(path, weights_only=True) | changes, content)
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:32]
+    path.unlink()
+    path.with_name(f"{path.name[:8]}-{digest}.pt").write_bytes(content.getvalue())
+
+
 def _other(path: Path) -> None:
-    content = torch.load(path, weights_only=True)
-    torch.save(content | {"tensors": {}}, path)
+    _rewritten(path, tensors={})
 
 
 def _noteless(path: Path) -> None:
-    content = torch.load(path, weights_only=True)
-    torch.save(content | {"notes": '{"reports": []}'}, path)
+    _rewritten(path, notes='{"reports": []}')
 
 
-@pytest.mark.parametrize("damage", [_truncate, _empty, _other, _noteless])
-def test_a_checkpoint_that_cannot_be_used_is_said_and_the_pack_starts_over(
-    kept_often: None, tmp_path: Path, damage: Any
+def _older(path: Path) -> None:
+    _rewritten(path, format=1)
+
+
+DAMAGES = [_truncate, _empty, _flip, _other, _noteless, _older]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("places", [None, 1])
+def test_where_the_newest_checkpoint_is_damaged_the_one_before_gives_the_same_rows(
+    tmp_path: Path, damage: Any, places: int | None
 ) -> None:
     trials = members(2)
     list(work(task_of(tmp_path / "whole", trials)))
-    task = task_of(tmp_path / "cut", trials)
-    path = interrupted(task, 4)
+    task = task_of(tmp_path / "cut", trials, places=places)
+    path = interrupted(task, 5)
     damage(path)
     updates = list(work(task))
-    assert updates[0].step == 0 and str(path) in updates[0].warning and "starts over" in updates[0].warning
+    assert updates[0].step > 0 and path.name[:8] in updates[0].warning
+    assert "goes on from the checkpoint before" in updates[0].warning
+    for table in ("trials", "curves", "arrays"):
+        assert rows(tmp_path / "cut", table) == rows(tmp_path / "whole", table)
+
+
+@pytest.mark.parametrize("damage", [_flip, _older])
+def test_where_no_checkpoint_can_be_used_it_is_said_and_the_pack_starts_over(tmp_path: Path, damage: Any) -> None:
+    trials = members(2)
+    list(work(task_of(tmp_path / "whole", trials)))
+    task = task_of(tmp_path / "cut", trials)
+    both = sorted(interrupted(task, 5).parent.glob("*.pt"))
+    assert len(both) == 2
+    for path in both:
+        damage(path)
+    updates = list(work(task))
+    assert updates[0].step == 0 and all(path.name[:8] in updates[0].warning for path in both)
+    assert "starts over" in updates[0].warning
     for table in ("trials", "curves", "arrays"):
         assert rows(tmp_path / "cut", table) == rows(tmp_path / "whole", table)
 

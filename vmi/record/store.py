@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vmi.errors import InputError, Problem, StoreError
+from vmi.record.description import flaw
 from vmi.record.files import LOCAL, Files, probe, put_replacing
 from vmi.record.parts import ReadResult, publish, read
 from vmi.record.paths import AnyPath, ObjectPath
@@ -118,13 +119,16 @@ class Store:
     def read_study(self) -> dict[str, Any] | None:
         """What was asked for, None when nothing was. Raises StoreError naming a damaged file."""
         try:
-            return unsealed(self.files.read(self.study_file))
+            spec = unsealed(self.files.read(self.study_file))
         except FileNotFoundError:
             return None
         except (ConnectionError, TimeoutError):
             raise  # a store that stays away is not damaged
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.study_file}: damaged, kept as it is: {error}") from error
+        if wrong := flaw(spec):
+            raise StoreError(f"{self.study_file}: damaged, kept as it is: {wrong}")
+        return spec
 
     def check_writable(self) -> None:
         """Raises InputError on "results" when this study cannot be kept there; leaves nothing behind."""

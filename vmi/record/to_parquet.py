@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from numbers import Real
 from typing import Any
 
 import pyarrow as pa
@@ -109,8 +110,8 @@ class ParquetRecorder:
         if isinstance(outcome, Failed):
             return {"outcome": "failed", "reason": outcome.reason, "step": step}
         _refuse_unknown(outcome.metrics, self._final_metrics)
-        finite = {name: _typed(name, value) for name, value in outcome.metrics.items() if math.isfinite(value)}
-        broken = [f"{name} became {value}" for name, value in outcome.metrics.items() if name not in finite]
+        finite = {name: _typed(name, value) for name, value in outcome.metrics.items() if _is_finite(value)}
+        broken = [f"{name} became {value!r}" for name, value in outcome.metrics.items() if name not in finite]
         if broken:
             return {
                 "outcome": "failed",
@@ -139,6 +140,11 @@ def _refuse_unknown(given: Mapping[str, Any], known: Collection[str]) -> None:
     unknown = [name for name in given if name not in known]
     if unknown:
         raise KeyError(f"no column for {', '.join(unknown)}")
+
+
+def _is_finite(value: object) -> bool:
+    """False for what is no number too: a metric that is None or a string fails its trial, and says so."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _typed(name: str, value: float) -> float | int:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from vmi.errors import InputError, Problem, did_you_mean, one_of, printable
+from vmi.secrecy import holds_secret, redacted
 
 MODES = ("online", "offline", "disabled")
 
 _TARGET = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})/([A-Za-z0-9][A-Za-z0-9._-]{0,127})")
-_KEY = re.compile(r"wandb_v\d+_\w+|\b[0-9a-fA-F]{40}\b")
 
 
 class Mode(NamedTuple):
@@ -46,9 +46,9 @@ def need_key(environ: Mapping[str, str], hint: str) -> None:
 def target(text: str, option: str) -> tuple[str, str]:
     """The entity and the project of "ENTITY/PROJECT". Raises InputError naming the option; no key is repeated."""
     found = _TARGET.fullmatch(text)
-    if found is None or _KEY.search(text):
+    if found is None or holds_secret(text):
         allowed = "ENTITY/PROJECT, each of letters, digits, '.', '_' and '-', 1 to 128 of them"
-        raise InputError([Problem(option, _KEY.sub("[key]", text), allowed)])
+        raise InputError([Problem(option, text, allowed)])
     return found[1], found[2]
 
 
@@ -83,7 +83,5 @@ def _in_settings(environ: Mapping[str, str], home: Path) -> bool:
 
 
 def without_keys(text: str, environ: Mapping[str, str]) -> str:
-    """The first line, with the environment's key and whatever looks like one taken out."""
-    key = environ.get("WANDB_API_KEY", "").strip()
-    first = _KEY.sub("[key]", text.strip().splitlines()[0])
-    return printable(first.replace(key, "[key]") if key else first)
+    """The first line, with the environment's secrets and whatever looks like one taken out."""
+    return printable(redacted(text.strip().splitlines()[0], environ))

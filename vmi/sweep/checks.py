@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vmi.config import FIELD_TYPES, TrialConfig, field_problems, resolve
 from vmi.datasets import DATASETS
 from vmi.errors import InputError, Problem, did_you_mean, one_of
+from vmi.secrecy import holds_secret
 from vmi.sweep import conditions as dependence
 from vmi.sweep import seeds
 from vmi.sweep import space as domains
@@ -41,6 +43,7 @@ def study_problems(study: Study) -> list[Problem]:
     alone = [*_fixed_problems(study, "fixed"), *_space_problems(study), *_fixed_problems(study, "baseline")]
     valid = _valid(study)
     return [
+        *_argument_problems(study),
         *_name_problems(study.name),
         *alone,
         *_scale_problems(study.scales),
@@ -55,9 +58,17 @@ def study_problems(study: Study) -> list[Problem]:
     ]
 
 
+def _argument_problems(study: Study) -> Iterator[Problem]:
+    names = [f.name for f in dataclasses.fields(study) if f.name != "unknown"]
+    for name, value in _mapping(study.unknown).items():
+        yield Problem(str(name), value, "no such argument of Study", did_you_mean(name, names) or one_of(names))
+
+
 def _name_problems(name: object) -> Iterator[Problem]:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         yield Problem("name", name, f"1 to 64 characters of the pattern {NAME.pattern}")
+    elif holds_secret(name):
+        yield Problem("name", name, "no key and no password: every result would bear it")
 
 
 def _scale_problems(scales: object) -> Iterator[Problem]:

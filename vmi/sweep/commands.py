@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 
 from vmi.errors import InputError, Problem, printable
-from vmi.record.paths import AnyPath, opened, path_of
+from vmi.record.paths import AnyPath, opened
 from vmi.sweep.main import guarded
-from vmi.sweep.options import DEFAULT_PACK_SIZE, RESULTS, SEEDS, RunOptions, parse_seeds
+from vmi.sweep.options import DEFAULT_PACK_SIZE, RESULTS, SEEDS, RunOptions, is_whole, parse_seeds, place_of
+from vmi.sweep.usage import number, usage_problems, whole
 
 MAX_WORKERS = 100_000
 
@@ -22,15 +23,16 @@ StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.
 Results = Annotated[str, typer.Option(help=RESULTS)]
 Smoke = Annotated[bool, typer.Option("--smoke", help="The tiny version of the study.")]
 Data = Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")]
-Steps = Annotated[int | None, typer.Option(help="Training steps of every trial.")]
+Steps = Annotated[int | None, typer.Option(help="Training steps of every trial.", parser=whole, metavar="INTEGER")]
 Seeds = Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")]
 Scale = Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")]
 Name = Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")]
-PackSize = Annotated[int, typer.Option(help="Most trials trained as one program.")]
+PackSize = Annotated[int, typer.Option(help="Most trials trained as one program.", parser=whole, metavar="INTEGER")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 def plan(
+    context: typer.Context,
     study_file: StudyFile,
     results: Results = "results",
     smoke: Smoke = False,
@@ -40,10 +42,17 @@ def plan(
     scale: Scale = None,
     name: Name = None,
     pack_size: PackSize = DEFAULT_PACK_SIZE,
-    gpus: Annotated[int | None, typer.Option(help="Plan for so many GPUs, one pack on each.")] = None,
-    cpus: Annotated[int | None, typer.Option(help="Plan for so many CPU cores; default: this node's.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="Plan for so many GPUs, one pack on each.", parser=whole, metavar="INTEGER")
+    ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option(help="Plan for so many CPU cores; default: this node's.", parser=whole, metavar="INTEGER"),
+    ] = None,
     hardware: Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")] = None,
-    gpu_hour: Annotated[float | None, typer.Option(help="Price of one GPU (or core) for an hour.")] = None,
+    gpu_hour: Annotated[
+        float | None, typer.Option(help="Price of one GPU (or core) for an hour.", parser=number, metavar="FLOAT")
+    ] = None,
     calibration: Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
     simulate: Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")] = None,
     debug: Debug = False,
@@ -55,9 +64,10 @@ def plan(
         from vmi.sweep.prediction import Target
 
         numbers = _numbers(simulate)
-        where = path_of(results)
-        _refuse([*_options(where, seeds, pack_size).problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]])
-        study = _study(study_file, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
+        where = place_of(results)
+        options = _options(where, seeds, pack_size, usage_problems(context))
+        wrong = [*options.problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]]
+        study = _study(study_file, wrong, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
         given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration}
         given |= {"--pack-size": pack_size if pack_size != DEFAULT_PACK_SIZE else None}
         given |= {"--results": f"{where}" if where != Path("results") and not calibration else None}
@@ -78,6 +88,7 @@ def plan(
 
 
 def calibrate(
+    context: typer.Context,
     study_file: StudyFile,
     out: Annotated[str | None, typer.Option(help="The file to keep; default: calibration.json there.")] = None,
     results: Results = "results",
@@ -91,12 +102,12 @@ def calibrate(
     """Measure what packs of a study cost on this node, for `vmi plan`: a minute or so, one thread, no Ray."""
 
     def action() -> int:
+        wrong = _options(place_of(results), None, pack_size, usage_problems(context)).problems()
+        study = _study(study_file, wrong, smoke=smoke, dataset=data, scale=scale)
         from vmi.sweep.calibrating import calibrated  # loads torch
 
         where = opened(results, "--results")
         kept = opened(out, "--out") if out else where / "calibration.json"
-        _refuse(_options(where, None, pack_size).problems())
-        study = _study(study_file, smoke=smoke, dataset=data, scale=scale)
         for line in calibrated(study, pack_size, device, kept, os.environ):
             typer.echo(printable(line))
         return 0
@@ -134,29 +145,36 @@ def watch(
     raise typer.Exit(guarded(action, debug))
 
 
-def _study(path: Path, *, seeds: str | None = None, **wishes: Any) -> Any:
-    """The study with the wishes of the command line, as running it with them would take it."""
-    from vmi.sweep.override import override
-    from vmi.sweep.study import load
+def _study(path: Path, wrong: list[Problem], *, seeds: str | None = None, **wishes: Any) -> Any:
+    """The study with the wishes of the command line, as running it with them would take it.
 
-    return override(load(path), seeds=parse_seeds(seeds) if seeds is not None else None, **wishes)
+    Raises one InputError with all that is `wrong` with options, file and study.
+    """
+    from vmi.sweep.override import wished
+    from vmi.sweep.study import load, validate
+
+    try:
+        study, unknown = wished(load(path), seeds=parse_seeds(seeds) if seeds is not None else None, **wishes)
+        wrong = [*wrong, *unknown]
+        if not wrong:  # whoever plans or measures validates it
+            return study
+        validate(study)
+    except InputError as error:
+        raise InputError([*wrong, *error.problems], error.where or "options") from error
+    raise InputError(wrong, "options")
 
 
-def _options(results: AnyPath, seeds: str | None, pack_size: int) -> RunOptions:
-    return RunOptions(results=results, seeds=seeds, pack_size=pack_size)
-
-
-def _refuse(problems: list[Problem]) -> None:
-    if problems:
-        raise InputError(problems, "options")
+def _options(results: AnyPath, seeds: str | None, pack_size: int, usage: tuple[Problem, ...]) -> RunOptions:
+    return RunOptions(results=results, seeds=seeds, pack_size=pack_size, usage=usage)
 
 
 def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None) -> list[Problem]:
     named = (("--gpus", gpus), ("--cpus", cpus))
-    found = [Problem(n, v, f"from 1 to {MAX_WORKERS}") for n, v in named if v is not None and not 1 <= v <= MAX_WORKERS]
+    allowed = f"a whole number from 1 to {MAX_WORKERS}"
+    found = [Problem(n, v, allowed) for n, v in named if v is not None and not is_whole(v, 1, MAX_WORKERS)]
     if gpus is not None and cpus is not None:
         found.append(Problem("--cpus", cpus, "not together with --gpus: a pack runs on one of the two"))
-    if gpu_hour is not None and not (math.isfinite(gpu_hour) and gpu_hour >= 0):
+    if gpu_hour is not None and not (isinstance(gpu_hour, int | float) and math.isfinite(gpu_hour) and gpu_hour >= 0):
         found.append(Problem("--gpu-hour", gpu_hour, "a price, at least 0"))
     return found
 

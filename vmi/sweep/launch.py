@@ -14,19 +14,21 @@ from rich.console import Console
 
 from vmi.datasets import data_folder
 from vmi.errors import printable
+from vmi.record.checkpoints import clear_all
 from vmi.record.compaction import finish
-from vmi.record.paths import remove_tree
 from vmi.record.schema import TABLES
 from vmi.record.store import Store
 from vmi.record.to_wandb import mirror
 from vmi.record.wandb_access import Mode
+from vmi.secrecy import redacted
 from vmi.sweep.driving import Driving
 from vmi.sweep.extent import values_of
 from vmi.sweep.heartbeat import Heartbeat
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.lost import ClusterLostError
 from vmi.sweep.options import RunOptions
 from vmi.sweep.prediction import Kept, Target
-from vmi.sweep.preflight import check
+from vmi.sweep.preflight import check, check_rows
 from vmi.sweep.probe import needs_of
 from vmi.sweep.progress import Display
 from vmi.sweep.pruning import pruning_of
@@ -35,7 +37,8 @@ from vmi.sweep.search import searcher_for
 from vmi.sweep.signals import exit_code, terminable, undisturbed
 from vmi.sweep.study import Study
 from vmi.sweep.summary import causes, near, outcome_lines
-from vmi.sweep.task import Task
+from vmi.sweep.task import Task, checkpoint_seconds
+from vmi.sweep.underway import packs_under_way
 from vmi.trial import PackSpec
 
 OK, FAILED = 0, 1
@@ -71,13 +74,16 @@ def _launch(
         # A trial that another study has finished left no model here: to keep one it is trained.
         return {} if options.keep_models else _adopt(study, store, presets, wandb.mode)
 
+    finished = store.finished()
+    check_rows(finished.values(), store.study)
     ledger = Ledger(
         study,
         searcher_for(study, seed=0),
-        store.finished(),
+        finished,
         adopt,
         pack_size=options.pack_size,
         workers=on_demand.workers,
+        under_way=packs_under_way(store, finished),
     )
     notes = [*_taken_over(heartbeat), *([f"note: {wandb.note}"] if wandb.note else [])]
     if options.keep_models and ledger.reused:
@@ -85,7 +91,7 @@ def _launch(
     _say(console, notes)
 
     def tasks_on(device: str) -> Callable[[PackSpec], Task]:
-        return _task_of(study, store, attempt(), device, wandb.mode, options.keep_models, options.pack_size)
+        return _task_of(study, store, attempt(), device, wandb.mode, options.keep_models, ledger.places_of)
 
     try:
         with terminable():
@@ -93,6 +99,9 @@ def _launch(
     except KeyboardInterrupt as error:
         _say(console, _interrupted(ledger, asked, store))
         return exit_code(error)
+    except ClusterLostError as error:
+        _say(console, [f"the Ray cluster is gone: {error}", *_interrupted(ledger, asked, store)])
+        return FAILED
     finally:
         with undisturbed():
             on_demand.close()
@@ -114,6 +123,8 @@ def _train(
         _say(console, ["nothing to train: every trial of this study is finished"])
         if store.read_study() != _found(asked, ledger):
             store.write_study(_found(asked, ledger))
+        if ledger.done:
+            clear_all(store)  # of a driver that was killed after its last commit
         return
     store.write_study(asked)
     for table in TABLES:
@@ -133,8 +144,7 @@ def _train(
         if _found(asked, ledger) != asked:
             _say(console, [f"{_fewer(ledger)}: {len(ledger.finished)} trials, not {asked['planned']}"])
             store.write_study(_found(asked, ledger))
-        # Those of packs that were cut short and put together in another way since.
-        remove_tree(store.checkpoints)
+        clear_all(store)
 
 
 def _found(asked: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:
@@ -162,9 +172,16 @@ def _adopt(study: Study, store: Store, presets: Mapping[str, str], wandb_mode: s
 
 
 def _task_of(
-    study: Study, store: Store, attempt: int, device: str, wandb_mode: str, keep_models: bool, pack_size: int
+    study: Study,
+    store: Store,
+    attempt: int,
+    device: str,
+    wandb_mode: str,
+    keep_models: bool,
+    places_of: Callable[[PackSpec], int],
 ) -> Callable[[PackSpec], Task]:
     layouts, folder = values_of(study, "layout"), str(data_folder().absolute())
+    seconds = checkpoint_seconds(os.environ)
 
     def task_of(pack: PackSpec) -> Task:
         return Task(
@@ -177,8 +194,9 @@ def _task_of(
             device=device,
             data_folder=folder,
             keep_models=keep_models,
-            places=pack_size,
+            places=places_of(pack),
             pruning=pruning_of(study, store, pack),
+            checkpoint_seconds=seconds,
         )
 
     return task_of
@@ -218,4 +236,4 @@ def _summary(ledger: Ledger, store: Store) -> list[str]:
 
 def _say(console: Console, lines: list[str]) -> None:
     for line in lines:
-        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(redacted(line)), highlight=False, markup=False, soft_wrap=True)

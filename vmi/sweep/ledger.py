@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from vmi.config import FIELD_TYPES, TrialConfig
+from vmi.config import FIELD_TYPES, Architecture, TrialConfig
 from vmi.sweep.packing import pack
 from vmi.sweep.ranking import Best, Ranking
 from vmi.sweep.search import Searcher, baseline_of, stored_suggestion
@@ -61,7 +61,8 @@ class Ledger:
     `stored` holds the store's row of every finished trial; rows that this program would give another id, because their
     configuration has come to mean other numbers or data, are left aside. `adopt` takes ids, each with its preset's
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
-    time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time.
+    time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time. `under_way` are packs
+    of an earlier run that were cut short: they are handed out as they were, and before others.
     """
 
     def __init__(
@@ -73,11 +74,14 @@ class Ledger:
         *,
         pack_size: int,
         workers: Callable[[], int],
+        under_way: Iterable[PackSpec] = (),
     ) -> None:
         self.study, self.searcher = study, searcher
         self.pack_size = pack_size
         self._workers, self._adopt = workers, adopt
         self._stored = {trial_id: row for trial_id, row in stored.items() if _is_current(row)}
+        self._under_way = list(under_way)
+        self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
         self._open: dict[str, _Open] = {}
         self.running: dict[str, PackSpec] = {}
@@ -117,11 +121,25 @@ class Ledger:
         self.running[spec.pack_id] = spec
         return spec
 
+    def places_of(self, spec: PackSpec) -> int:
+        """How many of the pack's trials are trained at a time: no more than there was memory for."""
+        return self._fitting.get(spec.trials[0].config.architecture, self.pack_size)
+
+    def fits(self, pack_id: str, places: int) -> None:
+        """The running pack has memory for this many of its trials at a time; so has any of its Architecture."""
+        spec = self.running[pack_id]
+        if places < min(self.places_of(spec), len(spec.trials)):
+            self._fitting[spec.trials[0].config.architecture] = places
+
+    def give_back(self, pack_id: str) -> None:
+        """A running pack was cut short: it is the next to be handed out, as it is."""
+        self._ready.appendleft(self.running.pop(pack_id))
+
     def ended(self, pack_id: str, results: Sequence[Ended]) -> None:
         """A pack came back; trials of it without a result are lost (they stay unfinished and run at the next start)."""
         spec = self.running.pop(pack_id)
         by_id = {result.trial_id: result for result in results}
-        for trial in spec.trials:
+        for trial in self._unsettled(spec):
             if trial.trial_id in by_id:
                 self._settle(trial, by_id[trial.trial_id])
             else:
@@ -129,7 +147,7 @@ class Ledger:
 
     def lose(self, pack_id: str, reason: str) -> None:
         """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
-        for trial in self.running.pop(pack_id).trials:
+        for trial in self._unsettled(self.running.pop(pack_id)):
             self._lose(trial, reason)
 
     def failures(self) -> Mapping[str, str]:
@@ -173,8 +191,35 @@ class Ledger:
             self._settle(trial, ended_of(self._stored[trial.trial_id]))
         missing = [trial for trial in wanted if trial.trial_id not in self._stored]
         if missing:
-            queue = self.pack_size if fresh else queue_of(self.study, self.pack_size)
-            self._ready.extend(pack(missing, queue, workers))
+            queues = 1 if fresh else queue_of(self.study, 1)
+            resumed, missing = self._resumed(missing)
+            self._ready.extend([*resumed, *self._packed(missing, queues, workers)])
+
+    def _resumed(self, missing: Sequence[Trial]) -> tuple[list[PackSpec], list[Trial]]:
+        """Packs of an earlier run all of whose trials are missing or stored, as they were; what is missing besides."""
+        wanted = {trial.trial_id: trial for trial in missing}
+        found, left = [], []
+        for spec in self._under_way:
+            unstored = {trial.trial_id for trial in spec.trials} - self._stored.keys()
+            if unstored and unstored <= wanted.keys():
+                trials_now = tuple(wanted.get(trial.trial_id, trial) for trial in spec.trials)
+                found.append(spec._replace(trials=trials_now))
+                wanted = {i: trial for i, trial in wanted.items() if i not in unstored}
+            else:
+                left.append(spec)
+        self._under_way = left
+        return found, list(wanted.values())
+
+    def _packed(self, missing: Sequence[Trial], queues: int, workers: int) -> list[PackSpec]:
+        """New packs, each with `queues` trials for every place that there is memory for."""
+        groups: dict[int, list[Trial]] = {}
+        for trial in missing:
+            groups.setdefault(self._fitting.get(trial.config.architecture, self.pack_size), []).append(trial)
+        return [spec for places, group in groups.items() for spec in pack(group, places * queues, workers)]
+
+    def _unsettled(self, spec: PackSpec) -> list[Trial]:
+        """Without those of which a driver before this one has the row already."""
+        return [trial for trial in spec.trials if trial.trial_id not in self._stored]
 
     def _round(self) -> int:
         return round_of(self.study, self.pack_size, self._workers)
@@ -221,8 +266,12 @@ class Ledger:
             is_baseline = baseline is not None and baseline.suggestion_id == suggestion_id
             suggestion = baseline if baseline and is_baseline else stored_suggestion(self.study, rows[0])
             self.ranking.note(suggestion, outcomes)
-        unfinished = [rows[0] for sid, rows in groups.items() if sid not in whole]
-        self.searcher.replay(finished, unfinished)
+        unfinished = {sid: rows[0] for sid, rows in groups.items() if sid not in whole}
+        # What was handed out, and has no row yet: with it a resumed search asks for no other points.
+        handed_out = [t for spec in self._under_way for t in spec.trials if t.config.seed in seeds]
+        for trial in (t for t in handed_out if t.suggestion_id not in groups):
+            unfinished.setdefault(trial.suggestion_id, asdict(trial.config) | {"suggestion_id": trial.suggestion_id})
+        self.searcher.replay(finished, list(unfinished.values()))
 
 
 def queue_of(study: Study, pack_size: int) -> int:

@@ -33,6 +33,8 @@ class LocalRunner:
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
         while (spec := ledger.next_pack()) is not None:
             for update in work(task_of(spec)):
+                if update.places:
+                    ledger.fits(spec.pack_id, update.places)
                 if update.ended:
                     ledger.ended(spec.pack_id, update.ended)
                 show(update)

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from vmi.errors import InputError, StoreError, printable
-from vmi.record.paths import path_of
-from vmi.sweep.options import DEFAULT_PACK_SIZE, RESULTS, SEEDS, RunOptions, parse_seeds
-from vmi.sweep.override import override
+from vmi.errors import InputError, Problem, StoreError, printable
+from vmi.secrecy import redacted
+from vmi.sweep.options import DEFAULT_PACK_SIZE, RESULTS, SEEDS, RunOptions, parse_seeds, place_of
+from vmi.sweep.override import wished
 from vmi.sweep.signals import exit_code
 from vmi.sweep.study import Study
+from vmi.sweep.usage import BAD_INPUT, Gathering, number, usage_problems, whole
 
-BROKEN, BAD_INPUT, DAMAGED_STORE = 1, 2, 3
+BROKEN, DAMAGED_STORE = 1, 3
+# What the system says of a path that is not for this user or this use.
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def main(study: Study) -> NoReturn:
     """Run the study as the command line asks, and exit: 0 done, 1 trials failed, 2 bad input, 3 damaged store."""
 
     def run(
+        context: typer.Context,
         smoke: Annotated[
             bool, typer.Option("--smoke", help="A tiny version: 20 steps, 2 seeds, ends of each axis.")
         ] = False,
         local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
         data: Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")] = None,
-        steps: Annotated[int | None, typer.Option(help="Training steps of every trial.")] = None,
+        steps: Annotated[
+            int | None, typer.Option(help="Training steps of every trial.", parser=whole, metavar="INTEGER")
+        ] = None,
         seeds: Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")] = None,
         scale: Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")] = None,
         name: Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")] = None,
@@ -37,11 +46,17 @@ def main(study: Study) -> NoReturn:
             str | None, typer.Option(help="Ray cluster; default: this machine's, else a new local one.")
         ] = None,
         gpus_per_pack: Annotated[
-            float | None, typer.Option(help="GPU share of a pack; default: 1 where there are any.")
+            float | None,
+            typer.Option(help="GPU share of a pack; default: 1 where there are any.", parser=number, metavar="FLOAT"),
         ] = None,
-        pack_size: Annotated[int, typer.Option(help="Most trials trained as one program.")] = DEFAULT_PACK_SIZE,
+        pack_size: Annotated[
+            int, typer.Option(help="Most trials trained as one program.", parser=whole, metavar="INTEGER")
+        ] = DEFAULT_PACK_SIZE,
         keep_models: Annotated[
             bool, typer.Option("--keep-models", help="Keep the trained packs, for `vmi evaluate`.")
+        ] = False,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on with a study that is there; refuse to begin one.")
         ] = False,
         debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     ) -> None:
@@ -49,43 +64,59 @@ def main(study: Study) -> NoReturn:
 
         def start() -> int:
             options = RunOptions(
-                results=path_of(results),
+                results=place_of(results),
                 seeds=seeds,
                 local=local,
                 address=address,
                 gpus_per_pack=gpus_per_pack,
                 pack_size=pack_size,
                 keep_models=keep_models,
+                resume=resume,
+                usage=usage_problems(context),
             )
             replicates = parse_seeds(seeds) if seeds is not None else None
-            changed = override(study, dataset=data, steps=steps, seeds=replicates, smoke=smoke, name=name, scale=scale)
+            changed, unknown = wished(
+                study, dataset=data, steps=steps, seeds=replicates, smoke=smoke, name=name, scale=scale
+            )
             from vmi.sweep.launch import launch  # loads pyarrow: not for --help
 
-            return launch(changed, options, Console())
+            return launch(changed, replace(options, usage=(*options.usage, *unknown)), Console())
 
         raise typer.Exit(guarded(start, debug))
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(run)
+    app.command(cls=Gathering)(run)
     app()
     raise AssertionError("typer exits")
 
 
 def guarded(action: Callable[[], int], debug: bool = False) -> int:
-    """The action's exit code; 2 for a bad input and 3 for a damaged store, said on standard error."""
-    errors = Console(stderr=True)
+    """The action's exit code; 2 for a bad input and 3 for a damaged store, said on standard error without secrets."""
     try:
         return action()
     except (InputError, StoreError) as error:
-        if debug:
-            traceback.print_exc()
-        errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        _say(f"error: {error}", debug)
         return BAD_INPUT if isinstance(error, InputError) else DAMAGED_STORE
     except KeyboardInterrupt as error:
         return exit_code(error)
+    except BrokenPipeError:  # whoever read the output has gone, which typer knows how to end
+        raise
+    except OSError as error:
+        if error.errno not in UNUSABLE or not error.filename:
+            return _unforeseen(error, debug)
+        path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+        _say(f"error: {InputError([Problem('path', path, 'a path that can be used', str(error.strerror))])}", debug)
+        return BAD_INPUT
     except Exception as error:  # what nobody foresaw: still no traceback unless it is asked for
-        if debug:
-            traceback.print_exc()
-        said = printable(f"error: {type(error).__name__}: {error} (--debug shows where)")
-        errors.print(said, highlight=False, markup=False, soft_wrap=True)
-        return BROKEN
+        return _unforeseen(error, debug)
+
+
+def _unforeseen(error: Exception, debug: bool) -> int:
+    _say(f"error: {type(error).__name__}: {error} (--debug shows where)", debug)
+    return BROKEN
+
+
+def _say(line: str, debug: bool) -> None:
+    """On standard error, after the traceback where it is asked for."""
+    lines = f"{traceback.format_exc()}{line}" if debug else line
+    Console(stderr=True).print(printable(redacted(lines)), highlight=False, markup=False, soft_wrap=True)

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmi.errors import Problem
-from vmi.record.paths import AnyPath
+from vmi.errors import InputError, Problem
+from vmi.record.paths import AnyPath, path_of
 from vmi.record.paths import ObjectPath as ObjectPath
 from vmi.record.paths import opened as opened
 from vmi.sweep.seeds import MAX_SEEDS
@@ -20,9 +20,12 @@ SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """`seeds`: as `parse_seeds` reads them, None for the study's own.
+    """Holds anything; `problems` says what is wrong with it.
 
-    `gpus_per_pack` None: a whole GPU where there is one, else the CPU; 0: the CPU; up to 1: that share of a GPU.
+    seeds          as `parse_seeds` reads them, None for the study's own
+    gpus_per_pack  None: a whole GPU where there is one, else the CPU; 0: the CPU; up to 1: that share of a GPU
+    resume         refuse to begin a study that is not there
+    usage          what was found wrong with the command line before any value was looked at
     """
 
     results: AnyPath = Path("results")
@@ -32,17 +35,35 @@ class RunOptions:
     gpus_per_pack: float | None = None
     pack_size: int = DEFAULT_PACK_SIZE
     keep_models: bool = False
+    resume: bool = False
+    usage: tuple[Problem, ...] = ()
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options."""
-        found = [] if self.seeds is None or parse_seeds(self.seeds) else [Problem("--seeds", self.seeds, SEEDS)]
-        if not 1 <= self.pack_size <= MAX_PACK_SIZE:
-            found.append(Problem("--pack-size", self.pack_size, f"from 1 to {MAX_PACK_SIZE}"))
-        if self.gpus_per_pack is not None and not 0 <= self.gpus_per_pack <= 1:
-            found.append(Problem("--gpus-per-pack", self.gpus_per_pack, "from 0 to 1: a pack runs on one device"))
+        found = [*self.usage]
+        if self.seeds is not None and not parse_seeds(self.seeds):
+            found.append(Problem("--seeds", self.seeds, SEEDS))
+        if not is_whole(self.pack_size, 1, MAX_PACK_SIZE):
+            found.append(Problem("--pack-size", self.pack_size, f"a whole number from 1 to {MAX_PACK_SIZE}"))
+        share = self.gpus_per_pack
+        if share is not None and not (isinstance(share, int | float) and 0 <= share <= 1):
+            found.append(Problem("--gpus-per-pack", share, "a number from 0 to 1: a pack runs on one device"))
         if self.local and self.address:
             found.append(Problem("--address", self.address, "not together with --local, which starts no Ray"))
         return found
+
+
+def place_of(text: str) -> AnyPath:
+    """Where --results says; for what is no place, which `vmi.sweep.usage` names, a folder that nothing is done with."""
+    try:
+        return path_of(text)
+    except InputError:
+        return Path("results")
+
+
+def is_whole(value: object, low: int, high: int) -> bool:
+    """Whether an option that should be a whole number (`vmi.sweep.usage.whole`) is one in this range."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def parse_seeds(text: str) -> tuple[int, ...] | range | None:

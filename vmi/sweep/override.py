@@ -20,6 +20,14 @@ SMOKE_SUGGESTIONS = 4
 SMOKE_CONFIRM = 1
 
 
+def wished(study: Study, *, scale: str | None = None, **wishes: Any) -> tuple[Study, tuple[Problem, ...]]:
+    """As `override`, and what is wrong with the scale, so that it can be said with all else; then at the first one."""
+    try:
+        return override(study, scale=scale, **wishes), ()
+    except InputError as error:
+        return override(study, **wishes), error.problems
+
+
 def override(
     study: Study,
     *,
@@ -41,11 +49,11 @@ def override(
     changed = _scaled(study, scale)
     declared = None if "dataset" in study.space else study.fixed.get("dataset", TrialConfig.dataset)
     if dataset is not None and dataset != declared:
-        changed = replace(_fix(changed, dataset=dataset), name=f"{changed.name}-{dataset}")
+        changed = replace(_fix(changed, {"dataset": dataset}), name=f"{changed.name}-{dataset}")
     if smoke:
         changed = _smoke(changed)
     if steps is not None:
-        changed = _fix(changed, steps=steps)
+        changed = _fix(changed, {"steps": steps})
     if seeds is not None:
         changed = replace(changed, seeds=seeds)
     return changed if name is None else replace(changed, name=name)
@@ -61,10 +69,10 @@ def _scaled(study: Study, scale: str | None) -> Study:
     if chosen is None or not isinstance(study.scales[chosen], Mapping):
         return study
     name = study.name if chosen == names[0] else f"{study.name}-{chosen}"
-    return replace(_fix(study, **study.scales[chosen]), name=name)
+    return replace(_fix(study, study.scales[chosen]), name=name)
 
 
-def _fix(study: Study, **values: Any) -> Study:
+def _fix(study: Study, values: Mapping[str, Any]) -> Study:
     """The study with these fields fixed, wherever they stood before."""
     space = {name: domain for name, domain in study.space.items() if name not in values}
     baseline = study.baseline
@@ -82,7 +90,7 @@ def cut(study: Study, space: Mapping[str, Domain]) -> Study:
 
 
 def _smoke(study: Study) -> Study:
-    small = replace(_fix(study, steps=SMOKE_STEPS), name=f"{study.name}-smoke")
+    small = replace(_fix(study, {"steps": SMOKE_STEPS}), name=f"{study.name}-smoke")
     if isinstance(study.seeds, tuple):
         small = replace(small, seeds=study.seeds[:SMOKE_SEEDS])
     if isinstance(study.confirm, int) and isinstance(study.confirm_seeds, tuple):

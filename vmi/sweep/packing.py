@@ -23,7 +23,7 @@ def pack(trials: Sequence[Trial], size: int, workers: int) -> list[PackSpec]:
     groups: dict[Architecture, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.config.architecture, []).append(trial)
-    return [_spec(part) for group in groups.values() for part in _split(group, _parts(len(group), size, workers))]
+    return [pack_of(part) for group in groups.values() for part in _split(group, _parts(len(group), size, workers))]
 
 
 def _parts(count: int, size: int, workers: int) -> int:
@@ -42,6 +42,7 @@ def _split(group: Sequence[Trial], parts: int) -> Iterator[tuple[Trial, ...]]:
         start = stop
 
 
-def _spec(trials: tuple[Trial, ...]) -> PackSpec:
+def pack_of(trials: tuple[Trial, ...]) -> PackSpec:
+    """The trials as a pack, named by their ids in order."""
     text = "\n".join(trial.trial_id for trial in trials)
     return PackSpec(hashlib.sha256(text.encode()).hexdigest()[:12], trials)

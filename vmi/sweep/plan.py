@@ -16,7 +16,7 @@ from vmi.sweep.extent import values_of
 from vmi.sweep.forecast import Extent
 from vmi.sweep.options import DEFAULT_PACK_SIZE
 from vmi.sweep.prediction import Target, prediction_lines, simulation_lines
-from vmi.sweep.preflight import asked_of
+from vmi.sweep.preflight import asked_of, check_rows
 from vmi.sweep.study import Study, validate
 
 CPU = Target("cpu", 1)
@@ -49,6 +49,7 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     results, target = request.results, request.target
     store = _store(study, results)
     planned, finished = asked_of(study, store)["planned"], store.finished()
+    check_rows(finished.values(), study.name)
     seeds, datasets = len(tuple(study.seeds)), ", ".join(values_of(study, "dataset"))
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
     yield from _wanted(study)
@@ -116,9 +117,11 @@ def _wanted(study: Study) -> Iterator[str]:
 
 def _store(study: Study, results: AnyPath) -> Store:
     store = Store(results.absolute(), study.name)
-    for path in (store.root, store.folder):
-        if isinstance(path, Path) and path.exists() and not path.is_dir():
-            raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
+    if not isinstance(store.folder, Path):
+        return store
+    path = next(path for path in (store.folder, *store.folder.parents) if path.exists())
+    if not path.is_dir():
+        raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
     return store
 
 

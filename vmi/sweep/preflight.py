@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vmi.datasets import DATASETS, data_folder
-from vmi.errors import InputError, Problem
+from vmi.errors import InputError, Problem, did_you_mean
 from vmi.record.store import Store
 from vmi.record.wandb_access import Mode, mode_from
 from vmi.sweep.checks import NAME
 from vmi.sweep.extent import planned_trials, values_of
 from vmi.sweep.options import RunOptions
 from vmi.sweep.study import Study, differences, spec, validate
+from vmi.sweep.task import checkpoint_seconds
 
 
 def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tuple[Store, dict[str, Any], Mode]:
@@ -26,7 +27,9 @@ def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tupl
     problems = [
         *_problems(lambda: validate(study)),
         *options.problems(),
+        *(_nothing_to_resume(store) if options.resume else ()),
         *_problems(lambda: mode_from(environ)),
+        *_problems(lambda: checkpoint_seconds(environ)),
         *(_problems(store.check_writable) if NAME.fullmatch(store.study) else ()),
     ]
     if problems:
@@ -52,6 +55,30 @@ def _mode(store: Store, environ: Mapping[str, str]) -> Mode:
         return Mode(mode, note)
     said = f"W&B's offline runs need a folder: vmi mirror {store.folder} writes them into wandb/{store.study} here"
     return Mode("disabled", f"{note}; {said}" if note else said)
+
+
+def check_rows(rows: Iterable[Mapping[str, Any]], study: str) -> None:
+    """Raises InputError where stored trials saw other data than this program has under the name of their data set."""
+    seen = {(str(row["dataset"]), str(row["data_fingerprint"])) for row in rows}
+    problems = [
+        Problem(
+            "dataset", name, f"content {DATASETS[name].fingerprint}", f"trials of {study!r} were trained on {found}"
+        )
+        for name, found in sorted(seen)
+        if name in DATASETS and found != DATASETS[name].fingerprint
+    ]
+    if problems:
+        raise InputError(problems, "results of another version of the data (choose another study with --name)")
+
+
+def _nothing_to_resume(store: Store) -> Iterator[Problem]:
+    """--resume begins no study: a name that was mistyped shall not train it anew."""
+    if store.study_file.is_file() or store.folder_of("trials").is_dir():
+        return
+    found = sorted(store.files.names(store.root)) if store.root.is_dir() else []
+    there = [name for name in found if (store.root / name / "study.json").is_file()]
+    hint = did_you_mean(store.study, there) or (f"there: {', '.join(there[:10])}" if there else "there is none")
+    yield Problem("--resume", store.study, f"a study that was begun in {store.root}", hint)
 
 
 def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:

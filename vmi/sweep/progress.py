@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from vmi.errors import printable
+from vmi.secrecy import redacted
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.task import Update
 
@@ -51,7 +52,7 @@ class Display:
         """A pack went on; shows it when there is something to show."""
         self._fractions[update.pack_id] = update.step / max(update.steps, 1)
         if update.warning:
-            self.console.print(f"[yellow]warning[/]: {escape(printable(update.warning))}", highlight=False)
+            self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(update.warning)))}", highlight=False)
         due = self._clock() - self._last >= PLAIN_SECONDS or bool(update.ended)
         if self.console.is_terminal:
             self._bar.update(self._task, completed=self.done, description=escape(self.line()))

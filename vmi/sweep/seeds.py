@@ -8,6 +8,7 @@ from typing import Any
 
 from vmi.config import MAX_SEED
 from vmi.errors import Problem
+from vmi.sweep.plainly import Opaque, plain
 
 MAX_SEEDS = 10_000
 
@@ -15,8 +16,11 @@ MAX_SEEDS = 10_000
 def held(seeds: Iterable[int]) -> Any:
     """The seeds as a tuple, cut one above what is allowed: 10**9 of them are refused without being held."""
     if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
-        return seeds
-    return tuple(islice(seeds, MAX_SEEDS + 1))
+        return plain(seeds)
+    try:
+        return tuple(plain(seed) for seed in islice(seeds, MAX_SEEDS + 1))
+    except Exception:  # what a foreign iterable raises
+        return Opaque(seeds)
 
 
 def problems(field: str, seeds: Any) -> Iterator[Problem]:

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmi.errors import did_you_mean, printable
-from vmi.goals import Bound
+from vmi.errors import StoreError, did_you_mean, printable
+from vmi.goals import DIRECTIONS, Bound
+from vmi.metrics import METRICS
 from vmi.record.files import LOCAL
 from vmi.record.paths import AnyPath, times
 from vmi.record.store import Store
@@ -21,7 +22,7 @@ from vmi.sweep.heartbeat import Driver
 from vmi.sweep.ledger import Row, ended_of
 from vmi.sweep.progress import shown
 from vmi.sweep.ranking import Ranking
-from vmi.sweep.study import Study
+from vmi.sweep.study import STUDY_VERSION, Study
 from vmi.trial import Suggestion
 
 MAX_PACKS = 8
@@ -68,7 +69,11 @@ def status_of(folder: AnyPath, now: float) -> Status:
     written = times(store.folder_of("trials")).items()
     ages = [now - time for name, time in written if name.startswith("part-") and name.endswith(".parquet")]
     age = max(0.0, min(ages)) if ages else None
-    return Status(store.study, folder, store.read_study(), rows, heartbeat.read(folder, now), age)
+    spec = store.read_study()
+    version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
+    if version != STUDY_VERSION:
+        raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
+    return Status(store.study, folder, spec, rows, heartbeat.read(folder, now), age)
 
 
 def studies_in(folder: AnyPath) -> list[AnyPath]:
@@ -141,7 +146,7 @@ def best_of(status: Status) -> str | None:
     told = status.driver.content.get("best") if status.driver and status.alive else None
     if isinstance(told, str):
         return told
-    if status.spec is None or not status.rows:
+    if status.spec is None or not status.rows or not _is_ranked(status.spec):
         return None
     ranking = _ranking(status.spec, status.rows)
     word, best = ("best", ranking.best) if ranking.best else ("leading", ranking.leader)
@@ -163,10 +168,17 @@ def clock(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"
 
 
+def _is_ranked(spec: Mapping[str, Any]) -> bool:
+    """Whether the study says by what it compares, in names of this program."""
+    aims = {spec.get("metric"): spec.get("direction"), **spec.get("objectives", {})}
+    known = {*aims, *spec.get("constraints", {})} <= METRICS.keys()
+    return known and all(direction in DIRECTIONS for direction in aims.values())
+
+
 def _ranking(spec: Mapping[str, Any], rows: Sequence[Row]) -> Ranking:
     """As the driver ranks: whole suggestions of the search, then what was confirmed."""
     study = Study(
-        name=str(spec["name"]),
+        name=str(spec.get("name")),
         space={},
         seeds=tuple(spec.get("seeds", ())),
         metric=spec["metric"],

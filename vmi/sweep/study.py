@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 from vmi.config import coerce, resolve
-from vmi.errors import InputError, Problem, did_you_mean
+from vmi.errors import InputError, Problem
 from vmi.goals import Bound
 from vmi.sweep import conditions as dependence
 from vmi.sweep import seeds as replicates
 from vmi.sweep import space as domains
 from vmi.sweep.checks import study_problems
+from vmi.sweep.plainly import plain
 from vmi.sweep.space import Domain
 from vmi.trial import Suggestion, Trial
 
@@ -44,6 +45,7 @@ class Study:
     confirm      how many of the best are trained again, on `confirm_seeds`: only what they reach there is called best
     baseline     fields of one more suggestion beside the searched ones, over `fixed`, on the same seeds
     scales       named sets of fields over `fixed` ("laptop", "full"); the first is what runs unless --scale says else
+    unknown      arguments that Study does not have, kept for `validate` to refuse
     """
 
     name: str
@@ -62,10 +64,31 @@ class Study:
     confirm_seeds: Iterable[int] = ()
     baseline: Mapping[str, Any] = field(default_factory=dict)
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unknown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", replicates.held(self.seeds))
-        object.__setattr__(self, "confirm_seeds", replicates.held(self.confirm_seeds))
+        for part in fields(self):
+            given = getattr(self, part.name)
+            held = replicates.held(given) if part.name in ("seeds", "confirm_seeds") else plain(given)
+            object.__setattr__(self, part.name, held)
+
+
+def _held(made: Callable[..., None]) -> Callable[..., None]:
+    """The constructor that raises on nothing: a file run with `python` would end in Python's own traceback."""
+
+    @wraps(made)
+    def init(self: Study, *positional: Any, **given: Any) -> None:
+        known = {f.name for f in fields(Study)}
+        unknown = {name: value for name, value in given.items() if name not in known}
+        unknown |= {f"argument {place}": value for place, value in enumerate(positional, 1)}
+        absent = dict.fromkeys({"name", "space"} - given.keys())
+        named = {name: value for name, value in given.items() if name in known}
+        made(self, **absent, **{"unknown": unknown, **named})
+
+    return init
+
+
+setattr(Study, "__init__", _held(Study.__init__))  # noqa: B010 - what type checkers see stays the dataclass's own
 
 
 def validate(study: Study) -> None:
@@ -180,8 +203,7 @@ def _run(path: Path) -> dict[str, Any]:
     except (Exception, SystemExit) as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         at = f" at line {lines[-1]}" if lines else ""
-        said = f"a file that runs; it raises {type(error).__name__}{at}: {error}"
-        raise _bad_file(path, said, _unknown_argument(error)) from error
+        raise _bad_file(path, f"a file that runs; it raises {type(error).__name__}{at}: {error}") from error
     return namespace
 
 
@@ -193,9 +215,3 @@ def _compiled(path: Path) -> CodeType:
     except (ValueError, OSError) as error:  # a null byte; a file that may not be read
         said = f"Python; {error}"
     raise _bad_file(path, said)
-
-
-def _unknown_argument(error: BaseException) -> str:
-    """Python names an unknown keyword argument; this adds the nearest that Study has."""
-    match = re.search(r"Study\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
-    return did_you_mean(match[1], [f.name for f in fields(Study)]) if match else ""

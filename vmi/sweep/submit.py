@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from vmi.errors import InputError, Problem
+from vmi.errors import InputError, Problem, printable
+from vmi.secrecy import redacted
 from vmi.sweep.places import Place, choose, find, missing_from, reach
 from vmi.sweep.study import load, validate
 
@@ -49,7 +50,7 @@ def submit(
             raise InputError(problems, f"place {place.name!r}")
         _try_on_head(place, study)
     for command in commands:
-        say(f"$ {shlex.join(command)}")
+        say(printable(redacted(f"$ {shlex.join(command)}")))
     return 0 if dry_run else _run(commands)
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vmi.config import TrialConfig
+from vmi.errors import InputError, Problem
 from vmi.sweep.ledger import Ended
 from vmi.trial import PackSpec, Trial
+
+CHECKPOINT_SECONDS = 30.0
+# How often packs write a checkpoint, for tests and for nodes that may go at any moment.
+CHECKPOINT_VARIABLE = "VMI_CHECKPOINT_SECONDS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +25,9 @@ class Task:
     places   how many trials are trained at a time (None: all); the others wait for a place
     pruning  what a judge is made from (`vmi.sweep.judging`; None: no trial is stopped early). Its "pruner" is the name
              that the rows of stopped trials bear, its "metric" is what is judged
+    exhausted  worker after worker was killed for want of memory: fewer of the next trials are trained at a time, or,
+               where it is one already, that one has failed
+    checkpoint_seconds  how long after one checkpoint the next report of a member brings another
     """
 
     pack: PackSpec
@@ -32,6 +41,12 @@ class Task:
     keep_models: bool = False
     places: int | None = None
     pruning: Mapping[str, Any] | None = None
+    exhausted: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    @property
+    def dataset(self) -> str:
+        return self.pack.trials[0].config.dataset
 
     def to_json(self) -> str:
         return json.dumps(
@@ -53,7 +68,8 @@ class Update(NamedTuple):
     """How far a pack is (the mean over its trials), what to be warned of, and in its last update how each ended.
 
     The last update also has the seconds that the pack took, and those of CPU time that its process has spent since the
-    end of its previous pack: with the first one its start-up.
+    end of its previous pack: with the first one its start-up. `places`: how many members are trained at a time, 0 where
+    that is not known.
     """
 
     pack_id: str
@@ -63,6 +79,7 @@ class Update(NamedTuple):
     warning: str = ""
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    places: int = 0
 
     def to_json(self) -> str:
         return json.dumps([*self[:3], [ended._asdict() for ended in self.ended], *self[4:]])
@@ -71,3 +88,15 @@ class Update(NamedTuple):
     def from_json(cls, text: str) -> Update:
         pack_id, step, steps, ended, *rest = json.loads(text)
         return cls(pack_id, step, steps, tuple(Ended(**fields) for fields in ended), *rest)
+
+
+def checkpoint_seconds(environ: Mapping[str, str]) -> float:
+    """As the environment says, else CHECKPOINT_SECONDS. Raises InputError."""
+    text = environ.get(CHECKPOINT_VARIABLE, str(CHECKPOINT_SECONDS))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= 1e6:
+        raise InputError([Problem(CHECKPOINT_VARIABLE, text, "seconds between two checkpoints, from 0 to 1000000")])
+    return seconds

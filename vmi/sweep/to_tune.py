@@ -7,10 +7,11 @@ and what is stored is ours, so Tune's own state may be deleted at any time.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
+import signal
 import socket
-import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,27 +21,41 @@ from typing import Any
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# What becomes of a pack whose worker died is ours to say.
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# A cluster that refuses the token is asked once a second: it shall be said within half a minute, start included.
+os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.search import Searcher as TuneSearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
 from vmi.record.paths import path_of
 from vmi.record.store import Store
+from vmi.secrecy import redacted
+from vmi.sweep.handing import Handing, Worker
 from vmi.sweep.joining import joined
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.lost import ClusterLostError, Watch
 from vmi.sweep.probe import Needs, check_nodes
+from vmi.sweep.reach import REACH_SECONDS, private, reach
+from vmi.sweep.retries import death_of
 from vmi.sweep.signals import kept_handlers
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
-# Deaths of a worker or node that a pack survives; errors of the program itself are not tried again.
-MAX_WORKER_DEATHS = 2
-REACH_SECONDS = 5.0
+# How often in a row Tune may give up on all packs without any of them having ended in between.
+MAX_ABORTS = 3
+# Tune hands these to its workers by a runtime environment, which Ray writes into its logs in clear. Workers of this
+# machine have them from the driver anyway, those of other nodes from their node.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+)
 # A node has this long to start a worker and to look at its folders.
 NODE_SECONDS = 60.0
 # Ray only says that it could not connect where a cluster asks for a token and the driver was not told to send one.
@@ -91,23 +106,52 @@ class TuneRunner:
         return "cuda" if self._gpus else "cpu"
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+        """Raises ClusterLostError once the cluster does not answer any more."""
         workers = self.workers()
-        with tempfile.TemporaryDirectory(prefix="vmi-tune-") as scratch:
+        handing = Handing(ledger, task_of, show)
+        logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # which trials did not complete is ours to say
+        with Watch(_is_there) as watch:
+            try:
+                self._fit_until_done(handing, workers)
+            except KeyboardInterrupt:
+                if watch.lost:
+                    raise ClusterLostError(watch.lost) from None
+                raise
+
+    def _fit_until_done(self, handing: Handing, workers: int) -> None:
+        """Tune as often as it takes: one worker that Ray kills to free memory ends all of it."""
+        aborts, settled = 0, handing.settled
+        while not handing.done:
+            try:
+                self._fit(_PackSearcher(handing), workers)
+                return
+            except Exception as error:
+                aborts, settled = aborts + 1 if handing.settled == settled else 1, handing.settled
+                if handing.broken or aborts > MAX_ABORTS:
+                    raise
+                _everywhere(_end, handing.workers())
+                handing.abort(str(error))
+
+    def _fit(self, searcher: _PackSearcher, workers: int) -> None:
+        """One run of Tune, whose own state is never used again."""
+        with tempfile.TemporaryDirectory(prefix="vmi-tune-", ignore_cleanup_errors=True) as scratch:
             tuner = tune.Tuner(
                 tune.with_resources(train_pack, {"cpu": 1, "gpu": self._gpus}),
                 tune_config=tune.TuneConfig(
-                    search_alg=_PackSearcher(ledger, task_of, show),
+                    search_alg=searcher,
                     num_samples=-1,
                     max_concurrent_trials=workers,
                     reuse_actors=True,
                     trial_name_creator=lambda trial: f"pack-{trial.config['pack_id']}",
-                    trial_dirname_creator=lambda trial: f"pack-{trial.config['pack_id']}",
+                    trial_dirname_creator=lambda trial: f"pack-{trial.config['pack_id']}-{trial.trial_id}",
                 ),
                 run_config=tune.RunConfig(
                     name="packs",
                     storage_path=scratch,
                     verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
+                    # Deaths are counted by us: a preempted node is not the pack's fault, and a retry wants a reason.
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    callbacks=[_Deaths(searcher.handing)],
                 ),
             )
             tuner.fit()
@@ -120,16 +164,17 @@ class TuneRunner:
         address = self._address or os.environ.get("RAY_ADDRESS") or None
         field = "--address" if self._address or not address else "RAY_ADDRESS"
         try:
-            _reach(address)
+            reach(address)
+            private(Path.home() / ".ray")
             with kept_handlers():
                 ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-            _private(Path.home() / ".ray" / "auth_token")
+            private(Path.home() / ".ray")
         except (OSError, ValueError, RuntimeError) as error:
             # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.
             if address is None and not isinstance(error, ConnectionError):
                 raise
             self.close()
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            said = " ".join(str(error).split()) or type(error).__name__
             raise InputError([Problem(field, address, ADDRESS, said)]) from error
 
     def _check_nodes(self) -> None:
@@ -167,27 +212,34 @@ def _everywhere(function: Callable[..., Any], *arguments: object) -> list[tuple[
     return [(name, said[node]) for node, name in _nodes().items() if node in said]
 
 
-def _private(token: Path) -> None:
-    """Ray writes its token readable by everyone; whoever has it may run code on the cluster."""
-    with contextlib.suppress(OSError):
-        if token.is_file() and stat.S_IMODE(token.stat().st_mode) != 0o600:
-            token.chmod(0o600)
+def _is_there() -> str:
+    """What is wrong with the cluster, nothing while it is well: its head answers, this machine's part of it too."""
+    if not ray.is_initialized():  # what is asked below would start a cluster
+        return ""
+    context = ray.get_runtime_context()
+    host, _, port = context.gcs_address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+    except OSError as error:
+        return f"its head at {context.gcs_address} does not answer: {error}"
+    return "" if context.get_node_id() in _nodes() else "its node on this machine is gone"
 
 
-def _reach(address: str | None) -> None:
-    """Ray waits for minutes for what is no server of it. Raises OSError when nothing at host:port speaks HTTP/2."""
-    host, _, port = (address or "").rpartition(":")
-    if host and "://" not in host and port.isdecimal() and int(port) < 65536:
-        with socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") != "0":
-                return
-            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
-            if connection.recv(9, socket.MSG_WAITALL)[3:4] != b"\x04":  # a server's first frame: its settings
-                raise ConnectionError(f"what listens at {address} is not a Ray cluster")
+def _end(workers: list[Worker]) -> int:
+    """On a node: kill those of these workers that are there and still alive; how many."""
+    here, ended = ray.get_runtime_context().get_node_id(), 0
+    for worker in (worker for worker in workers if worker.node == here):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGKILL)
+            ended += 1
+    return ended
 
 
 def train_pack(config: dict[str, Any]) -> None:
-    """The trainable: work on one pack, report every update. An error is reported, not raised: Tune would repeat it."""
+    """The trainable: work on one pack, report every update. An error is reported, not raised: it would come again."""
+    context = ray.get_runtime_context()
+    # First of all, so that whoever is killed later can be told.
+    tune.report({"worker": json.dumps(Worker(context.get_worker_id(), context.get_node_id(), os.getpid()))})
     from vmi.sweep.work import work  # loads torch, which the driver does without
 
     task = Task.from_json(config["task"])
@@ -199,33 +251,44 @@ def train_pack(config: dict[str, Any]) -> None:
             # One string: Tune flattens nested results before the driver sees them.
             tune.report({"update": update.to_json()})
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason
-        tune.report({"error": f"{type(error).__name__}: {error}"})
+        tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
+
+
+class _Deaths(tune.Callback):
+    """Says why a trial of Tune ended in error: a searcher only hears that it did."""
+
+    def __init__(self, handing: Handing) -> None:
+        self._handing = handing
+
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        """Tune pickles its callbacks for a restore of its own, which is never used."""
+        return tune.Callback, ()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        said: object = "no reason was kept"
+        with contextlib.suppress(Exception):  # it is read from Tune's scratch folder, which may be full or gone
+            said = trial.get_pickled_error() or trial.get_error()
+        self._handing.died(trial.trial_id, death_of(str(said), bool(getattr(said, "preempted", False))))
 
 
 class _PackSearcher(TuneSearcher):
-    """Hands packs to Tune as it asks for trials, and brings their results back to the ledger."""
+    """Hands packs to Tune as it asks for trials, and brings their results back."""
 
-    def __init__(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+    def __init__(self, handing: Handing) -> None:
         super().__init__()
-        self._ledger, self._task_of, self._show = ledger, task_of, show
-        self._packs: dict[str, str] = {}
+        self.handing = handing
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        spec = self._ledger.next_pack()
-        if spec is None:
-            finished: Any = TuneSearcher.FINISHED  # a string, where Ray's annotation has a dict
-            return finished if self._ledger.done else None
-        self._packs[trial_id] = spec.pack_id
-        return {"pack_id": spec.pack_id, "task": self._task_of(spec).to_json()}
+        given = self.handing.next(trial_id)
+        finished: Any = TuneSearcher.FINISHED  # a string, where Ray's annotation has a dict
+        return finished if given is None and self.handing.done else given
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        self._take(trial_id, result)
+        self.handing.take(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if not error:
-            self._take(trial_id, result or {})
-        if trial_id in self._packs:
-            self._lose(trial_id, "its worker died" if error else "it ended without a result")
+        if not error:  # else `_Deaths` says why
+            self.handing.ended(trial_id, result or {})
 
     def __reduce__(self) -> tuple[type[TuneSearcher], tuple[()]]:
         """Tune pickles its searcher for a restore of its own, which is never used: a study resumes from the store."""
@@ -236,19 +299,3 @@ class _PackSearcher(TuneSearcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the store is what a study resumes from."""
-
-    def _take(self, trial_id: str, result: dict[str, Any]) -> None:
-        if trial_id not in self._packs:
-            return
-        if "error" in result:
-            self._lose(trial_id, result["error"])
-        elif "update" in result:
-            update = Update.from_json(result["update"])
-            if update.ended:
-                self._ledger.ended(self._packs.pop(trial_id), update.ended)
-            self._show(update)
-
-    def _lose(self, trial_id: str, reason: str) -> None:
-        pack_id = self._packs.pop(trial_id)
-        self._ledger.lose(pack_id, reason)
-        self._show(Update(pack_id, 0, 1, warning=f"pack {pack_id} failed: {reason}"))

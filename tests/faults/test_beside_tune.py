@@ -1,0 +1,24 @@
+"""R1: twenty SIGKILLs of the driver lose nothing that was finished and train none of it again; Tuner.restore does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.soak
+
+
+def test_twenty_kills_of_the_driver_beside_the_same_with_tune_alone(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("r1_beside_tune.py")
+    done = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=3600)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    ours = json.loads(done.stdout.splitlines()[-1])["vmi-sweeps"]
+    assert ours["kills"] == 20 and ours["code"] == 0 and ours["trials"] == 40
+    assert ours["forgotten"] == ours["trained_again"] == 0
+    # A pack that was killed before its first checkpoint starts over: no more than run at a time, for each kill.
+    assert ours["packs_from_their_start"] <= ours["kills"] * ours["packs_at_a_time"]

@@ -1,0 +1,43 @@
+"""How running out of memory shows, on a card and on a CPU. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+# torch has a type of its own for a card only; its allocator on a CPU and CUDA's libraries raise a RuntimeError.
+_SAID = ("out of memory", "can't allocate memory", "Cannot allocate memory", "not enough memory", "_ALLOC_FAILED")
+
+
+class ExhaustedError(MemoryError):
+    """There was no memory to train these trials further. `steps`: how many each had been trained."""
+
+    def __init__(self, steps: Mapping[str, int]) -> None:
+        self.steps = dict(steps)
+        super().__init__(f"out of memory at step {max(self.steps.values(), default=0)}")
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether it says that there was not enough memory, on the device or on the host.
+
+    So does one that was raised while such a one was handled: a library that tidies up then fails with something else.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        said = isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _SAID)
+        if said or isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def exhaustible(steps: Callable[[], Mapping[str, int]]) -> Iterator[None]:
+    """What runs out of memory inside raises ExhaustedError with what `steps` says then."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ExhaustedError(steps()) from error

@@ -1,0 +1,288 @@
+"""One task between its start and its end: what is trained, kept, committed and mirrored of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from vmi import checkpoint, data
+from vmi.evaluation import evaluate
+from vmi.memory import is_out_of_memory
+from vmi.pack import Pack
+from vmi.record.paths import AnyPath, path_of
+from vmi.record.recorder import Committed
+from vmi.record.store import Store
+from vmi.record.to_parquet import ParquetRecorder
+from vmi.sweep.judging import Observation, Remembering, judge_of
+from vmi.sweep.ledger import ended_of
+from vmi.sweep.mirroring import mirrored
+from vmi.sweep.origin import device_name, versions
+from vmi.sweep.shares import Shares
+from vmi.sweep.task import Task, Update
+from vmi.sweep.underway import Begun, stored_of
+from vmi.train import Progress, Stop
+from vmi.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Trial
+
+OUT_OF_MEMORY = "out of memory at step"
+# What a checkpoint holds beside pack and queue.
+_NOTES = ("reports", "failed", "pruned", "seconds", "seen")
+
+
+class SupersededError(RuntimeError):
+    """The pack was taken over, as its worker was thought to be dead: what it has trained is not stored twice."""
+
+
+class Parked(NamedTuple):
+    """Members that stand in a checkpoint and wait until there is memory for them: its name, and their steps."""
+
+    name: str
+    steps: Mapping[str, int]
+
+
+class Session:
+    """One task between its start and its end: recorder, checkpoints, judge, clock.
+
+    A trial is waiting, in the pack, parked, ended (`outcomes`), or stored: committed here or by a worker that had this
+    task. `begun` has those of before, `places` is how many members are trained at a time.
+    """
+
+    def __init__(self, task: Task, judge: Judge | None, begun: Begun, places: int) -> None:
+        self.task, self.trials = task, task.pack.trials
+        self._by_id = {trial.trial_id: trial for trial in self.trials}
+        self._given = judge
+        self.store = Store(path_of(task.root), task.study)
+        self.kept, self.stored, self._again = begun.kept, dict(begun.stored), begun.again
+        self.places, self.steps = places, self.trials[0].config.steps
+        self.pack: Pack | None = None
+        self.waiting: list[Trial] = []
+        self.parked: deque[Parked] = deque()
+        self.warnings: list[str] = []
+        self.reports: list[Report] = []
+        self.outcomes: dict[str, Outcome] = {}
+        self.reached: dict[str, int] = {}
+        self.shares = Shares(time.monotonic)
+        self.judge: Remembering | None = None
+        self.stop: Stop | None = None
+
+    def start(self) -> None:
+        """Stand where the newest whole checkpoint has it, else at the beginning."""
+        kept = self._start()
+        self.reports = [Report(*report) for report in kept.get("reports", ())]
+        self.outcomes = {i: Failed(*failed) for i, failed in kept.get("failed", {}).items()}
+        self.outcomes |= {i: Pruned(*pruned) for i, pruned in kept.get("pruned", {}).items()}
+        self.shares = Shares(time.monotonic, kept.get("seconds"))
+        self.judge, self.stop = self._judge(self._given, kept.get("seen", ()))
+        standing = self.pack.standing() if self.pack else {}
+        parked = {trial_id: step for group in self.parked for trial_id, step in group.steps.items()}
+        self.reached = dict.fromkeys({*self.stored, *self.outcomes}, self.steps) | parked | standing
+        self.saved = time.monotonic()
+
+    @property
+    def has_queue(self) -> bool:
+        return self.places < len(self.trials)
+
+    def _start(self) -> Mapping[str, Any]:
+        """Set pack, queue and what is parked as the newest whole checkpoint has them, else as they are at first.
+
+        Trials that were stored since the checkpoint are trained again, to the same end, so that a judge sees what it
+        saw; they are not stored again. Those that there was no memory for are not.
+        """
+        damaged = []
+        for path, found in self.kept.newest_first():
+            try:
+                if found is None:
+                    raise checkpoint.CheckpointError(f"{path}: its content does not match the hash in its name")
+                notes = self._taken(path, found)
+            except Exception as error:  # a checkpoint only saves time: nothing that is wrong with one stops the pack
+                if is_out_of_memory(error):
+                    raise
+                said = str(error) if isinstance(error, checkpoint.CheckpointError) else f"{path}: {error!r}"
+                damaged.append(said)
+                continue
+            if damaged:
+                self.warnings.append(f"{'; '.join(damaged)}: the pack goes on from the checkpoint before, {path.name}")
+            return notes
+        if damaged:
+            self.warnings.append(f"{'; '.join(damaged)}: the pack starts over")
+        self.parked = deque()
+        self.waiting = [trial for trial in self.trials if trial.trial_id not in self.stored]
+        self._fill()
+        return {}
+
+    def _taken(self, path: AnyPath, found: bytes) -> Mapping[str, Any]:
+        """Set pack, queue and what is parked from one checkpoint; its notes."""
+        saved = checkpoint.Saved(found, str(path))
+        notes = json.loads(saved.notes)
+        kept = {name: notes[name] for name in _NOTES}
+        waiting = [self._by_id[trial_id] for trial_id in notes["waiting"]]
+        parked = [Parked(name, dict(steps)) for name, steps in notes["parked"]]
+        self.places = min(self.places, notes["places"])
+        self.parked = deque([Parked(path.name, saved.steps), *parked])
+        self.waiting = [trial for trial in waiting if not self._ran_out(trial.trial_id)]
+        self._fill(saved)
+        return kept
+
+    def go_on(self) -> None:
+        """Set the pack to those that wait for memory, where there are any: the pack of before is done."""
+        self.waiting = []
+        self._fill()
+
+    def _fill(self, saved: checkpoint.Saved | None = None) -> None:
+        """As many of the first parked ones as there are places become the pack; `saved` is their checkpoint, if read.
+
+        Where nobody is parked any more, the first of those that wait do.
+        """
+        self.pack = None
+        while self.parked and self.pack is None:
+            name, steps = self.parked[0]
+            ids = [trial_id for trial_id in steps if not self._ran_out(trial_id)]
+            if ids:
+                self.pack = self._unparked(name, ids[: self.places], saved)
+            self.parked.popleft()
+            if rest := ids[self.places :]:
+                self.parked.appendleft(Parked(name, {trial_id: steps[trial_id] for trial_id in rest}))
+            saved = None
+        if self.pack is None and self.waiting:
+            self.pack = Pack(self.waiting[: self.places], self.task.device)
+            self.waiting = self.waiting[self.places :]
+
+    def _unparked(self, name: str, ids: Sequence[str], saved: checkpoint.Saved | None) -> Pack:
+        if saved is not None:
+            return saved.pack(self.task.device, ids)
+        try:
+            found = checkpoint.Saved(self.kept.read(name) or b"", str(self.kept.folder / name))
+            return found.pack(self.task.device, ids)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self.warnings.append(f"{error}: {len(ids)} trials start over")
+            return Pack([self._by_id[trial_id] for trial_id in ids], self.task.device)
+
+    def _ran_out(self, trial_id: str) -> bool:
+        return trial_id in self.stored and self.stored[trial_id].reason.startswith(OUT_OF_MEMORY)
+
+    def _judge(self, judge: Judge | None, seen: Iterable[Observation]) -> tuple[Remembering | None, Stop | None]:
+        pruning = self.task.pruning
+        if pruning is None:
+            return None, None
+        remembering = Remembering(judge or judge_of(pruning), seen)
+        return remembering, Stop(remembering, pruning["metric"])
+
+    def update(self) -> Update:
+        """How far the task is, and what has gone wrong since the last update."""
+        step = sum(self.reached.values()) // len(self.trials)
+        warning, self.warnings = "; ".join(self.warnings), []
+        return Update(self.task.pack.pack_id, step, self.steps, warning=warning, places=self.places)
+
+    def note(self, progress: Progress, dataset: data.Dataset) -> None:
+        """Keep what was reported and what has ended; now and then make it durable and write a checkpoint."""
+        standing = progress.pack.standing() if progress.pack else {}
+        self.shares.charge({**standing, **progress.failed})
+        self.reports += progress.reports
+        self.outcomes |= {**progress.failed, **self._pruned(progress), **self._completed(progress, dataset)}
+        self.reached |= standing | dict.fromkeys(self.outcomes, self.steps)
+        if time.monotonic() - self.saved >= self.task.checkpoint_seconds:
+            committed = self._commit() if self.has_queue else Committed((), ())
+            self._save(progress)
+            self._mirror(committed)
+
+    def _pruned(self, progress: Progress) -> dict[str, Outcome]:
+        by = self.task.pruning["pruner"] if self.task.pruning else ""
+        return {
+            trial_id: pruned._replace(reason=f"stopped at step {pruned.step} by pruner {by}")
+            for trial_id, pruned in progress.pruned.items()
+        }
+
+    def _completed(self, progress: Progress, dataset: data.Dataset) -> dict[str, Outcome]:
+        """Evaluate the members whose steps are done, and keep their models where that is asked for."""
+        if progress.pack is None or not progress.done:
+            return {}
+        pack = progress.pack.keep(progress.done) if len(progress.done) < progress.pack.size else progress.pack
+        evaluations = zip(pack.trials, evaluate(pack, dataset), strict=True)
+        completed = {trial.trial_id: Completed(self.steps, *evaluation) for trial, evaluation in evaluations}
+        if self.task.keep_models:
+            # With a queue members end in several groups.
+            name = f"{self.task.pack.pack_id}-{pack.trials[0].trial_id}" if self.has_queue else self.task.pack.pack_id
+            checkpoint.save(pack, self.store.models / f"{name}.pt")
+        self.shares.charge(completed)
+        return {**completed}
+
+    def _save(self, progress: Progress) -> None:
+        """Write a checkpoint of the members that go on; without any the one of before stays, and gives the same."""
+        pack = progress.pack
+        going = progress.going
+        if pack is None or not going:
+            return
+        notes = {
+            "reports": self.reports,
+            "failed": {i: o for i, o in self.outcomes.items() if isinstance(o, Failed)},
+            "pruned": {i: o for i, o in self.outcomes.items() if isinstance(o, Pruned)},
+            "waiting": [trial.trial_id for trial in progress.waiting],
+            "parked": list(self.parked),
+            "places": self.places,
+            "seconds": self.shares.seconds,
+            "seen": self.judge.seen if self.judge else [],
+        }
+        going_on = pack if len(going) == pack.size else pack.keep(going)
+        try:
+            self.kept.write(checkpoint.encode(going_on, json.dumps(notes)), [group.name for group in self.parked])
+        except Exception as error:  # what it would have saved is time; a commit that fails is an error
+            if not (isinstance(error, OSError) or is_out_of_memory(error)):
+                raise
+            said = "no memory" if is_out_of_memory(error) else str(error)
+            self.warnings.append(f"no checkpoint of pack {self.task.pack.pack_id} could be written: {said}")
+        self.saved = time.monotonic()
+
+    def fail(self, steps: Mapping[str, int]) -> None:
+        """These trials end here, by themselves in the pack and out of memory all the same; committed at once."""
+        self.outcomes = {i: Failed(f"{OUT_OF_MEMORY} {step}", step) for i, step in steps.items()}
+        self.shares.charge(steps)
+        self._commit()
+
+    def next_trials(self) -> dict[str, int]:
+        """The trials that are trained now or next, as many as there are places, with their steps."""
+        standing = self.pack.standing() if self.pack else {}
+        ended = {*self.stored, *self.outcomes}
+        order = [*standing, *(i for group in self.parked for i in group.steps), *(t.trial_id for t in self.waiting)]
+        return {i: self.reached.get(i, 0) for i in [i for i in order if i not in ended][: self.places]}
+
+    def _commit(self) -> Committed:
+        """Make what has ended durable, unless it is. Raises SupersededError."""
+        if not self.kept.is_ours:
+            raise SupersededError(f"pack {self.task.pack.pack_id} was given to another worker meanwhile")
+        if self._again:
+            # Whoever had the pack before may have been about to commit when this session began.
+            self.stored |= stored_of(self.task, self.store)
+        ended = [trial for trial in self.trials if trial.trial_id in self.outcomes.keys() - self.stored.keys()]
+        task, ids = self.task, {trial.trial_id for trial in ended}
+        recorder = ParquetRecorder(self.store, task.layouts, self.task.dataset, task.attempt, lambda: datetime.now(UTC))
+        for report in self.reports:
+            if report.trial_id in ids:
+                recorder.write(report)
+        where = (task.pack.pack_id, self.places, task.attempt, device_name(task.device), versions())
+        for trial in ended:
+            cost = Cost(self.shares.seconds[trial.trial_id], *where)
+            recorder.finish(trial, self.outcomes[trial.trial_id], cost)
+        committed = recorder.commit()
+        self.reports = [report for report in self.reports if report.trial_id not in self.outcomes]
+        self.outcomes = {}
+        self.stored |= {row["trial_id"]: ended_of(row) for row in committed.trials}
+        return committed
+
+    def close(self) -> Update:
+        """Commit what is left; the checkpoints are needed no more. The update with which the task ends."""
+        committed = self._commit()
+        self.kept.clear_checkpoints()
+        self._mirror(committed)
+        ended = tuple(self.stored[trial.trial_id] for trial in self.trials)
+        said = "; ".join(self.warnings)
+        return Update(self.task.pack.pack_id, self.steps, self.steps, ended, said, places=self.places)
+
+    def _mirror(self, committed: Committed) -> None:
+        """Mirror to W&B; runs after one that its server did not take are kept offline, to be synchronised by hand."""
+        if committed.trials and (warning := mirrored(committed, self.store, self.task)):
+            self.warnings.append(warning)
