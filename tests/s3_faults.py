@@ -39,7 +39,7 @@ class Faulty:
         self.plan: Callable[[int, str, str], str] = lambda number, method, path: ""
         self.log: list[tuple[str, str]] = []
         self.hit: tuple[str, str] | None = None
-        self.ignores_conditions = False
+        self.ignores_conditions = self.hides_checksums = False
         self.slow_seconds = 1.0
         # Called with the number of a request before the server sees it, and after.
         self.before: Callable[[int], None] = lambda number: None
@@ -150,7 +150,8 @@ def _handler_of(proxy: Faulty) -> type[BaseHTTPRequestHandler]:
         def _answer(self, status: int, headers: dict[str, str], body: bytes, part: bytes | None = None) -> None:
             self.send_response_only(status)
             for name, value in headers.items():
-                if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                hidden = proxy.hides_checksums and name.lower().startswith("x-amz-checksum")
+                if name.lower() not in ("content-length", "transfer-encoding", "connection") and not hidden:
                     self.send_header(name, value)
             length = next((v for n, v in headers.items() if n.lower() == "content-length"), None)
             if self.command != "HEAD":

@@ -137,6 +137,8 @@ def test_kept_models_are_found_and_measured_and_a_damaged_store_is_exit_3(
     assert "4 of 4 trials finished" in vmi(tmp_path, "watch", folder)
     assert "in the store already: 4" in vmi(tmp_path, "plan", SMOKE, "--results", root)
     assert "| versions |" in vmi(tmp_path, "compare", folder, folder)
+    assert "trials 1 -> 1" in vmi(tmp_path, "compact", folder)
+    assert f"{folder}: sound" in vmi(tmp_path, "fsck", root)
     (part,) = (folder / "trials").iterdir()
     put_replacing(part.parent, part.name, part.read_bytes()[:-1])
     said = run(SMOKE, "--local", "--results", str(root), cwd=tmp_path)

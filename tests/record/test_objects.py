@@ -43,7 +43,7 @@ def root(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]
     monkeypatch.setattr(objects, "FIRST_WAIT", 0.005)
     yield new_bucket(proxy)
     proxy.arm()
-    proxy.ignores_conditions = False
+    proxy.ignores_conditions = proxy.hides_checksums = False
 
 
 def at_each_request(proxy: Faulty, fault: str, action: Callable[[int], None]) -> int:
@@ -329,8 +329,9 @@ def test_addresses_are_read_as_they_are_written_back(proxy):
 def test_bytes_that_changed_on_their_way_are_not_taken(proxy, root, monkeypatch):
     put_new(root, "model.pt", b"weights" * 100)
     monkeypatch.setattr(objects, "PATIENCE_SECONDS", 0.05)
-    for fault in ("flipped", "truncated"):
+    for fault, hides in (("flipped", False), ("flipped", True), ("truncated", False), ("truncated", True)):
         proxy.arm(fault, 0, lasting=True)
+        proxy.hides_checksums = hides  # of the store itself; ours stay
         with pytest.raises(OSError, match="what was read is not whole"):
             (root / "model.pt").read_bytes()
 
