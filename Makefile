@@ -49,8 +49,8 @@ faults: install  ## kills, torn files, full disks, dead workers and nodes: minut
 soak: install  ## the same for long: thousands of kills and commits, Tune's own restore beside ours
 	@$(BIN)/python -m pytest -s -m "soak"
 
-bench: install  ## CPU time of a pack against the plain way, as ratios
-	@$(BIN)/python benchmarks/packs.py digits
+bench: install  ## training speed of packs against named peers, as ratios (a quarter of an hour; MNIST from VMI_DATA_DIR)
+	@$(BIN)/python benchmarks/packs.py
 
 check: install  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
