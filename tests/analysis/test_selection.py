@@ -14,10 +14,11 @@ from analysis.confirmation import best_of, confirmed
 from analysis.design import design
 from analysis.findings import Findings, findings
 from analysis.fronts import picture, section
-from analysis.goals import fresh_seeds, goals_of, is_searched
+from analysis.goals import goals_of, is_searched
 from analysis.read import StudyResults, open_study
 from analysis.report import render
 from tests.analysis.factory import choice, store, trial
+from vmi.errors import StoreError
 
 TWO = {"accuracy_majority": "maximize", "distortion_nats": "minimize"}
 FRESH = [100, 101, 102]
@@ -196,8 +197,7 @@ def test_suggestions_of_which_a_seed_was_stopped_are_no_settings_and_are_counted
 
 
 @pytest.mark.parametrize("odd", [3, [], {"nmi": 3}, {"nmi": {}}, {"nmi": {"low": "x"}}, None, "<script>"])
-def test_a_malformed_description_is_passed_over(tmp_path: Path, odd: Any) -> None:
+def test_a_malformed_description_is_refused_by_name(tmp_path: Path, odd: Any) -> None:
     spec = {"objectives": odd, "constraints": odd, "conditions": odd, "confirm": odd, "confirm_seeds": odd}
-    results = study(tmp_path, rows(SEARCHED, range(2)), **spec)
-    assert fresh_seeds(results.spec) == frozenset() and not goals_of(results.spec).confirm
-    render(results)
+    with pytest.raises(StoreError, match=r"study\.json: not a study's description: .*constraints|objectives"):
+        study(tmp_path, rows(SEARCHED, range(2)), **spec)

@@ -13,6 +13,7 @@ from faults.starting import SMOKE, Said, elsewhere, files, study, vmi
 
 from vmi.record import parts
 from vmi.record.schema import SCHEMA_VERSION, VERSION_KEY
+from vmi.record.sealed import sealed, unsealed
 from vmi.record.store import Store
 from vmi.sweep.heartbeat import Heartbeat
 
@@ -101,7 +102,7 @@ def test_trials_of_other_data_are_a_difference(results: Path) -> None:
 
 def test_a_study_file_of_a_newer_version_is_a_difference_or_named(results: Path) -> None:
     path = results / "smoke" / "study.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"vmi_study_version": 2}))
+    path.write_bytes(sealed(unsealed(path.read_bytes()) | {"vmi_study_version": 2}))
     refused(results, 2, lambda: study(*SAME), "vmi_study_version = 1: the stored study has 2")
     for command in ("report", "status", "watch", "mirror", "presets"):
         refused(results, 3, lambda command=command: vmi(command, "results/smoke"), "study version 2", str(path.name))
@@ -164,7 +165,7 @@ def test_stray_files_are_ignored_with_a_count(results: Path) -> None:
                                   '{"name": "s", "seeds": 3, "constraints": {"nmi": {"least": 1}}}'])  # fmt: skip
 def test_a_study_file_of_another_shape_is_named_and_kept(results: Path, text: str) -> None:
     path = results / "smoke" / "study.json"
-    path.write_text(text)
+    path.write_bytes(sealed(json.loads(text)) if text.endswith("}") else text.encode())
     refused(results, 3, lambda: study(*SAME), str(path))
     for command in READERS[:-2]:
         refused(results, 3, lambda command=command: vmi(*command), "study.json")
