@@ -1,66 +1,107 @@
-"""CPU milliseconds per member-step of a pack, against the plain way, interleaved A B A B in one process.
+"""Training speed of a pack against named peers, in CPU time per image trained on, with the machine's limits beside it.
 
-    python benchmarks/packs.py [digits|mnist]
+    python benchmarks/packs.py [tiny] [mlp] [conv] [--rounds 7]
 
-One thread; medians over rounds; a ratio above 1 says how much more training the same CPU time gives in a pack.
+One thread; actions take turns, medians over rounds; "x plain" says how many times the training the same CPU time gives.
+Operations are those that the step needs (matrix products and convolutions), whatever a peer computes beside them, and
+"of peak" is their rate over the measured peak of a matrix product in the same precision on the same thread.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
-import time
-from collections.abc import Callable
+import argparse
+import itertools
 from functools import partial
 
-from plain import train_plain
+import machine
+import torch
+from cases import CASES, Case
+from plain import TO_TENSOR, Plain, batches
+from pythae_peer import trainer
+from timing import Action, Row, interleaved, keep_rows, rows, show
+from vmap_peer import vmapped
 
 from vmi import data
-from vmi.config import resolve
+from vmi.config import FIELD_TYPES
 from vmi.data import Dataset
 from vmi.pack import Pack
 from vmi.sweep.work import prepare
-from vmi.train import train
-from vmi.trial import Trial
+from vmi.train import run_steps
 
-ROUNDS, STEPS, SIZES = 5, 20, (1, 4, 16)
-
-
-def pack_of(size: int, name: str) -> Pack:
-    configs = [resolve({"dataset": name, "seed": seed, "steps": STEPS}) for seed in range(size)]
-    return Pack([Trial(c.trial_id, c.suggestion_id, c) for c in configs])
+BATCH = 128
+# What pythae trains as ours: no informed block, hence no Q.
+BETA_VAE = {"layout": "n26", "mi_weight": 0, "kl_weight": 4}
+BETA_TCVAE = {"layout": "n26", "mi_weight": 0, "tc_weight": 5}
 
 
-def run_pack(size: int, dataset: Dataset) -> None:
-    for _ in train(pack_of(size, dataset.spec.name), dataset):
-        pass
+def of_pack(label: str, pack: Pack, dataset: Dataset, steps: int) -> Action:
+    return Action(label, partial(run_steps, pack, dataset, steps), steps * BATCH * pack.size)
 
 
-def run_plain(dataset: Dataset) -> None:
-    c = resolve({"dataset": dataset.spec.name})
-    train_plain(dataset, c.architecture.widths, c.likelihood_variance, c.learning_rate, c.batch_size, STEPS)
+def of_plain(label: str, case: Case, dataset: Dataset, how: str) -> Action:
+    """`how`: "loader", "to-tensor" for ToTensor as the only transform, or "resident" for the step without a loader."""
+    model, steps = Plain(case.config(), dataset.spec.pixels), case.plain_steps
+    if how == "resident":
+        x = dataset.images(dataset.train, slice(0, BATCH), torch.float32).reshape(BATCH, 1, *dataset.spec.image_shape)
+        stream = itertools.repeat(2 * x - 1)
+    else:
+        stream = batches(dataset, BATCH, *([TO_TENSOR] if how == "to-tensor" else []))
+    return Action(label, lambda: [model.step(x) for x in itertools.islice(stream, steps)], steps * BATCH)
 
 
-def cpu_ms(action: Callable[[], None], members: int) -> float:
-    before = time.process_time()
-    action()
-    return (time.process_time() - before) * 1e3 / STEPS / members
+def actions_of(case: Case, dataset: Dataset) -> tuple[list[Action], dict[str, Pack]]:
+    """Everything that is timed of a case; the packs by label, of which operations are counted."""
+    sizes = sorted({1, 4, case.members})
+    packs = {f"pack of {size}": case.pack(size) for size in sizes}
+    if "precision" in FIELD_TYPES:
+        packs[f"pack of {case.members}, bf16"] = case.pack(case.members, precision="bfloat16")
+    peers = {f"vmap of {case.members}": vmapped(case.pack(case.members))}
+    made = [of_plain("plain", case, dataset, "loader")]
+    if case.name == "tiny":
+        made.append(of_plain("plain, ToTensor alone", case, dataset, "to-tensor"))
+    made.append(of_plain("plain, no loader", case, dataset, "resident"))
+    made += [of_pack(label, pack, dataset, case.steps) for label, pack in (peers | packs).items()]
+    if case.name == "mlp":
+        for kind, fields in (("BetaVAE", BETA_VAE), ("BetaTCVAE", BETA_TCVAE)):
+            run = trainer(kind, case.config(), dataset, case.plain_steps)
+            made.append(Action(f"pythae {kind}", run, case.plain_steps * BATCH))
+            packs[f"our {kind}, pack of 16"] = case.pack(16, **fields)
+            made.append(of_pack(f"our {kind}, pack of 16", packs[f"our {kind}, pack of 16"], dataset, case.steps))
+    return made, packs
 
 
-def main(name: str) -> None:
+def needed(case: Case, dataset: Dataset, fields: dict[str, float | str]) -> float:
+    """Operations per image of one step of a member."""
+    return machine.operations(partial(run_steps, case.pack(1, **fields), dataset, 1)) / BATCH
+
+
+def measured(case: Case, rounds: int, peaks: dict[str, float]) -> list[Row]:
+    dataset = data.load(case.dataset)
+    actions, _ = actions_of(case, dataset)
+    ours = needed(case, dataset, {})
+    flops = {a.label: ours for a in actions}
+    for kind, fields in (("BetaVAE", BETA_VAE), ("BetaTCVAE", BETA_TCVAE)):
+        if f"pythae {kind}" in flops:
+            flops |= dict.fromkeys((f"pythae {kind}", f"our {kind}, pack of 16"), needed(case, dataset, fields))
+    by_label = {a.label: peaks["bf16" if "bf16" in a.label else "fp32"] for a in actions}
+    return rows(f"{case.name} {case.dataset} {case.hidden}", interleaved(actions, rounds), flops, "plain", by_label)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="default: all of them")
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
     prepare("cpu")
-    dataset = data.load(name)
-    actions = {"plain": (partial(run_plain, dataset), 1)}
-    actions |= {f"pack of {size}": (partial(run_pack, size, dataset), size) for size in SIZES}
-    times: dict[str, list[float]] = {label: [] for label in actions}
-    for _ in range(ROUNDS + 1):
-        for label, (action, members) in actions.items():
-            times[label].append(cpu_ms(action, members))
-    medians = {label: statistics.median(values[1:]) for label, values in times.items()}
-    print(f"{name}, one thread, CPU ms per member-step, median of {ROUNDS} rounds of {STEPS} steps")
-    for label, value in medians.items():
-        print(f"  {label:<12} {value:8.2f}   {medians['plain'] / value:5.1f}x")
+    peaks = {"fp32": machine.matmul_peak(torch.float32), "bf16": machine.matmul_peak(torch.bfloat16)}
+    print("measured matmul peak, one thread:", ", ".join(f"{k} {v:.0f} GF/s" for k, v in peaks.items()), "\n")
+    found: list[Row] = []
+    for name in given.cases or CASES:
+        of_case = measured(CASES[name], given.rounds, peaks)
+        show(of_case, "plain")
+        found += of_case
+    print(f"kept in {keep_rows('packs', found)}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "digits")
+    main()
