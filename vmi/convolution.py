@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
+from torch.nn.functional import conv2d, conv_transpose2d
 
 from vmi.stacked import StackedBatchNorm, StackedMLP
 
@@ -82,7 +82,7 @@ class ConvolutionalEncoder(nn.Module):
     def forward(self, x_KBD: Tensor, track: bool = True) -> Tensor:
         x = x_KBD.reshape(*x_KBD.shape[:2], 1, *self.image_shape)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = leaky_relu(norm(convolution(x), track), StackedMLP.negative_slope)
+            x = norm(convolution(x), track)
         output: Tensor = self.dense(x.flatten(2), track)
         return output
 
@@ -113,7 +113,7 @@ class ConvolutionalDecoder(nn.Module):
     def forward(self, code_KBL: Tensor, track: bool = True) -> Tensor:
         x = self.dense(code_KBL, track).reshape(*code_KBL.shape[:2], *self.first_plane)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = convolution(leaky_relu(norm(x, track), StackedMLP.negative_slope))
+            x = convolution(norm(x, track))
         output: Tensor = x.flatten(2)
         return output
 

@@ -13,6 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor, nn
 
+from vmi import fused
+
 
 class StackedLinear(nn.Module):
     """y = x W + b per member; W [K, I, O], b [K, 1, O]. Initialised as torch.nn.Linear: U(-1/sqrt I, 1/sqrt I)."""
@@ -33,7 +35,9 @@ class StackedLinear(nn.Module):
 
 
 class StackedBatchNorm(nn.Module):
-    """Batch normalisation per member and feature (Ioffe & Szegedy 2015); running averages as torch.nn.BatchNorm1d.
+    """Batch normalisation per member and feature, and LeakyReLU(0.2) (`vmi.fused`).
+
+    Ioffe & Szegedy 2015; running averages as torch.nn.BatchNorm1d.
 
     For activations [K, B, F], or [K, B, F, H, W] with `spatial`. In training the minibatch's own mean and (biased)
     variance are used; in evaluation the running averages.
@@ -42,7 +46,6 @@ class StackedBatchNorm(nn.Module):
     running_mean_K1F: Tensor
     running_var_K1F: Tensor
     momentum = 0.1
-    epsilon = 1e-5
 
     def __init__(self, features: int, members: int, dtype: torch.dtype, spatial: bool = False) -> None:
         super().__init__()
@@ -54,62 +57,38 @@ class StackedBatchNorm(nn.Module):
         self.register_buffer("running_var_K1F", torch.ones(shape, dtype=dtype))
 
     def forward(self, x_KBF: Tensor, track: bool = True) -> Tensor:
-        """Normalise; `track` moves the running averages (a second pass over the same batch must not)."""
+        """Normalise and activate; `track` moves the running averages (a second pass over the same batch must not)."""
         if not self.training:
-            scale = self.weight_K1F * (self.running_var_K1F + self.epsilon).rsqrt()
-            return torch.addcmul(self.bias_K1F - self.running_mean_K1F * scale, x_KBF, scale)
-        mean, variance, y_KBF = _batch_norm(x_KBF, self.weight_K1F, self.bias_K1F, self.epsilon, self.axes)
+            return self._evaluated(x_KBF)
+        mean_K1F, variance_K1F, y_KBF = fused.norm(x_KBF, self.weight_K1F, self.bias_K1F, self.axes)
         if track:
-            count = x_KBF.numel() // mean.numel()
-            self.running_mean_K1F.lerp_(mean, self.momentum)
-            self.running_var_K1F.lerp_(variance * (count / (count - 1)), self.momentum)
+            self._track(mean_K1F, variance_K1F, y_KBF.numel() // mean_K1F.numel())
         return y_KBF
 
+    def after(self, linear: StackedLinear, x_KBI: Tensor, track: bool = True) -> Tensor:
+        """The same of the linear layer's output, both as one."""
+        if not self.training:
+            return self._evaluated(linear(x_KBI))
+        z_KBO, shift_K1O = torch.bmm(x_KBI, linear.weight_KIO), linear.bias_K1O
+        mean_K1O, variance_K1O, y_KBO = fused.norm_shifted(z_KBO, shift_K1O, self.weight_K1F, self.bias_K1F)
+        if track:
+            self._track(mean_K1O + shift_K1O, variance_K1O, y_KBO.shape[1])
+        return y_KBO
 
-class _BatchNormFunction(torch.autograd.Function):
-    """Normalisation with its closed-form gradient: a third of the kernels of the composed expression.
+    def _evaluated(self, x_KBF: Tensor) -> Tensor:
+        scale = self.weight_K1F * (self.running_var_K1F + fused.EPSILON).rsqrt()
+        normalised = torch.addcmul(self.bias_K1F - self.running_mean_K1F * scale, x_KBF, scale)
+        return torch.nn.functional.leaky_relu(normalised, fused.SLOPE)
 
-    dL/dx = w / std * (g - mean g - x_norm * mean(g * x_norm)), dL/dw = sum g x_norm, dL/db = sum g, with means and
-    sums over `axes` (the batch, and the image plane where there is one).
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, epsilon, axes):  # type: ignore[no-untyped-def]
-        # Two passes over the minibatch: torch.var_mean over an inner axis takes ten times as long on a CPU.
-        mean = x.mean(axes, keepdim=True)
-        centred = x - mean
-        variance = centred.square().mean(axes, keepdim=True)
-        inverse_std = (variance + epsilon).rsqrt()
-        normalised = centred.mul_(inverse_std)
-        ctx.save_for_backward(normalised, weight, inverse_std)
-        ctx.axes = axes
-        ctx.mark_non_differentiable(mean, variance)
-        return mean, variance, torch.addcmul(bias, normalised, weight)
-
-    @staticmethod
-    def backward(ctx, _mean, _variance, gradient):  # type: ignore[no-untyped-def]
-        normalised, weight, inverse_std = ctx.saved_tensors
-        count = gradient.numel() // weight.numel()
-        bias_gradient = gradient.sum(ctx.axes, keepdim=True)
-        weight_gradient = (gradient * normalised).sum(ctx.axes, keepdim=True)
-        x_gradient = None
-        if ctx.needs_input_grad[0]:
-            x_gradient = torch.addcmul(gradient - bias_gradient / count, normalised, weight_gradient, value=-1 / count)
-            x_gradient.mul_(weight * inverse_std)
-        return x_gradient, weight_gradient, bias_gradient, None, None
-
-
-def _batch_norm(
-    x_KBF: Tensor, weight: Tensor, bias: Tensor, epsilon: float, axes: tuple[int, ...]
-) -> tuple[Tensor, Tensor, Tensor]:
-    mean, variance, y_KBF = _BatchNormFunction.apply(x_KBF, weight, bias, epsilon, axes)
-    return mean, variance, y_KBF
+    @torch.no_grad()
+    def _track(self, mean_K1F: Tensor, variance_K1F: Tensor, count: int) -> None:
+        """Move the running averages; `count` elements went into each of the minibatch's."""
+        self.running_mean_K1F.lerp_(mean_K1F, self.momentum)
+        self.running_var_K1F.lerp_(variance_K1F * (count / (count - 1)), self.momentum)
 
 
 class StackedMLP(nn.Module):
     """Linear, batch norm, LeakyReLU(0.2) for each hidden width, then one linear layer: [K, B, I] -> [K, B, O]."""
-
-    negative_slope = 0.2
 
     def __init__(
         self, inputs: int, hidden: Sequence[int], outputs: int, generators: Sequence[Generator], dtype: torch.dtype
@@ -123,7 +102,7 @@ class StackedMLP(nn.Module):
 
     def forward(self, x_KBI: Tensor, track: bool = True) -> Tensor:
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            x_KBI = torch.nn.functional.leaky_relu(norm(linear(x_KBI), track), self.negative_slope)
+            x_KBI = norm.after(linear, x_KBI, track)  # type: ignore[operator]  # a ModuleList is of Modules
         output: Tensor = self.head(x_KBI)
         return output
 
