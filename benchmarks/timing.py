@@ -61,7 +61,11 @@ def interleaved(actions: Sequence[Action], rounds: int) -> dict[str, list[float]
 
 
 def rows(
-    case: str, times: Mapping[str, Sequence[float]], flops: Mapping[str, float], against: str, peaks: Mapping[str, float]
+    case: str,
+    times: Mapping[str, Sequence[float]],
+    flops: Mapping[str, float],
+    against: str,
+    peaks: Mapping[str, float],
 ) -> list[Row]:
     """`flops`: needed per sample, by label; `peaks`: the matmul peak by label, in GF/s."""
     base = statistics.median(times[against])
@@ -76,7 +80,9 @@ def rows(
 def show(found: Sequence[Row], against: str) -> None:
     header = ("CPU us/sample", "min..max", f"x {against}", "MF/sample", "GF/s", "of peak")
     width = max(len(row.label) for row in found)
-    print(f"{found[0].case:<{width}} {header[0]:>14} {header[1]:>17} {header[2]:>10}", *(f"{h:>10}" for h in header[3:]))
+    print(
+        f"{found[0].case:<{width}} {header[0]:>14} {header[1]:>17} {header[2]:>10}", *(f"{h:>10}" for h in header[3:])
+    )
     for row in found:
         spread = f"{row.low_us:.1f}..{row.high_us:.1f}"
         print(

@@ -6,7 +6,6 @@ by torch.func.stack_module_state and called through vmap and functional_call.
 
 from __future__ import annotations
 
-import torch
 from plain import conv_decoder, conv_encoder, mlp
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -41,7 +40,7 @@ class VmapTrunk(nn.Module):
 
 def vmapped(pack: Pack) -> Pack:
     """The pack, its networks replaced by vmapped ones of the same shapes."""
-    a, side = pack.architecture, round(28 if pack.architecture.dataset != "digits" else 8)
+    a, side = pack.architecture, (28 if pack.architecture.dataset != "digits" else 8)
     pixels, width, hidden = side * side, pack.layout.width, a.widths
 
     def trunks(outputs: int) -> list[nn.Module]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from vmi import step
 from vmi.config import resolve
 from vmi.pack import Pack
 from vmi.trial import Trial
@@ -36,3 +38,14 @@ def varied(count: int, **fields: Any) -> list[Trial]:
 
 def small_pack(count: int = 3, dtype: torch.dtype = torch.float32, **fields: Any) -> Pack:
     return Pack(varied(count, **fields), dtype=dtype)
+
+
+def vae_gradients(pack: Pack, images: Tensor, forward: step.Forward) -> Tensor:
+    """Phase 2, and the gradients that it handed its optimiser, as one row per member."""
+    handed: list[Tensor] = []
+    inner = pack.vae_adam.step
+    pack.vae_adam.step = lambda gradients: (handed.extend(gradients), inner(gradients))[1]  # type: ignore[method-assign]
+    step.vae_phase(pack, images, forward)
+    del pack.vae_adam.step
+    assert [g.shape for g in handed] == [p.shape for p in pack.vae_parameters]
+    return torch.cat([g.reshape(pack.size, -1) for g in handed], dim=1)

@@ -34,7 +34,11 @@ class Dataset(NamedTuple):
 
     def images(self, split: Split, index: Tensor | slice, dtype: torch.dtype) -> Tensor:
         """The images of `index` (any shape), scaled to [0, 1]: [..., D]."""
-        return split.pixels_ND[index].to(dtype) / self.spec.levels
+        if isinstance(index, slice):
+            return split.pixels_ND[index].to(dtype) / self.spec.levels
+        # Row by row: indexing with a tensor of two dimensions takes three times as long.
+        rows = split.pixels_ND.index_select(0, index.reshape(-1)).to(dtype).div_(self.spec.levels)
+        return rows.view(*index.shape, -1)
 
     def first(self, count: int) -> Dataset:
         """The first images of either split, `count` of them at most."""

@@ -59,11 +59,13 @@ class _Norm(Function):
         return mean, variance, y
 
     @staticmethod
-    def backward(ctx: Any, _mean: None, _variance: None, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, _mean: None, _variance: None, gradient: Tensor | None) -> tuple[Tensor | None, ...]:
         """With g the gradient before the activation, and means and sums over `axes`:
 
         dbias = sum g,  dscale = sum g z_norm,  dz = scale / std * (g - mean g - z_norm mean (g z_norm))
         """
+        if gradient is None:
+            return (None,) * 5
         normalised, y, scale, inverse_std = ctx.saved_tensors
         # The activation keeps the sign, so y says on which side of the bend z was.
         gradient = torch.ops.aten.leaky_relu_backward(gradient, y, SLOPE, True)

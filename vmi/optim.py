@@ -1,16 +1,20 @@
 """Adam with a learning rate per member, over one flat buffer of parameters [K, P].
 
-Each row is one fused call (measured: five times faster on a CPU than the vectorised eager form), so a member's
-update cannot depend on the others. Source: Kingma & Ba 2015 (arXiv 1412.6980), epsilon 1e-8.
+torch's fused kernel walks the members one by one, parameter by parameter (measured: five times faster on a CPU than the
+vectorised eager form), so a member's update cannot depend on the others. Gradients are read where the backward pass
+left them: gathering them into a buffer first took a third of the optimiser's time. Source: Kingma & Ba 2015 (arXiv
+1412.6980), epsilon 1e-8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
+
+Views = list[tuple[Tensor, ...]]
 
 
 class MemberAdam:
@@ -22,10 +26,14 @@ class MemberAdam:
         self.flat_KP = flat_KP
         self.learning_rates = list(learning_rates)
         self.beta1, self.beta2 = betas
-        self.gradient_KP = torch.zeros_like(flat_KP)
         self.first_KP = torch.zeros_like(flat_KP)
         self.second_KP = torch.zeros_like(flat_KP)
         self.steps_K = torch.zeros(len(self.learning_rates), dtype=torch.float32, device=flat_KP.device)
+        # Members of one learning rate are one call of the kernel.
+        self._groups = {
+            rate: [k for k, other in enumerate(self.learning_rates) if other == rate] for rate in self.learning_rates
+        }
+        self._views: tuple[Views, Views, Views] | None = None
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Everything that a step changes, [K, ...] each, its keys starting with `name`."""
@@ -35,22 +43,29 @@ class MemberAdam:
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One update from the gradients of the parameters, in the order in which they lie in the flat buffer."""
-        members = len(self.learning_rates)
-        torch.cat([g.reshape(members, -1) for g in gradients], dim=1, out=self.gradient_KP)
-        for k, learning_rate in enumerate(self.learning_rates):
-            adam(
-                [self.flat_KP[k]],
-                [self.gradient_KP[k]],
-                [self.first_KP[k]],
-                [self.second_KP[k]],
+        if self._views is None:
+            widths = [gradient[0].numel() for gradient in gradients]
+            self._views = tuple(_by_member(t.split(widths, 1)) for t in (self.flat_KP, self.first_KP, self.second_KP))  # type: ignore[assignment]
+        assert self._views is not None
+        of_member = _by_member([gradient.reshape(len(gradient), -1) for gradient in gradients])
+        counts = self.steps_K.add_(1).unbind()
+        for rate, members in self._groups.items():
+            state = ([*chain.from_iterable(views[k] for k in members)] for views in (of_member, *self._views[1:]))
+            torch._fused_adam_(
+                [*chain.from_iterable(self._views[0][k] for k in members)],
+                *state,
                 [],
-                [self.steps_K[k]],
-                fused=True,
-                amsgrad=False,
+                [*chain.from_iterable([counts[k]] * len(gradients) for k in members)],
+                lr=rate,
                 beta1=self.beta1,
                 beta2=self.beta2,
-                lr=learning_rate,
                 weight_decay=0.0,
                 eps=1e-8,
+                amsgrad=False,
                 maximize=False,
             )
+
+
+def _by_member(tensors: Sequence[Tensor]) -> Views:
+    """From tensors [K, ...] to the tensors of each of the K members."""
+    return list(zip(*(tensor.unbind() for tensor in tensors), strict=True))
