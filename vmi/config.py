@@ -26,12 +26,17 @@ SEMANTICS = 2
 
 # Fields that are newer than the first stored trials, and the value with which trials are what they were before: at that
 # value a field is no part of the hash, so that no stored trial changes its name.
-ADDED: Mapping[str, float] = {"factor_weight": 0.0, "view_strength": 0.0, "view_target_strength": 0.0}
+ADDED: Mapping[str, float | str] = {
+    "factor_weight": 0.0,
+    "view_strength": 0.0,
+    "view_target_strength": 0.0,
+    "precision": "float32",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What trials must share to be trained as one program: shapes, likelihood, order of phases, number of steps."""
+    """What trials must share to be trained as one program: shapes, likelihood, order of phases, steps, precision."""
 
     dataset: str
     layout: str
@@ -41,6 +46,7 @@ class Architecture:
     phase_order: str
     batch_size: int
     steps: int
+    precision: str = "float32"
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -65,6 +71,7 @@ class TrialConfig:
     view_strength         of the random affine views that the encoder sees (`vmi.views`; 0: the image itself)
     view_target_strength  of those that the decoder is to rebuild, drawn apart (0: the image itself)
     temperature           tau, going geometrically to `temperature_final` over `steps`; equal values hold it constant
+    precision             of the networks' products: "float32", or "bfloat16" (parameters and all else stay float32)
     """
 
     dataset: str = "digits"
@@ -96,6 +103,7 @@ class TrialConfig:
     learning_rate: float = 1e-3
     batch_size: int = 128
     steps: int = 1000
+    precision: str = "float32"
     seed: int = 0
 
     @property

@@ -14,12 +14,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from vmi.stacked import StackedBatchNorm, StackedMLP
+from vmi.stacked import Product, StackedBatchNorm, StackedMLP
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
 
 
-class StackedConvolution(nn.Module):
+class StackedConvolution(Product):
     """Convolution, or with `transposed` its transpose, per member; initialised as torch.nn.Conv2d and its transpose."""
 
     def __init__(
@@ -38,16 +38,22 @@ class StackedConvolution(nn.Module):
         self.weight_K, self.bias_KC = nn.Parameter(weight), nn.Parameter(bias)
 
     def forward(self, x_KBCHW: Tensor) -> Tensor:
+        if self.lower is None:
+            return self._convolved(x_KBCHW, self.weight_K, self.bias_KC)
+        lowered = (tensor.to(self.lower) for tensor in (x_KBCHW, self.weight_K, self.bias_KC))
+        return self._convolved(*lowered).to(x_KBCHW.dtype)
+
+    def _convolved(self, x_KBCHW: Tensor, weight_K: Tensor, bias_KC: Tensor) -> Tensor:
         convolve: Callable[..., Tensor] = conv_transpose2d if self.transposed else conv2d
         if not x_KBCHW.is_cuda:
-            members = zip(x_KBCHW, self.weight_K, self.bias_KC, strict=True)
+            members = zip(x_KBCHW, weight_K, bias_KC, strict=True)
             return torch.stack([convolve(x, w, b, stride=STRIDE, padding=PADDING) for x, w, b in members])
         members_count, batch = x_KBCHW.shape[:2]
         grouped = x_KBCHW.transpose(0, 1).flatten(1, 2)
         y = convolve(
             grouped,
-            self.weight_K.flatten(0, 1),
-            self.bias_KC.flatten(),
+            weight_K.flatten(0, 1),
+            bias_KC.flatten(),
             stride=STRIDE,
             padding=PADDING,
             groups=members_count,

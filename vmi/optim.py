@@ -45,17 +45,21 @@ class MemberAdam:
         """One update from the gradients of the parameters, in the order in which they lie in the flat buffer."""
         if self._views is None:
             widths = [gradient[0].numel() for gradient in gradients]
-            self._views = tuple(_by_member(t.split(widths, 1)) for t in (self.flat_KP, self.first_KP, self.second_KP))  # type: ignore[assignment]
-        assert self._views is not None
+            parameters, first, second = (
+                _by_member(torch.split(t, widths, dim=1)) for t in (self.flat_KP, self.first_KP, self.second_KP)
+            )
+            self._views = parameters, first, second
+        parameters, first, second = self._views
         of_member = _by_member([gradient.reshape(len(gradient), -1) for gradient in gradients])
         counts = self.steps_K.add_(1).unbind()
         for rate, members in self._groups.items():
-            state = ([*chain.from_iterable(views[k] for k in members)] for views in (of_member, *self._views[1:]))
             torch._fused_adam_(
-                [*chain.from_iterable(self._views[0][k] for k in members)],
-                *state,
+                _joined(parameters, members),
+                _joined(of_member, members),
+                _joined(first, members),
+                _joined(second, members),
                 [],
-                [*chain.from_iterable([counts[k]] * len(gradients) for k in members)],
+                [counts[k] for k in members for _ in gradients],
                 lr=rate,
                 beta1=self.beta1,
                 beta2=self.beta2,
@@ -69,3 +73,8 @@ class MemberAdam:
 def _by_member(tensors: Sequence[Tensor]) -> Views:
     """From tensors [K, ...] to the tensors of each of the K members."""
     return list(zip(*(tensor.unbind() for tensor in tensors), strict=True))
+
+
+def _joined(of_member: Views, members: Sequence[int]) -> list[Tensor]:
+    """The tensors of these members, one after the other."""
+    return list(chain.from_iterable(of_member[k] for k in members))

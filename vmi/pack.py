@@ -24,7 +24,7 @@ from vmi.latents import Layout, parse
 from vmi.objective import Noise, Uses, Weights, term_names, uses_of, weights_of
 from vmi.optim import MemberAdam
 from vmi.penalties import importance_weights
-from vmi.stacked import flat_buffers, flatten_parameters
+from vmi.stacked import flat_buffers, flatten_parameters, lower_precision
 from vmi.trial import Trial
 from vmi.views import view
 from vmi.watch import Broken, Window
@@ -65,6 +65,7 @@ class Pack:
         self.encoder = networks.encoder(self.architecture, initial, self.dtype).to(self.device)
         self.decoder = networks.Decoder(self.architecture, initial, self.dtype).to(self.device)
         self.auxiliary = networks.auxiliary(self.architecture, initial, self.dtype).to(self.device)
+        lower_precision([self.encoder, self.decoder, self.auxiliary], self.architecture.precision)
         rates = [trial.config.learning_rate for trial in self.trials]
         # Two buffers: Q's update between the phases must not touch what the encoder's and decoder's backward needs.
         self.vae_adam = MemberAdam(flatten_parameters([self.encoder, self.decoder]), rates)

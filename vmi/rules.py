@@ -15,6 +15,7 @@ NETWORKS = ("mlp", "conv")
 LIKELIHOODS = ("gaussian", "bernoulli")
 PHASE_ORDERS = ("q_first", "vae_first")
 TC_ESTIMATORS = ("weighted", "stratified")
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Range(NamedTuple):
@@ -83,6 +84,7 @@ def problems(values: Mapping[str, Any], presets: tuple[str, ...], complete: bool
         "likelihood": LIKELIHOODS,
         "phase_order": PHASE_ORDERS,
         "tc_estimator": TC_ESTIMATORS,
+        "precision": PRECISIONS,
         "preset": presets,
     }
     for name, valid in choices.items():

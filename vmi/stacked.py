@@ -16,7 +16,13 @@ from torch import Generator, Tensor, nn
 from vmi import fused
 
 
-class StackedLinear(nn.Module):
+class Product(nn.Module):
+    """A layer whose products may be computed in a lower precision than its parameters have (None: they are not)."""
+
+    lower: torch.dtype | None = None
+
+
+class StackedLinear(Product):
     """y = x W + b per member; W [K, I, O], b [K, 1, O]. Initialised as torch.nn.Linear: U(-1/sqrt I, 1/sqrt I)."""
 
     def __init__(self, inputs: int, outputs: int, generators: Sequence[Generator], dtype: torch.dtype) -> None:
@@ -31,7 +37,15 @@ class StackedLinear(nn.Module):
         self.bias_K1O = nn.Parameter(bias)
 
     def forward(self, x_KBI: Tensor) -> Tensor:
+        if self.lower is not None:
+            return self.bias_K1O + self.product(x_KBI)
         return torch.baddbmm(self.bias_K1O, x_KBI, self.weight_KIO)
+
+    def product(self, x_KBI: Tensor) -> Tensor:
+        """x W; in the lower precision where there is one, and then in x's again."""
+        if self.lower is None:
+            return torch.bmm(x_KBI, self.weight_KIO)
+        return torch.bmm(x_KBI.to(self.lower), self.weight_KIO.to(self.lower)).to(x_KBI.dtype)
 
 
 class StackedBatchNorm(nn.Module):
@@ -69,7 +83,7 @@ class StackedBatchNorm(nn.Module):
         """The same of the linear layer's output, both as one."""
         if not self.training:
             return self._evaluated(linear(x_KBI))
-        z_KBO, shift_K1O = torch.bmm(x_KBI, linear.weight_KIO), linear.bias_K1O
+        z_KBO, shift_K1O = linear.product(x_KBI), linear.bias_K1O
         mean_K1O, variance_K1O, y_KBO = fused.norm_shifted(z_KBO, shift_K1O, self.weight_K1F, self.bias_K1F)
         if track:
             self._track(mean_K1O + shift_K1O, variance_K1O, y_KBO.shape[1])
@@ -120,6 +134,17 @@ def flatten_parameters(modules: Sequence[nn.Module]) -> Tensor:
         parameter.data = flat_KP[:, start : start + width].view(parameter.shape)
         start += width
     return flat_KP
+
+
+def lower_precision(modules: Sequence[nn.Module], precision: str) -> None:
+    """From now on the products of every linear layer and convolution are computed in `precision`.
+
+    "bfloat16": factors are rounded to it, and sums are float32 inside a product, whose result is rounded again.
+    Parameters, optimiser, normalisation, distributions and losses stay as they are. "float32" is no change.
+    """
+    lower = None if precision == "float32" else getattr(torch, precision)
+    for layer in (layer for module in modules for layer in module.modules() if isinstance(layer, Product)):
+        layer.lower = lower
 
 
 def flat_buffers(modules: Sequence[nn.Module]) -> list[Tensor]:

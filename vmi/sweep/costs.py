@@ -68,6 +68,7 @@ class Kind(NamedTuple):
     phase_order: str
     batch_size: int
     terms: str
+    precision: str = "float32"
 
     @property
     def data_key(self) -> str:
