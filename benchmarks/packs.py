@@ -22,7 +22,6 @@ from timing import Action, Row, interleaved, keep_rows, rows, show
 from vmap_peer import vmapped
 
 from vmi import data
-from vmi.config import FIELD_TYPES
 from vmi.data import Dataset
 from vmi.pack import Pack
 from vmi.sweep.work import prepare
@@ -53,9 +52,9 @@ def actions_of(case: Case, dataset: Dataset) -> tuple[list[Action], dict[str, Pa
     """Everything that is timed of a case; the packs by label, of which operations are counted."""
     sizes = sorted({1, 4, case.members})
     packs = {f"pack of {size}": case.pack(size) for size in sizes}
-    if "precision" in FIELD_TYPES:
-        packs[f"pack of {case.members}, bf16"] = case.pack(case.members, precision="bfloat16")
-    peers = {f"vmap of {case.members}": vmapped(case.pack(case.members))}
+    packs[f"pack of {case.members}, bf16"] = case.pack(case.members, precision="bfloat16")
+    # On convolutions vmap is grouped convolution, several times slower on a CPU than anything else here.
+    peers = {f"vmap of {case.members}": vmapped(case.pack(case.members))} if case.network == "mlp" else {}
     made = [of_plain("plain", case, dataset, "loader")]
     if case.name == "tiny":
         made.append(of_plain("plain, ToTensor alone", case, dataset, "to-tensor"))

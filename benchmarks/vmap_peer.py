@@ -10,6 +10,7 @@ from plain import conv_decoder, conv_encoder, mlp
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from vmi.datasets import spec_of
 from vmi.optim import MemberAdam
 from vmi.pack import Pack
 from vmi.stacked import flatten_parameters
@@ -40,7 +41,7 @@ class VmapTrunk(nn.Module):
 
 def vmapped(pack: Pack) -> Pack:
     """The pack, its networks replaced by vmapped ones of the same shapes."""
-    a, side = pack.architecture, (28 if pack.architecture.dataset != "digits" else 8)
+    a, side = pack.architecture, spec_of(pack.architecture.dataset).image_shape[0]
     pixels, width, hidden = side * side, pack.layout.width, a.widths
 
     def trunks(outputs: int) -> list[nn.Module]:

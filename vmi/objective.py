@@ -133,8 +133,9 @@ def prior_codes(blocks: Sequence[Block], noise: Noise) -> tuple[Tensor, ...]:
     codes, z, c = [], 0, 0
     for block in blocks:
         if block.is_categorical:
-            index = noise.gumbel_KBC[..., c : c + block.size].argmax(-1)
-            codes.append(torch.nn.functional.one_hot(index, block.size).to(noise.gumbel_KBC.dtype))
+            gumbel = noise.gumbel_KBC[..., c : c + block.size]
+            # Not by torch's one_hot, which reads the largest index back to the host.
+            codes.append(torch.zeros_like(gumbel).scatter_(-1, gumbel.argmax(-1, keepdim=True), 1.0))
             c += block.size
         else:
             codes.append(noise.normal_KBZ[..., z : z + block.size])

@@ -1,0 +1,81 @@
+"""Time and memory against the size of a pack (1 to 64) and the number of trials of a study (50 to 2,000).
+
+    python benchmarks/scaling.py [--trials 50 200 800 2000]
+
+Packs: CPU milliseconds per member-step, and what the process grew by. Studies: sweeps/lambda.py with more seeds and ten
+steps a trial, in one process without Ray, so that what is seen is the framework: planning, packs, reports, evaluation,
+commits and W&B's files; CPU time of the process and the most memory it held. docs/performance.py draws both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cases import CASES
+from timing import keep
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+ROOT = Path(__file__).parents[1]
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def packs(name: str, rounds: int) -> list[dict[str, object]]:
+    """Every size takes its turn in every round; sizes ascend, so that growth is a size's own."""
+    from vmi import data
+    from vmi.sweep.work import prepare
+    from vmi.train import run_steps
+
+    prepare("cpu")
+    case = CASES[name]
+    dataset, found = data.load(case.dataset), []
+    before = resident_mb()
+    for size in SIZES:
+        pack, times = case.pack(size), []
+        run_steps(pack, dataset, 2)
+        for _ in range(rounds):
+            began = time.process_time()
+            run_steps(pack, dataset, case.steps)
+            times.append((time.process_time() - began) * 1e3 / case.steps / size)
+        row = {"what": name, "x": size, "milliseconds": statistics.median(times), "megabytes": resident_mb() - before}
+        print(row, flush=True)
+        found.append(row)
+        del pack
+    return found
+
+
+def study(trials: int) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as results:
+        command = ["sweeps/lambda.py", "--local", "--steps", "10", "--seeds", str(trials // 10), "--results", results]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *command], check=True, cwd=ROOT, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    # Studies ascend, and of children the largest counts: the last one.
+    row = {"what": "study", "x": trials, "milliseconds": 1e3 * cpu / trials, "megabytes": after.ru_maxrss / 1e3}
+    print(row, flush=True)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, nargs="*", default=[50, 200, 800, 2000])
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    rows = [study(trials) for trials in sorted(given.trials)]
+    rows += [row for name in ("tiny", "mlp") for row in packs(name, given.rounds)]
+    print(f"kept in {keep('scaling', {key: [row[key] for row in rows] for key in rows[0]})}")
+
+
+if __name__ == "__main__":
+    main()
