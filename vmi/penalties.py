@@ -34,11 +34,12 @@ def importance_weights(batch: int, count: int, stratified: bool) -> Tensor:
 
 def total_correlation(posterior: DiagonalNormal, code_KBZ: Tensor, log_weights_KBB: Tensor) -> Tensor:
     """E [log q(z) - sum_d log q(z_d)], each density estimated from the minibatch with the given log weights."""
-    mean, log_variance = posterior.mean_KBZ[:, None], posterior.log_variance_KBZ[:, None]
-    squared = (code_KBZ[:, :, None] - mean).square() * (-log_variance).exp()
-    log_density_KBBZ = -0.5 * (squared + log_variance + LOG_2PI)
-    joint_KB = (log_density_KBBZ.sum(-1) + log_weights_KBB).logsumexp(2)
-    marginals_KB = (log_density_KBBZ + log_weights_KBB[..., None]).logsumexp(2).sum(-1)
+    # The images j that a density is summed over lie innermost, where a CPU sums fastest: log q(z_i|x_j), j in J.
+    mean_K1ZJ, log_variance_K1ZJ = (t.mT.contiguous()[:, None] for t in posterior)
+    half_precision = -0.5 * (-log_variance_K1ZJ).exp()
+    log_density_KBZJ = (code_KBZ[..., None] - mean_K1ZJ).square() * half_precision - 0.5 * (log_variance_K1ZJ + LOG_2PI)
+    joint_KB = (log_density_KBZJ.sum(2) + log_weights_KBB).logsumexp(2)
+    marginals_KB = (log_density_KBZJ + log_weights_KBB.unsqueeze(-2)).logsumexp(3).sum(-1)
     return (joint_KB - marginals_KB).mean(-1)
 
 
