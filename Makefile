@@ -43,8 +43,8 @@ test-slow: install  ## the checks that take minutes each
 test-cluster: install  ## a Ray cluster of three hosts on this machine (root; about 5 minutes)
 	@VMI_TRANSCRIPT=$(CURDIR)/results/test-cluster.txt $(BIN)/python -m pytest -m cluster tests/cluster
 
-bench: install  ## CPU time of a pack against the plain way, as ratios
-	@$(BIN)/python benchmarks/packs.py digits
+bench: install  ## training speed of packs against named peers, as ratios (a quarter of an hour; MNIST from VMI_DATA_DIR)
+	@$(BIN)/python benchmarks/packs.py
 
 check: install  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -16,13 +16,13 @@ STEPS = 1_000_000
 
 
 class Case(NamedTuple):
-    """One size of network. `members`: of the largest pack that is timed; `steps`: minibatches of one timing."""
+    """One size of network. `sizes`: of the packs that are timed; `steps`: minibatches of one timing."""
 
     name: str
     dataset: str
     network: str
     hidden: str
-    members: int
+    sizes: tuple[int, ...]
     steps: int
     plain_steps: int
 
@@ -41,8 +41,8 @@ class Case(NamedTuple):
 CASES = {
     case.name: case
     for case in (
-        Case("tiny", "digits", "mlp", "128-64", 16, 20, 40),
-        Case("mlp", "mnist", "mlp", "512-256", 16, 4, 12),
-        Case("conv", "mnist", "conv", "64-128-512", 4, 1, 2),
+        Case("tiny", "digits", "mlp", "128-64", (1, 4, 16, 32), 20, 40),
+        Case("mlp", "mnist", "mlp", "512-256", (1, 4, 16), 4, 12),
+        Case("conv", "mnist", "conv", "64-128-512", (1, 4), 1, 2),
     )
 }

@@ -50,11 +50,11 @@ def of_plain(label: str, case: Case, dataset: Dataset, how: str) -> Action:
 
 def actions_of(case: Case, dataset: Dataset) -> tuple[list[Action], dict[str, Pack]]:
     """Everything that is timed of a case; the packs by label, of which operations are counted."""
-    sizes = sorted({1, 4, case.members})
-    packs = {f"pack of {size}": case.pack(size) for size in sizes}
-    packs[f"pack of {case.members}, bf16"] = case.pack(case.members, precision="bfloat16")
+    packs = {f"pack of {size}": case.pack(size) for size in case.sizes}
+    largest = case.sizes[-1]
+    packs[f"pack of {largest}, bf16"] = case.pack(largest, precision="bfloat16")
     # On convolutions vmap is grouped convolution, several times slower on a CPU than anything else here.
-    peers = {f"vmap of {case.members}": vmapped(case.pack(case.members))} if case.network == "mlp" else {}
+    peers = {"vmap of 16": vmapped(case.pack(16))} if case.network == "mlp" else {}
     made = [of_plain("plain", case, dataset, "loader")]
     if case.name == "tiny":
         made.append(of_plain("plain, ToTensor alone", case, dataset, "to-tensor"))
