@@ -53,7 +53,7 @@ def actions_of(case: Case, dataset: Dataset) -> tuple[list[Action], dict[str, Pa
     packs = {f"pack of {size}": case.pack(size) for size in case.sizes}
     largest = case.sizes[-1]
     packs[f"pack of {largest}, bf16"] = case.pack(largest, precision="bfloat16")
-    # On convolutions vmap is grouped convolution, several times slower on a CPU than anything else here.
+    # On convolutions vmap is grouped convolution, which is slow on a CPU.
     peers = {"vmap of 16": vmapped(case.pack(16))} if case.network == "mlp" else {}
     made = [of_plain("plain", case, dataset, "loader")]
     if case.name == "tiny":
