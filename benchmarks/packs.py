@@ -53,7 +53,7 @@ def actions_of(case: Case, dataset: Dataset) -> tuple[list[Action], dict[str, Pa
     packs = {f"pack of {size}": case.pack(size) for size in case.sizes}
     largest = case.sizes[-1]
     packs[f"pack of {largest}, bf16"] = case.pack(largest, precision="bfloat16")
-    # On convolutions vmap is grouped convolution, several times slower on a CPU than anything else here.
+    # On convolutions vmap is grouped convolution, which is slow on a CPU.
     peers = {"vmap of 16": vmapped(case.pack(16))} if case.network == "mlp" else {}
     made = [of_plain("plain", case, dataset, "loader")]
     if case.name == "tiny":
@@ -64,8 +64,9 @@ def actions_of(case: Case, dataset: Dataset) -> tuple[list[Action], dict[str, Pa
         for kind, fields in (("BetaVAE", BETA_VAE), ("BetaTCVAE", BETA_TCVAE)):
             run = trainer(kind, case.config(), dataset, case.plain_steps)
             made.append(Action(f"pythae {kind}", run, case.plain_steps * BATCH))
-            packs[f"our {kind}, pack of 16"] = case.pack(16, **fields)
-            made.append(of_pack(f"our {kind}, pack of 16", packs[f"our {kind}, pack of 16"], dataset, case.steps))
+            for label, precision in ((f"our {kind}, pack of 16", "float32"), (f"our {kind}, bf16", "bfloat16")):
+                packs[label] = case.pack(16, **fields, precision=precision)
+                made.append(of_pack(label, packs[label], dataset, case.steps))
     return made, packs
 
 
@@ -81,7 +82,7 @@ def measured(case: Case, rounds: int, peaks: dict[str, float]) -> list[Row]:
     flops = {a.label: ours for a in actions}
     for kind, fields in (("BetaVAE", BETA_VAE), ("BetaTCVAE", BETA_TCVAE)):
         if f"pythae {kind}" in flops:
-            flops |= dict.fromkeys((f"pythae {kind}", f"our {kind}, pack of 16"), needed(case, dataset, fields))
+            flops |= dict.fromkeys((label for label in flops if f" {kind}" in label), needed(case, dataset, fields))
     by_label = {a.label: peaks["bf16" if "bf16" in a.label else "fp32"] for a in actions}
     return rows(f"{case.name} {case.dataset} {case.hidden}", interleaved(actions, rounds), flops, "plain", by_label)
 

@@ -10,12 +10,16 @@ commits and W&B's files; CPU time of the process and the most memory it held. do
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from cases import CASES
@@ -28,6 +32,14 @@ ROOT = Path(__file__).parents[1]
 def resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6
+
+
+def most_mb(pid: int) -> float:
+    """The most memory that a process has held so far; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return int(found[1]) / 1e3 if found else 0.0
+    return 0.0
 
 
 def packs(name: str, rounds: int) -> list[dict[str, object]]:
@@ -58,11 +70,18 @@ def study(trials: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as results:
         command = ["sweeps/lambda.py", "--local", "--steps", "10", "--seeds", str(trials // 10), "--results", results]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, *command], check=True, cwd=ROOT, capture_output=True)
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=quiet, stderr=quiet)
+        # Not by ru_maxrss, which starts at what this process held when it forked.
+        megabytes = 0.0
+        while process.poll() is None:
+            megabytes = most_mb(process.pid) or megabytes
+            time.sleep(0.2)
+        if process.returncode:
+            sys.exit(f"{command}: exit code {process.returncode}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    # Studies ascend, and of children the largest counts: the last one.
-    row = {"what": "study", "x": trials, "milliseconds": 1e3 * cpu / trials, "megabytes": after.ru_maxrss / 1e3}
+    row = {"what": "study", "x": trials, "milliseconds": 1e3 * cpu / trials, "megabytes": megabytes}
     print(row, flush=True)
     return row
 
@@ -73,7 +92,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     rows = [study(trials) for trials in sorted(given.trials)]
-    rows += [row for name in ("tiny", "mlp") for row in packs(name, given.rounds)]
+    # A process of its own for each network: memory that was freed stays with its process, and would hide growth.
+    for name in ("tiny", "mlp"):
+        with ProcessPoolExecutor(1, get_context("spawn")) as own:
+            rows += own.submit(packs, name, given.rounds).result()
     print(f"kept in {keep('scaling', {key: [row[key] for row in rows] for key in rows[0]})}")
 
 

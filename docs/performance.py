@@ -37,8 +37,8 @@ def figure(rows: list[dict[str, float | str]]) -> go.Figure:
         ticks = sorted({row["x"] for row in rows if (row["what"] == "study") == (column > 2)})
         made.update_xaxes(type="log", title=noun, tickvals=ticks, col=column)
         made.update_yaxes(rangemode="tozero", col=column)
-    for column in (1, 2):
-        made.update_yaxes(type="log", dtick=1, col=column)
+    made.update_yaxes(type="log", tickvals=[1, 2, 5, 10, 20, 50], col=1)
+    made.update_yaxes(type="log", dtick=1, col=2)
     made.update_layout(
         width=WIDTH, height=HEIGHT, template="plotly_white", font_size=13,
         legend={"orientation": "h", "y": -0.25}, margin={"l": 50, "r": 20, "t": 40, "b": 90},

@@ -133,7 +133,7 @@ def hostile(root: Path) -> Path:
 def _everywhere(payload: str, i: int) -> dict[str, str]:
     """The payload, or one of the next, as the value of each text column; ids stay apart."""
     texts = ("study", "preset", "network", "hidden", "device", "versions", "pack_id", "data_fingerprint")
-    texts += ("phase_order", "tc_estimator")
+    texts += ("phase_order", "tc_estimator", "precision")
     texts += ("dataset", "layout") if i % 2 else ()  # the others keep their pictures
     own = {name: PAYLOADS[(i + k) % len(PAYLOADS)] for k, name in enumerate(texts)}
     return own | {"suggestion_id": f"{payload} {i % 7}"}

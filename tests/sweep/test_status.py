@@ -156,7 +156,8 @@ def test_what_it_took_is_kept_beside_what_was_predicted(story: Story) -> None:
     kept = json.loads((story.folder / "prediction.json").read_text())
     assert kept["predicted"] is None and kept["trials"] == 2
     actual = kept["actual"]
-    assert (actual["trials"], actual["packs"]) == (2, 2)
+    # The pack of two that was under way is handed out as it was, if it had been begun.
+    assert actual["trials"] == 2 and actual["packs"] in (1, 2)
     assert actual["wall_seconds"] > actual["worker_seconds"] > 0 and actual["cpu_seconds"] > 0
 
 
