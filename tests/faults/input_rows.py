@@ -278,7 +278,7 @@ ROWS: dict[str, list[Variant]] = {
         options("--local --address auto", "--address = 'auto': not together with --local"),
     ],
     "unknown URI scheme": [
-        options("--local --results ftp://host/x", "--results = ", "a folder, or s3://BUCKET/PREFIX", "scheme ftp:// is"),
+        options("--local --results ftp://host/x", "--results = ", "or s3://BUCKET/PREFIX", "scheme ftp:// is"),
         options("--local --results=gs://bucket/x", "--results = ", "no store of scheme gs:// is known"),
         options("--local --results hdfs:///x", "no store of scheme hdfs:// is known"),
         command("plan SMOKE --results ftp://host/x", "--results", "no store of scheme ftp:// is known"),
