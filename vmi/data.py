@@ -90,7 +90,7 @@ class Minibatches:
     def __init__(self, count: int, batch_size: int, generators: Sequence[Generator]) -> None:
         self.count, self.batch_size = count, batch_size
         self.generators = list(generators)
-        self.order_KN = torch.empty(len(self.generators), count, dtype=torch.int64)
+        self.order_KN = torch.zeros(len(self.generators), count, dtype=torch.int64)
         self.positions = [count] * len(self.generators)
         self._offsets_B = torch.arange(batch_size)
 
