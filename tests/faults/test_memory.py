@@ -12,7 +12,7 @@ from vmi.record.store import Store
 from vmi.sweep.work import work
 
 pytestmark = pytest.mark.faults
-SIZES = {"steps": 20, "hidden": "512-512", "batch_size": 256}
+SIZES = {"steps": 20, "hidden": "512-512", "batch_size": 1280}
 
 
 @pytest.mark.parametrize("enough", [4, 2])
