@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from s3_faults import Faulty
+
+    from vmi.record.paths import ObjectPath
 
 # A timing says nothing on a shared machine; the seed is fixed, so that a red run can be run again.
 settings.register_profile("house", deadline=None, derandomize=True)
@@ -34,3 +40,25 @@ def data_folder() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs VMI_DATA_DIR: a folder with MNIST and FashionMNIST in torchvision's layout")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Faulty]:
+    """A server of an object store, behind a proxy that can spoil each request."""
+    from s3_server import faulty_server
+
+    with faulty_server() as running:
+        yield running
+
+
+@pytest.fixture
+def root(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
+    """Results in a bucket of their own; what fails is tried again at once."""
+    from s3_server import new_bucket
+
+    from vmi.record import objects  # loads boto3
+
+    monkeypatch.setattr(objects, "FIRST_WAIT", 0.005)
+    yield new_bucket(proxy)
+    proxy.arm()
+    proxy.ignores_conditions = proxy.hides_checksums = False

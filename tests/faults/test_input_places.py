@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.starting import SMOKE, elsewhere, files, study, vmi, written
+from faults.starting import SMOKE, files, study, vmi, written
 
 from tests.analysis.cases import CASES
 
@@ -23,14 +23,6 @@ BROKEN = {
     "no study": ("x = 1", "it declares no `study`"),
     "another thing": ("study = 3", "`study` is a int"),
 }
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    with elsewhere(folder):
-        yield folder
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -16,19 +16,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults.starting import CLEARED, elsewhere, in_a_process, study
+from faults.starting import CLEARED, in_a_process, study
 
 SECONDS = 30
 ADDRESS = "the address of a running Ray cluster"
 PATIENCE_SECONDS = 60
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    with elsewhere(folder):
-        yield folder
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

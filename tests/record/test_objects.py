@@ -10,13 +10,13 @@ import random
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from s3_faults import FAULTS, RIVAL, Faulty
-from s3_server import faulty_server, new_bucket, stored
+from s3_server import stored
 
 from vmi.errors import InputError, StoreError
 from vmi.record import objects
@@ -29,21 +29,6 @@ from vmi.record.store import Store
 # The quick suite takes the one that matters most; the others take their turn in `make faults`.
 QUICK = ("lost",)
 EVERY_FAULT = [f if f in QUICK else pytest.param(f, marks=pytest.mark.faults) for f in FAULTS]
-
-
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[Faulty]:
-    with faulty_server() as running:
-        yield running
-
-
-@pytest.fixture
-def root(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
-    """Results in a bucket of their own; what fails is tried again at once."""
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.005)
-    yield new_bucket(proxy)
-    proxy.arm()
-    proxy.ignores_conditions = proxy.hides_checksums = False
 
 
 def at_each_request(proxy: Faulty, fault: str, action: Callable[[int], None]) -> int:

@@ -6,35 +6,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
-from s3_faults import FAULTS, Faulty
-from s3_server import faulty_server, new_bucket, stored
+from s3_faults import FAULTS
+from s3_server import stored
 
-from vmi.record import objects
 from vmi.record.compaction import compact
 from vmi.record.files import put_replacing
 from vmi.record.fsck import check
-from vmi.record.paths import ObjectPath
 from vmi.record.quarantine import quarantine
 from vmi.record.schema import TABLES
 from vmi.record.store import Store
 
 TRIALS = 3
-
-
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[Faulty]:
-    with faulty_server() as running:
-        yield running
-
-
-@pytest.fixture
-def root(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.005)
-    yield new_bucket(proxy)
-    proxy.arm()
 
 
 def filled(lab, root, name):

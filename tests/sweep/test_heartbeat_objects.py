@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from s3_faults import FAULTS, Faulty
-from s3_server import faulty_server, new_bucket, stored
+from s3_server import stored
 
 from vmi.errors import InputError
 from vmi.record import objects
@@ -19,17 +18,9 @@ from vmi.sweep import heartbeat
 from vmi.sweep.heartbeat import FILE, STALE_SECONDS, Heartbeat, read
 
 
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[Faulty]:
-    with faulty_server() as running:
-        yield running
-
-
 @pytest.fixture
-def folder(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.005)
-    yield new_bucket(proxy) / "lambda"
-    proxy.arm()
+def folder(root: ObjectPath) -> ObjectPath:
+    return root / "lambda"
 
 
 def left_behind(folder: ObjectPath) -> bytes:
