@@ -74,18 +74,7 @@ def _launch(
         # A trial that another study has finished left no model here: to keep one it is trained.
         return {} if options.keep_models else _adopt(study, store, presets, wandb.mode)
 
-    finished = store.finished()
-    check_rows(finished.values(), store.study)
-    ledger = Ledger(
-        study,
-        searcher_for(study, seed=0),
-        finished,
-        adopt,
-        pack_size=options.pack_size,
-        workers=on_demand.workers,
-        under_way=packs_under_way(store, finished),
-    )
-    del finished  # ten thousand rows, which the ledger has read
+    ledger = _ledger_of(study, store, adopt, options.pack_size, on_demand.workers)
     notes = [*_taken_over(heartbeat), *([f"note: {wandb.note}"] if wandb.note else [])]
     if options.keep_models and ledger.reused:
         notes.append("note: trials that are finished already are not trained again, so no model of them is kept")
@@ -108,6 +97,27 @@ def _launch(
             on_demand.close()
     _say(console, _summary(ledger, store))
     return FAILED if ledger.failures() or not ledger.done else OK
+
+
+def _ledger_of(
+    study: Study,
+    store: Store,
+    adopt: Callable[[Mapping[str, str]], Mapping[str, Mapping[str, Any]]],
+    pack_size: int,
+    workers: Callable[[], int],
+) -> Ledger:
+    """The study's trials as the store has them; the rows, which may be ten thousand, are let go of here."""
+    finished = store.finished()
+    check_rows(finished.values(), store.study)
+    return Ledger(
+        study,
+        searcher_for(study, seed=0),
+        finished,
+        adopt,
+        pack_size=pack_size,
+        workers=workers,
+        under_way=packs_under_way(store, finished),
+    )
 
 
 def _train(
