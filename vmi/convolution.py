@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, fold, leaky_relu_, unfold
 
-from vmi.dense import EPSILON, SLOPE, lowered
+from vmi.dense import EPSILON, SLOPE, in_precision
 from vmi.stacked import Norm, Product, StackedMLP
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
@@ -54,20 +54,20 @@ class StackedConvolution(Product):
     def _convolved(self, x_BCHW: Tensor, weight: Tensor, bias_C: Tensor) -> Tensor:
         convolve: Callable[..., Tensor] = conv_transpose2d if self.transposed else conv2d
         groups = x_BCHW.shape[1] // self.weight_K.shape[1 if self.transposed else 2]
-        x, weight, bias = (lowered(tensor, self.lower) for tensor in (x_BCHW, weight, bias_C))
+        x, weight, bias = (in_precision(tensor, self.lower) for tensor in (x_BCHW, weight, bias_C))
         return convolve(x, weight, bias, stride=STRIDE, padding=PADDING, groups=groups)
 
     def _narrow(self, x_BCHW: Tensor, weight: Tensor, bias_C: Tensor) -> Tensor:
         """The same as a matrix product over the kernel's patches: a CPU's convolution takes four times as long."""
         batch, height, width = len(x_BCHW), *x_BCHW.shape[2:]
-        weight_CP = lowered(weight.flatten(1), self.lower)
+        weight_CP = in_precision(weight.flatten(1), self.lower)
         if self.transposed:
-            flat_NC = lowered(x_BCHW, self.lower).permute(0, 2, 3, 1).reshape(-1, len(weight_CP))
+            flat_NC = in_precision(x_BCHW, self.lower).permute(0, 2, 3, 1).reshape(-1, len(weight_CP))
             patches_BNP = (flat_NC @ weight_CP).to(bias_C.dtype).view(batch, height * width, -1)
             return fold(patches_BNP.mT, (STRIDE * height, STRIDE * width), KERNEL, 1, PADDING, STRIDE) + bias_C
         patches_BPN = unfold(x_BCHW, KERNEL, 1, PADDING, STRIDE)
-        patches_NP = lowered(patches_BPN, self.lower).mT.reshape(-1, KERNEL**2)
-        y_NC = torch.addmm(lowered(bias_C, self.lower), patches_NP, weight_CP.mT)
+        patches_NP = in_precision(patches_BPN, self.lower).mT.reshape(-1, KERNEL**2)
+        y_NC = torch.addmm(in_precision(bias_C, self.lower), patches_NP, weight_CP.mT)
         return y_NC.view(batch, height // STRIDE, width // STRIDE, -1).permute(0, 3, 1, 2)
 
 

@@ -59,9 +59,9 @@ def affine(x_KIB: Tensor, weight_KIO: Tensor, bias_K1O: Tensor, rows: bool, lowe
     return y if rows else y.mT
 
 
-def lowered(x: Tensor, lower: Precision) -> Tensor:
-    """x in that precision."""
-    return x if lower is None else x.to(lower)
+def in_precision(x: Tensor, lower: Precision) -> Tensor:
+    """x in that precision; a call of `to` that changes nothing costs a small pack more than asking."""
+    return x if lower is None or x.dtype == lower else x.to(lower)
 
 
 @contextmanager
@@ -79,8 +79,8 @@ class _Hidden(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, shift: Tensor, scale: Tensor, bias: Tensor, lower: Precision
     ) -> tuple[Tensor, ...]:
-        x, weight = lowered(x, lower), lowered(weight, lower)
-        z = torch.bmm(weight.mT, x).to(scale.dtype)
+        x, weight = in_precision(x, lower), in_precision(weight, lower)
+        z = in_precision(torch.bmm(weight.mT, x), scale.dtype)
         groups, batch = scale.numel(), z.shape[-1]
         y, mean, inverse_std = torch.native_group_norm(
             z.view(1, groups, batch), scale.flatten(), bias.flatten(), 1, groups, batch, groups, EPSILON
@@ -105,35 +105,35 @@ class _Hidden(Function):
             gradient.view(1, groups, batch), z.view(1, groups, batch), mean, inverse_std, scale.flatten(),
             1, groups, batch, groups, [True, needs_weight, needs_weight],
         )  # fmt: skip
-        of_z = lowered(of_z.view_as(z), weight.dtype)
-        of_x = torch.bmm(weight, of_z).to(z.dtype) if needs_x else None
+        of_z = in_precision(of_z.view_as(z), weight.dtype)
+        of_x = in_precision(torch.bmm(weight, of_z), z.dtype) if needs_x else None
         if not needs_weight:
             return of_x, None, None, None, None, None
-        of_weight, of_shift = torch.bmm(x, of_z.mT).to(z.dtype), torch.zeros_like(scale)
+        of_weight, of_shift = in_precision(torch.bmm(x, of_z.mT), z.dtype), torch.zeros_like(scale)
         return of_x, of_weight, of_shift, of_scale.view_as(scale), of_bias.view_as(scale), None
 
 
 class _Affine(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, rows: bool, lower: Precision) -> Tensor:
-        x, weight = lowered(x, lower), lowered(weight, lower)
+        x, weight = in_precision(x, lower), in_precision(weight, lower)
         ctx.save_for_backward(x, weight)
         ctx.rows, ctx.dtype = rows, bias.dtype
         if rows:
-            return torch.bmm(x.mT, weight).to(bias.dtype).add_(bias)
-        return torch.bmm(weight.mT, x).to(bias.dtype).add_(bias.mT)
+            return in_precision(torch.bmm(x.mT, weight), bias.dtype).add_(bias)
+        return in_precision(torch.bmm(weight.mT, x), bias.dtype).add_(bias.mT)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
         x, weight = ctx.saved_tensors
         needs_x, needs_weight = ctx.needs_input_grad[:2]
         gradient = gradient.contiguous()
-        g_KOB = lowered(gradient, weight.dtype)
+        g_KOB = in_precision(gradient, weight.dtype)
         g_KOB = g_KOB.mT if ctx.rows else g_KOB
-        of_x = torch.bmm(weight, g_KOB).to(ctx.dtype) if needs_x else None
+        of_x = in_precision(torch.bmm(weight, g_KOB), ctx.dtype) if needs_x else None
         if not needs_weight:
             return of_x, None, None, None, None
         # Rows of the wider side: outputs are many with `rows`, and few without.
         of_weight = torch.bmm(x, g_KOB.mT) if ctx.rows else torch.bmm(g_KOB, x.mT).mT
         of_bias = gradient.sum(1, keepdim=True) if ctx.rows else gradient.sum(2, keepdim=True).mT
-        return of_x, of_weight.to(ctx.dtype), of_bias, None, None
+        return of_x, in_precision(of_weight, ctx.dtype), of_bias, None, None
