@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vmi import bounds, penalties
 from vmi.bounds import Decoded
+from vmi.correlation import total_correlation
 from vmi.dense import frozen
 from vmi.distributions import DiagonalNormal, Distribution
 from vmi.objective import (
@@ -128,7 +129,7 @@ def _extra_terms(pack: Pack, forward: Forward) -> Tensor:
     extra_K = torch.zeros_like(pack.weights.kl_K)
     if pack.uses.tc:
         posterior, code_KBZ = _normal_part(forward)
-        total_correlation_K = penalties.total_correlation(posterior, code_KBZ, pack.tc_log_weights_KBB)
+        total_correlation_K = total_correlation(posterior, code_KBZ, pack.tc_log_weights_KBB)
         extra_K = extra_K + _weighted(pack.weights.tc_K, total_correlation_K)
     if pack.factor is not None:
         _, code_KBZ = _normal_part(forward)
