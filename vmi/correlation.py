@@ -1,7 +1,8 @@
 """The total correlation of a minibatch's codes as one autograd function, member by member on a CPU.
 
 TC = E [log q(z) - sum_d log q(z_d)],  log q(z_i) = logsumexp_j [sum_d l_idj + log W_ij],
-log q(z_id) = logsumexp_j [l_idj + log W_ij],  l_idj = log N(z_id; mean_jd, variance_jd)   (Chen et al. 2018, 1802.04942)
+log q(z_id) = logsumexp_j [l_idj + log W_ij],  l_idj = log N(z_id; mean_jd, variance_jd)
+(Chen et al. 2018, arXiv 1802.04942).
 
 Every code is compared with every posterior in every dimension, and the terms of one member just about fit a core's
 cache: composed by autograd for all members at once, each of some twenty passes went to memory. With P_ij and P_idj the
@@ -24,7 +25,7 @@ from vmi.distributions import LOG_2PI, DiagonalNormal
 
 
 def total_correlation(posterior: DiagonalNormal, code_KBZ: Tensor, log_weights_KBB: Tensor) -> Tensor:
-    """E [log q(z) - sum_d log q(z_d)] in nats, each density estimated from the minibatch with these log weights: [K]."""
+    """E [log q(z) - sum_d log q(z_d)] in nats, [K]; densities are estimated from the minibatch with these log weights."""
     at_a_time = len(code_KBZ) if code_KBZ.is_cuda else 1
     pieces = (torch.split(t, at_a_time) for t in (code_KBZ, *posterior, log_weights_KBB))
     return torch.cat([_TotalCorrelation.apply(*piece) for piece in zip(*pieces, strict=True)])
