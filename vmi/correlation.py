@@ -25,7 +25,7 @@ from vmi.distributions import LOG_2PI, DiagonalNormal
 
 
 def total_correlation(posterior: DiagonalNormal, code_KBZ: Tensor, log_weights_KBB: Tensor) -> Tensor:
-    """E [log q(z) - sum_d log q(z_d)] in nats, [K]; densities are estimated from the minibatch with these log weights."""
+    """E [log q(z) - sum_d log q(z_d)] in nats, [K]; densities are estimated from the minibatch by these weights."""
     at_a_time = len(code_KBZ) if code_KBZ.is_cuda else 1
     pieces = (torch.split(t, at_a_time) for t in (code_KBZ, *posterior, log_weights_KBB))
     return torch.cat([_TotalCorrelation.apply(*piece) for piece in zip(*pieces, strict=True)])
