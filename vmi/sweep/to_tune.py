@@ -30,6 +30,7 @@ os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
 
 import ray
 from ray import cloudpickle, tune
+from ray.air._internal import usage
 from ray.tune.execution import class_cache
 from ray.tune.search import Searcher as TuneSearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -51,11 +52,13 @@ from vmi.trial import PackSpec
 
 # How often in a row Tune may give up on all packs without any of them having ended in between.
 MAX_ABORTS = 3
-# Tune hands these to its workers by a runtime environment, which Ray writes into its logs in clear. Workers of this
-# machine have them from the driver anyway, those of other nodes from their node.
-class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
-    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
-)
+# What Tune hands to its workers by a runtime environment Ray writes into its logs in clear (AWS_SECRET_ACCESS_KEY is
+# such); and workers that Ray has started beforehand have none, so that each would be started anew. Workers of this
+# machine have the driver's variables anyway, those of other nodes their node's.
+class_cache.ENV_VARS_TO_PROPAGATE.clear()
+class_cache.DEFAULT_ENV_VARS.clear()
+# For statistics that are not sent it imports every library that Tune has a callback for, W&B's and MLflow's.
+usage.tag_callbacks = lambda callbacks: False
 # A node has this long to start a worker and to look at its folders.
 NODE_SECONDS = 60.0
 # Ray only says that it could not connect where a cluster asks for a token and the driver was not told to send one.
