@@ -24,7 +24,7 @@ from vmi.record.to_wandb import Mirrored, finish_service, load_client, mirror
 
 END = "end"
 # Those who train go first.
-NICENESS = 10
+NICENESS = 5
 # Trials whose rows are looked up at a time, so that a long list is begun, and may be left, after a second.
 AT_A_TIME = 16
 
