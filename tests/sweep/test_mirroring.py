@@ -19,6 +19,7 @@ from tests.analysis.factory import choice, grid, store, trial
 from tests.record.test_to_wandb import runs
 from vmi.record import to_wandb
 from vmi.record.store import Store
+from vmi.sweep import mirroring
 from vmi.sweep.mirroring import Beside, Mirror, mirror_of
 
 SPACE = {"mi_weight": choice(0, 1, 2, 4)}
@@ -110,12 +111,18 @@ def test_a_mirror_that_is_killed_is_a_warning_with_what_writes_its_runs(study: S
     ended, missing = mirror.close()
     assert "exit code -9" in ended
     assert missing == f"16 trials have no W&B run yet: the next start, or vmi mirror {study.folder}, writes them"
+    assert whole(study) == []
+    following_start = mirror_of(study, "offline", local=True)
+    following_start.finished = set(study.finished())
+    following_start.begin()
+    until(lambda: whole(study) == sorted(study.finished()))
 
 
 def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interrupted_run(
     study: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:
+        monkeypatch.setattr(mirroring, "STOP_SECONDS", 0.5)
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{hanging.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
         monkeypatch.setenv("HOME", str(study.root))
