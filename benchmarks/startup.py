@@ -1,4 +1,4 @@
-"""Where the time of a sweep goes that is no training: imports, Ray's start, and what lies between and beside packs.
+"""Where the time of a sweep goes that is no training: imports, Ray's start, what lies between packs, and the end.
 
     python benchmarks/startup.py [--steps 300]
 
@@ -45,11 +45,24 @@ def traced(config: dict[str, Any]) -> None:
         tune.report({"update": update.to_json()})
 
 
+def noted(path: str, owner: Any, name: str, event: str) -> None:
+    """The method notes when it returns."""
+    method = getattr(owner, name)
+
+    def called(self: Any, *given: Any) -> Any:
+        found = method(self, *given)
+        note(path, event)
+        return found
+
+    setattr(owner, name, called)
+
+
 def run(path: str, steps: int, results: str) -> None:
     """The study in this process, traced."""
     from rich.console import Console
 
     from vmi.sweep.launch import launch
+    from vmi.sweep.mirroring import Beside
     from vmi.sweep.options import RunOptions
     from vmi.sweep.override import override
     from vmi.sweep.study import load
@@ -58,27 +71,21 @@ def run(path: str, steps: int, results: str) -> None:
     from vmi.sweep import to_tune
 
     note(path, "Ray imported")
-    workers = to_tune.TuneRunner.workers
-
-    def noted(self: Any) -> int:
-        count = workers(self)
-        note(path, "Ray started")
-        return count
-
-    to_tune.TuneRunner.workers = noted
     to_tune.train_pack = traced
+    noted(path, to_tune.TuneRunner, "workers", "Ray started")
+    noted(path, to_tune.TuneRunner, "run", "all trained")
+    noted(path, to_tune.TuneRunner, "close", "Ray ended")
+    noted(path, Beside, "wait", "W&B's runs written")
     study = override(load(ROOT / "sweeps" / "lambda.py"), steps=steps)
     launch(study, RunOptions(results=Path(results)), Console(quiet=True))
     note(path, "study done")
 
 
-def timeline(events: list[dict[str, Any]], seconds: float) -> Iterator[str]:
+def timeline(events: list[dict[str, Any]]) -> Iterator[str]:
     began = next(e["began"] for e in events if "began" in e)
-    last = ""
     for event in sorted(events, key=lambda e: e["at"]):
-        line = f"{event['at'] - began:7.2f} s  {event['event']:<16} process {event['pid']}"
-        if event["event"] not in ("report", last) and event["at"] - began <= seconds:
-            yield line
+        if event["event"] != "report":
+            yield f"{event['at'] - began:7.2f} s  {event['event']:<18} process {event['pid']}"
 
 
 def overhead(events: list[dict[str, Any]], results: str) -> str:
@@ -117,7 +124,7 @@ def main() -> None:
         command = [sys.executable, __file__, "--steps", str(given.steps), "--inner", path, results]
         subprocess.run(command, check=True, env={**os.environ, "VMI_TRACE": path})
         events = [json.loads(line) for line in Path(path).read_text().splitlines()]
-        print("\n".join(timeline(events, 60)))
+        print("\n".join(timeline(events)))
         print(overhead(events, results))
     for name, code in (("driver", "import vmi.sweep.launch, vmi.sweep.to_tune"), ("worker", "import vmi.sweep.work")):
         print(f"\n{name}: {code}", *imports(code), sep="\n")

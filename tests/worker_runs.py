@@ -21,7 +21,7 @@ COSTS = {"train_seconds", "pack_id", "pack_size", "attempt", "finished_at", "stu
 
 def task_of(root: Path, trials: Sequence[Trial], **changes: Any) -> Task:
     """A task of these trials that keeps a checkpoint of every report."""
-    given = {"study": "s", "layouts": ("n16+c10*",), "attempt": 1, "wandb_mode": "disabled", "device": "cpu"}
+    given = {"study": "s", "layouts": ("n16+c10*",), "attempt": 1, "device": "cpu"}
     given |= {"root": str(root), "data_folder": str(root), "checkpoint_seconds": 0.0}
     return Task(pack=pack_of(tuple(trials)), **{**given, **changes})
 

@@ -123,7 +123,7 @@ def test_a_bad_device_or_file_of_a_calibration_is_refused_before_measuring(tmp_p
 @pytest.mark.slow
 def test_cost_is_linear_in_steps_as_measured(tmp_path: Path) -> None:
     """Three times the steps, three times the CPU seconds, within a third: chance on a shared machine is large."""
-    bench = _Bench("cpu", tmp_path, "disabled")
+    bench = _Bench("cpu", tmp_path)
     extent = Extent(load(SMOKE), (), 4)
     (members,) = extent.members.values()
     pack = _pack_of(members, 4)

@@ -23,7 +23,7 @@ def made(root: Path) -> tuple[Ledger, Handing, list[Update]]:
     shown: list[Update] = []
 
     def task_of(spec: PackSpec) -> Task:
-        given = {"study": "s", "layouts": ("c10*",), "attempt": 1, "wandb_mode": "disabled", "device": "cpu"}
+        given = {"study": "s", "layouts": ("c10*",), "attempt": 1, "device": "cpu"}
         return Task(pack=spec, root=str(root), data_folder=str(root), places=ledger.places_of(spec), **given)
 
     ledger = ledger_of(study())

@@ -33,7 +33,7 @@ def members(count: int = 6) -> list[Trial]:
 
 
 def task_of(root: Path, trials: Sequence[Trial], **changes: Any) -> Task:
-    given = {"study": "s", "layouts": ("n16+c10*",), "attempt": 1, "wandb_mode": "disabled", "device": "cpu"}
+    given = {"study": "s", "layouts": ("n16+c10*",), "attempt": 1, "device": "cpu"}
     changes = {"checkpoint_seconds": 0.0, **changes}
     return Task(pack=PackSpec("abc", tuple(trials)), root=str(root), data_folder=str(root), **{**given, **changes})
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from sweep.runs import SMOKE, Run, files, parts, run, tables, until
 
+from vmi.record import to_wandb
 from vmi.record.store import Store
 
 STUDY = """
@@ -133,6 +134,9 @@ def test_a_pack_that_cannot_be_stored_is_lost_with_its_reason_and_trained_at_the
     script = written(folder, fixed={"steps": 200}, values=(0, 4), seeds=2)
     running = Run(script, cwd=folder)
     assert until(running.trained_by)
+    commands = [command for _, command in running.processes()]
+    assert not [command for command in commands if "monitor.py " in command], "nobody asks them here"
+    assert sum("ray::IDLE" in command for command in commands) < (os.cpu_count() or 1), "a worker was started anew"
     (folder / "results" / "s" / "curves").write_text("in the way")
     running.wait()
     assert running.code == 1 and "Traceback" not in running.out + running.err
@@ -234,6 +238,13 @@ def test_a_study_survives_the_death_of_a_worker_in_mid_training(history: History
 def test_after_all_of_it_the_rows_are_those_of_an_undisturbed_local_run(history: History) -> None:
     assert tables(history.root, "s") == tables(history.undisturbed, "s")
     assert not (history.root / "s" / "checkpoints").exists()
+
+
+def test_after_all_of_it_each_trial_has_one_run_of_wandb_and_that_is_whole(history: History) -> None:
+    written_runs = list((history.root / "s" / "wandb").glob("offline-run-*/run-*.wandb"))
+    finished = Store(history.root, "s").finished()
+    assert sorted(path.stem.removeprefix("run-") for path in written_runs) == sorted(finished)
+    assert all(to_wandb._is_whole(path, 0.0) for path in written_runs)
 
 
 def test_a_search_confirms_its_winner_and_one_that_was_cut_short_there_goes_on(home: Path) -> None:

@@ -17,7 +17,7 @@ from vmi.trial import PackSpec
 
 
 def task_of(root: Path, spec: PackSpec) -> Task:
-    given: dict[str, Any] = {"study": "s", "layouts": ("c10*",), "attempt": 1, "wandb_mode": "disabled"}
+    given: dict[str, Any] = {"study": "s", "layouts": ("c10*",), "attempt": 1}
     return Task(pack=spec, root=str(root), data_folder=str(root), device="cpu", **given)
 
 

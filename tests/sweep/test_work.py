@@ -22,6 +22,7 @@ from vmi import checkpoint, data
 from vmi.evaluation import evaluate
 from vmi.record.store import Store
 from vmi.sweep.ledger import Ended
+from vmi.sweep.mirroring import mirror_of
 from vmi.sweep.task import Task, Update
 from vmi.sweep.work import work
 from vmi.trial import PackSpec, Trial
@@ -41,7 +42,7 @@ def broken() -> Trial:
 
 
 def task_of(root: Path, trials: Sequence[Trial], pack_id: str = "abc", **changes: Any) -> Task:
-    given = {"study": "s", "layouts": ("n16+c10*",), "attempt": 1, "wandb_mode": "disabled", "device": "cpu"}
+    given = {"study": "s", "layouts": ("n16+c10*",), "attempt": 1, "device": "cpu"}
     changes = {"checkpoint_seconds": 0.0, **changes}
     return Task(pack=PackSpec(pack_id, tuple(trials)), root=str(root), data_folder=str(root), **{**given, **changes})
 
@@ -91,7 +92,9 @@ def test_a_pack_whose_worker_died_before_the_commit_is_trained(tmp_path: Path) -
 
 def test_each_trial_is_one_offline_run_and_replicates_share_a_group(tmp_path: Path) -> None:
     trials = members(4)
-    assert list(work(task_of(tmp_path, trials, wandb_mode="offline")))[-1].warning == ""
+    last = list(work(task_of(tmp_path, trials)))[-1]
+    assert sorted(last.stored) == sorted(t.trial_id for t in trials)
+    assert mirror_of(Store(tmp_path, "s"), "offline", local=True).note(last.stored) == []
     files = sorted((tmp_path / "s" / "wandb").glob("offline-run-*/*.wandb"))
     assert sorted(f.stem.removeprefix("run-") for f in files) == sorted(t.trial_id for t in trials)
     groups = Counter(t.suggestion_id for f in files for t in trials if t.suggestion_id.encode() in f.read_bytes())

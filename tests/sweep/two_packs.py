@@ -1,4 +1,4 @@
-"""A worker that trains two packs with an online mirror, as a program; prints what each said and how long it took."""
+"""Two packs are trained in this process, with an online mirror; prints what was said of each and how long it took."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from packs import trial
 
 from vmi.record import to_wandb
+from vmi.record.store import Store
+from vmi.sweep.mirroring import mirror_of
 from vmi.sweep.task import Task
 from vmi.sweep.work import work
 from vmi.trial import PackSpec
@@ -20,14 +22,16 @@ from vmi.trial import PackSpec
 to_wandb.INIT_SECONDS = to_wandb.FINISH_SECONDS = 3.0
 
 said = []
+mirror = mirror_of(Store(Path(sys.argv[1]), "s"), "online", local=True)
 for number in (0, 1):
     pack = PackSpec(f"pack{number}", tuple(trial(steps=2, seed=2 * number + k) for k in (0, 1)))
     task = Task(
-        pack=pack, root=sys.argv[1], study="s", layouts=("n16+c10*",), attempt=1, wandb_mode="online", device="cpu",
+        pack=pack, root=sys.argv[1], study="s", layouts=("n16+c10*",), attempt=1, device="cpu",
         data_folder=sys.argv[1],
     )  # fmt: skip
     start = time.monotonic()
     last = list(work(task))[-1]
-    said.append({"warning": last.warning, "seconds": time.monotonic() - start})
+    warnings = mirror.note(last.stored)
+    said.append({"warning": "; ".join(warnings), "seconds": time.monotonic() - start})
 print(json.dumps(said), flush=True)
 os._exit(0)  # W&B waits for the server once more when Python ends

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,13 @@ from vmi.record.wandb_access import without_keys
 INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
 # A run's file that changed this recently may belong to a client that is still writing it.
 WRITING_SECONDS = 60.0
+# For so long a client that was told to finish a run may write it without any change.
+SETTLED_SECONDS = 1.0
+# How many runs one process may leave cut short, and more.
+NEWEST = 16
 MAX_TAG = 64
+# The field of a record that says how a run ended (wandb_internal.proto).
+_EXIT = 18
 _ENDED = ("outcome", "reason", "step", "train_seconds")
 _RUN = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _HEAD = ("study", "trial_id", "attempt", "step")
@@ -38,37 +45,64 @@ class Mirrored(NamedTuple):
 
 
 def mirror(
-    rows: Sequence[Row], curves: Sequence[Row], folder: AnyPath, project: str, mode: str, entity: str | None = None
+    rows: Sequence[Row],
+    curves: Sequence[Row],
+    folder: AnyPath,
+    project: str,
+    mode: str,
+    entity: str | None = None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Mirrored:
     """One W&B run per row of `trials`, with its rows of `curves`, in `folder`/wandb. Raises no Exception.
 
     History carries the training minibatches' means as train/<column>, the summary the held-out metrics. A run's id is
     that of its trial, so online the same row twice is one run; offline see `without_run`. W&B's client writes to a
     folder only: with results in an object store nothing is kept offline here, and `vmi mirror` writes it later.
+    `go_on` is asked before each run.
     """
     written = 0
     if mode == "disabled" or (mode == "offline" and not isinstance(folder, Path)):
         return Mirrored(0, "")
     if not isinstance(folder, Path):
         with tempfile.TemporaryDirectory(prefix="vmi-wandb-", ignore_cleanup_errors=True) as scratch:
-            return mirror(rows, curves, Path(scratch), project, mode, entity)
+            return mirror(rows, curves, Path(scratch), project, mode, entity, go_on)
     try:
         import wandb
 
         # First of all, because logging in prints before a run's own settings hold.
-        wandb.setup(wandb.Settings(silent=True, quiet=True))
+        settings: Any = wandb.Settings
+        wandb.setup(settings(silent=True, quiet=True, mode=mode))
         # W&B would turn to the system's temporary folder, or keep the run's id taken, where it cannot write.
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
         reports: dict[tuple[str, int], list[Row]] = {}
         for curve in curves:
             reports.setdefault((curve["trial_id"], curve["attempt"]), []).append(curve)
         for row in rows:
+            if not go_on():
+                break
             own = reports.get((row["trial_id"], row["attempt"]), [])
             _write_run(wandb, row, own, folder, project, mode, entity)
             written += 1
     except Exception as error:
         return Mirrored(written, without_keys(f"W&B mirror: {type(error).__name__}: {error}", os.environ))
     return Mirrored(written, "")
+
+
+def load_client() -> None:
+    """Import what the first run needs, which takes a second; nothing is started or written. Raises no Exception."""
+    with contextlib.suppress(Exception):  # said once there is a run to write
+        import wandb
+        from wandb.sdk.launch.inputs import internal  # loaded by the first run
+
+        del wandb, internal
+
+
+def finish_service() -> None:
+    """Wait until every run is on the disk, or sent. Raises no Exception."""
+    with contextlib.suppress(Exception):
+        import wandb
+
+        wandb.teardown()
 
 
 def local_folder(folder: AnyPath) -> Path:
@@ -95,16 +129,65 @@ def without_run(rows: Sequence[Row], folder: Path) -> list[Row]:
     return [row for row in rows if row["trial_id"] not in whole]
 
 
-def _is_whole(path: Path) -> bool:
+def missing_runs(trial_ids: Collection[str], folder: Path) -> list[str]:
+    """Those trials that have no run in `folder`/wandb, for the study's driver, which nobody writes beside.
+
+    Of the runs that are there the newest are looked at: what cut one short ended whoever wrote it. A run that was cut
+    short is removed, once it has not changed for a second. Where there is no such folder, runs are not wanted, or were
+    deleted, and none is missing.
+    """
+    if not (folder / "wandb").is_dir():
+        return []
+    runs = sorted((folder / "wandb").glob("*run-*-*"), key=lambda run: run.name.removeprefix("offline-"))
+    found = {named[1]: run for run in runs if (named := _RUN.fullmatch(run.name)) and named[1] in trial_ids}
+    for trial_id, run in list(found.items())[-NEWEST:]:
+        if not _becomes_whole(run / f"run-{trial_id}.wandb"):
+            shutil.rmtree(run)
+            del found[trial_id]
+    return [trial_id for trial_id in trial_ids if trial_id not in found]
+
+
+def _becomes_whole(path: Path) -> bool:
+    """Whether a run's file comes to say how the run ended; a client that has just ended may still write it."""
+    while not (whole := _is_whole(path, 0.0)) and _is_whole(path, SETTLED_SECONDS):
+        time.sleep(0.05)
+    return whole
+
+
+def _is_whole(path: Path, writing_seconds: float = WRITING_SECONDS) -> bool:
     """Whether a run's file says how the run ended, or was written to a moment ago."""
     try:
-        recent, data = time.time() - path.stat().st_mtime < WRITING_SECONDS, path.read_bytes()
+        recent, data = time.time() - path.stat().st_mtime < writing_seconds, path.read_bytes()
     except OSError:
         return False
-    from wandb.proto import wandb_internal_pb2
+    return recent or any(_fields(record) >= {_EXIT} for record in records(data))
 
-    protocol: Any = wandb_internal_pb2  # its classes are made when it is loaded
-    return recent or any(protocol.Record.FromString(record).HasField("exit") for record in records(data))
+
+def _fields(record: bytes) -> set[int]:
+    """The numbers of a protocol buffer's fields, as far as it can be read: its client takes a second to load."""
+    found, position = set[int](), 0
+    with contextlib.suppress(IndexError):
+        while position < len(record):
+            key, position = _varint(record, position)
+            found.add(key >> 3)
+            if key & 7 == 0:
+                _, position = _varint(record, position)
+            elif key & 7 == 2:
+                size, position = _varint(record, position)
+                position += size
+            else:
+                position += {1: 8, 5: 4}.get(key & 7, len(record))
+    return found
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """A whole number of seven bits a byte, the lowest first, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        value, shift, position = value | (byte & 127) << shift, shift + 7, position + 1
+        if byte < 128:
+            return value, position
 
 
 def records(data: bytes) -> Iterator[bytes]:
@@ -172,6 +255,7 @@ def lean_settings(wandb: Any) -> Any:
         x_save_requirements=False,
         disable_git=True,
         disable_code=True,
+        symlink=False,
         init_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS,
         finish_timeout_raises=True,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from vmi.errors import InputError, Problem, did_you_mean, one_of
 from vmi.record.paths import AnyPath
-from vmi.record.to_wandb import mode_from
 from vmi.sweep.costs import Entry, Seconds, monotone, read, write
 from vmi.sweep.forecast import Extent
 from vmi.sweep.measure import measure
@@ -22,7 +21,7 @@ DEVICES = ("cpu", "cuda")
 SHARED = 1.25
 
 
-def calibrated(study: Study, pack_size: int, device: str, path: AnyPath, environ: Mapping[str, str]) -> Iterator[str]:
+def calibrated(study: Study, pack_size: int, device: str, path: AnyPath) -> Iterator[str]:
     """Measure the study's packs and keep that; what was found, line by line.
 
     Raises InputError for what cannot be measured here, StoreError for a damaged file at `path`, before measuring.
@@ -34,9 +33,8 @@ def calibrated(study: Study, pack_size: int, device: str, path: AnyPath, environ
     extent = Extent(study, (), pack_size)
     if not extent.is_foreseen:
         raise InputError([Problem("space", study.name, "no wide range of a field that decides the Architecture")])
-    mode = mode_from(environ).mode
     say = lambda line: print(f"measuring: {line}", file=sys.stderr, flush=True)  # noqa: E731, T201
-    entries = measure(extent, device, began, "offline" if mode == "online" else mode, say)
+    entries = measure(extent, device, began, say)
     write(path, entries)
     yield from _table(entries)
     yield f"kept in {path} ({entries[0].hardware}); the cost of a trial is linear in its steps"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,7 +107,7 @@ def calibrate(
 
         where = opened(results, "--results")
         kept = opened(out, "--out") if out else where / "calibration.json"
-        for line in calibrated(study, pack_size, device, kept, os.environ):
+        for line in calibrated(study, pack_size, device, kept):
             typer.echo(printable(line))
         return 0
 

@@ -1,4 +1,4 @@
-"""What the driver of a study tells others while it runs: its heartbeat, and what the run has taken."""
+"""What the driver of a study tells others while it runs: its heartbeat, what it has taken, what is to be mirrored."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from typing import Any
 
 from vmi.sweep.heartbeat import Heartbeat
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.mirroring import Mirror
 from vmi.sweep.prediction import Kept
 from vmi.sweep.progress import Display, shown
 from vmi.sweep.task import Update
 
 
 class Driving:
-    """Sees every update of a run, after the ledger has: passes it on to the display, the heartbeat and the account."""
+    """Sees every update of a run, after the ledger: passes it on to display, heartbeat, account and mirror."""
 
-    def __init__(self, ledger: Ledger, planned: int, display: Display, heartbeat: Heartbeat, kept: Kept) -> None:
+    def __init__(
+        self, ledger: Ledger, planned: int, display: Display, heartbeat: Heartbeat, kept: Kept, mirror: Mirror
+    ) -> None:
         self._ledger, self._planned, self._display = ledger, planned, display
-        self._heartbeat, self._kept = heartbeat, kept
+        self._heartbeat, self._kept, self._mirror = heartbeat, kept, mirror
         self._steps: dict[str, Update] = {}
         heartbeat.note(self.seen())
 
@@ -25,6 +28,8 @@ class Driving:
         self._steps[update.pack_id] = update
         self._display.update(update)
         self._kept.note(update)
+        for said in self._mirror.note([*update.stored, *(ended.trial_id for ended in update.ended)]):
+            self._display.warn(said)
         self._heartbeat.note(self.seen())
         if self._heartbeat.lost:
             raise RuntimeError("another driver has taken this study over: this one was silent for too long")

@@ -18,7 +18,6 @@ from vmi.record.checkpoints import clear_all
 from vmi.record.compaction import finish
 from vmi.record.schema import TABLES
 from vmi.record.store import Store
-from vmi.record.to_wandb import mirror
 from vmi.record.wandb_access import Mode
 from vmi.secrecy import redacted
 from vmi.sweep.driving import Driving
@@ -26,6 +25,7 @@ from vmi.sweep.extent import values_of
 from vmi.sweep.heartbeat import Heartbeat
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.lost import ClusterLostError
+from vmi.sweep.mirroring import Mirror, mirror_of
 from vmi.sweep.options import RunOptions
 from vmi.sweep.prediction import Kept, Target
 from vmi.sweep.preflight import check, check_rows
@@ -65,27 +65,36 @@ def _launch(
     heartbeat: Heartbeat,
 ) -> int:
     attempt = cache(store.next_attempt)  # reads every table, so that a damaged one is found before anything starts
-    on_demand = OnDemand(
-        options, attempt, needs_of(store.root, values_of(study, "dataset")), lambda line: _say(console, [line])
-    )
+    mirror, say = mirror_of(store, wandb.mode, options.local), lambda line: _say(console, [line])
+
+    def first() -> None:
+        attempt()
+        mirror.start()  # loads its client while Ray starts
+
+    on_demand = OnDemand(options, first, needs_of(store.root, values_of(study, "dataset")), say)
 
     def adopt(presets: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
         heartbeat.acquire()  # from here on this run writes
         # A trial that another study has finished left no model here: to keep one it is trained.
-        return {} if options.keep_models else _adopt(study, store, presets, wandb.mode)
+        return {} if options.keep_models else _adopt(study, store, presets, mirror)
 
-    ledger = _ledger_of(study, store, adopt, options.pack_size, on_demand.workers)
+    ledger = _ledger_of(study, store, adopt, options.pack_size, on_demand.workers, mirror)
     notes = [*_taken_over(heartbeat), *([f"note: {wandb.note}"] if wandb.note else [])]
     if options.keep_models and ledger.reused:
         notes.append("note: trials that are finished already are not trained again, so no model of them is kept")
     _say(console, notes)
 
     def tasks_on(device: str) -> Callable[[PackSpec], Task]:
-        return _task_of(study, store, attempt(), device, wandb.mode, options.keep_models, ledger.places_of)
+        return _task_of(study, store, attempt(), device, options.keep_models, ledger.places_of)
 
     try:
         with terminable():
-            _train(ledger, store, asked, on_demand, console, tasks_on, heartbeat)
+            mirror.begin()
+            _train(ledger, store, asked, on_demand, console, tasks_on, heartbeat, mirror)
+            mirror.end()
+            with undisturbed():
+                on_demand.close()  # meanwhile the last runs are written
+            mirror.wait(say)
     except KeyboardInterrupt as error:
         _say(console, _interrupted(ledger, asked, store))
         return exit_code(error)
@@ -94,7 +103,9 @@ def _launch(
         return FAILED
     finally:
         with undisturbed():
+            mirror.stop()
             on_demand.close()
+            _say(console, [f"warning: {said}" for said in mirror.close()])
     _say(console, _summary(ledger, store))
     return FAILED if ledger.failures() or not ledger.done else OK
 
@@ -105,10 +116,12 @@ def _ledger_of(
     adopt: Callable[[Mapping[str, str]], Mapping[str, Mapping[str, Any]]],
     pack_size: int,
     workers: Callable[[], int],
+    mirror: Mirror,
 ) -> Ledger:
     """The study's trials as the store has them; the rows, which may be ten thousand, are let go of here."""
     finished = store.finished()
     check_rows(finished.values(), store.study)
+    mirror.finished = set(finished)
     return Ledger(
         study,
         searcher_for(study, seed=0),
@@ -128,6 +141,7 @@ def _train(
     console: Console,
     tasks_on: Callable[[str], Callable[[PackSpec], Task]],
     heartbeat: Heartbeat,
+    mirror: Mirror,
 ) -> None:
     """Train everything that is missing; nothing is started or written where nothing is. `tasks_on` takes a device."""
     if not ledger.has_work():
@@ -146,7 +160,7 @@ def _train(
     kept = Kept(ledger.study, list(ledger.finished), ledger.pack_size, target, store)
     kept.write()
     with Display(ledger, asked["planned"], console, time.monotonic) as display:
-        driving = Driving(ledger, asked["planned"], display, heartbeat, kept)
+        driving = Driving(ledger, asked["planned"], display, heartbeat, kept, mirror)
         try:
             runner.run(ledger, tasks_on(runner.device), driving.update)
         finally:
@@ -169,7 +183,7 @@ def _fewer(ledger: Ledger) -> str:
     return "fewer suggestions can be confirmed than asked for" if short else "the space has no more points"
 
 
-def _adopt(study: Study, store: Store, presets: Mapping[str, str], wandb_mode: str) -> Mapping[str, Mapping[str, Any]]:
+def _adopt(study: Study, store: Store, presets: Mapping[str, str], mirror: Mirror) -> Mapping[str, Mapping[str, Any]]:
     """Rows of those trials that other studies under the same results have completed; copied and mirrored as this one's.
 
     `presets` has the wanted trials by id, with the preset's name that this study gives each.
@@ -177,9 +191,8 @@ def _adopt(study: Study, store: Store, presets: Mapping[str, str], wandb_mode: s
     adopted = set(store.adopt(presets, values_of(study, "layout"), values_of(study, "dataset")[0]))
     if not adopted:
         return {}
-    rows = {trial_id: row for trial_id, row in store.finished().items() if trial_id in adopted}
-    mirror(list(rows.values()), store.read("curves").checked().to_pylist(), store.folder, store.study, wandb_mode)
-    return rows
+    mirror.note(sorted(adopted))
+    return {trial_id: row for trial_id, row in store.finished().items() if trial_id in adopted}
 
 
 def _task_of(
@@ -187,7 +200,6 @@ def _task_of(
     store: Store,
     attempt: int,
     device: str,
-    wandb_mode: str,
     keep_models: bool,
     places_of: Callable[[PackSpec], int],
 ) -> Callable[[PackSpec], Task]:
@@ -201,7 +213,6 @@ def _task_of(
             study=study.name,
             layouts=layouts,
             attempt=attempt,
-            wandb_mode=wandb_mode,
             device=device,
             data_folder=folder,
             keep_models=keep_models,

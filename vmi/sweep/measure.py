@@ -41,14 +41,14 @@ _DIGITS = TrialConfig(steps=REPORTS)
 Say = Callable[[str], None]
 
 
-def measure(extent: Extent, device: str, began: Seconds, wandb_mode: str, say: Say) -> list[Entry]:
+def measure(extent: Extent, device: str, began: Seconds, say: Say) -> list[Entry]:
     """One entry per kind of pack of the study and pack size. `began`: what this process has cost until now.
 
     Raises InputError when a data set cannot be had.
     """
     prepare(device)
     with tempfile.TemporaryDirectory(prefix="vmi-calibrate-") as scratch:
-        bench = _Bench(device, Path(scratch), wandb_mode)
+        bench = _Bench(device, Path(scratch))
         say("start-up of a worker")
         start = began + bench.start()
         found: list[Entry] = []
@@ -69,8 +69,8 @@ def _kinds(extent: Extent) -> dict[Kind, list[Trial]]:
 class _Bench:
     """Times things on one device."""
 
-    def __init__(self, device: str, scratch: Path, wandb_mode: str) -> None:
-        self.device, self._scratch, self._wandb = device, scratch, wandb_mode
+    def __init__(self, device: str, scratch: Path) -> None:
+        self.device, self._scratch = device, scratch
         self._folder = data_folder().absolute()
         self._loaded: dict[str, Seconds] = {}
         self._references: dict[tuple[str, int], Seconds] = {}
@@ -133,7 +133,6 @@ class _Bench:
                 study="calibration",
                 layouts=(trials[0].config.layout,),
                 attempt=1,
-                wandb_mode=self._wandb,
                 device=self.device,
                 data_folder=str(self._folder),
             )

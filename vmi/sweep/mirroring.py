@@ -1,27 +1,244 @@
-"""The W&B mirror of what a worker has committed; a server that failed once is not waited for again."""
+"""The W&B mirror of what a study finishes, written beside the training: nobody who trains waits for it."""
 
 from __future__ import annotations
 
-from vmi.record.paths import ObjectPath
-from vmi.record.recorder import Committed
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Protocol
+
+from vmi.record.following import END, Following
+from vmi.record.paths import path_of
 from vmi.record.store import Store
-from vmi.record.to_wandb import mirror
-from vmi.sweep.task import Task
+from vmi.record.to_wandb import FINISH_SECONDS, INIT_SECONDS, missing_runs
 
-# Where W&B's server has failed once in this process: no later pack waits for it again.
-_GIVEN_UP: set[str] = set()
+# Sixteen runs, the most between two words of the process, may each wait for a server: the first that does is the last.
+SILENT_SECONDS = 2 * (INIT_SECONDS + FINISH_SECONDS)
+# What is written when the driver is interrupted has this long to end: a run takes 0.05 s.
+STOP_SECONDS = 2.0
+# From when on it is said that the command waits for W&B's runs.
+SAY_SECONDS = 3.0
 
 
-def mirrored(committed: Committed, store: Store, task: Task) -> str:
-    """Mirror the rows; what to be warned of."""
-    mode = "offline" if task.wandb_mode in _GIVEN_UP else task.wandb_mode
-    runs, warning = mirror(committed.trials, committed.curves, store.folder, task.study, mode)
-    if mode != "online" or not warning:
-        return warning
-    _GIVEN_UP.add(mode)
-    # Without the one that failed: within this process W&B holds its id to be taken.
-    mirror(committed.trials[runs + 1 :], committed.curves, store.folder, task.study, "offline")
-    kept = "keeps its W&B runs offline from here on (wandb sync sends them)"
-    if isinstance(store.root, ObjectPath):
-        kept = "sends no W&B runs from here on (vmi mirror --online sends them)"
-    return f"{warning}; this worker {kept}"
+# Finds modules where this process does.
+PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from vmi.record.following import main; main()"
+
+
+class Writer(Protocol):
+    """Writes the runs of finished trials."""
+
+    def start(self) -> None:
+        """Trials are about to be trained: get ready."""
+
+    def write(self, trial_ids: list[str]) -> None:
+        """Write these trials' runs, now or later."""
+
+    def end(self) -> None:
+        """Nothing more is to come."""
+
+    def wait(self, say: Callable[[str], None]) -> None:
+        """Until all are written, or that cannot be; a signal may end it."""
+
+    def stop(self) -> None:
+        """End after the run that is being written; the others are left to the next start."""
+
+    def close(self) -> None:
+        """Stop, and wait a little for it."""
+
+    def warnings(self) -> list[str]:
+        """What went wrong since this was asked last."""
+
+
+class Mirror:
+    """Which trials of a study are to have a run, each of which is asked for once.
+
+    `finished`: those that had a row when the driver started. `begin` has the runs written of those of them that a
+    driver before this one did not come to, where W&B's folder is there.
+    """
+
+    def __init__(self, store: Store, mode: str, writer: Writer) -> None:
+        self._store, self._mode, self._writer = store, mode, writer
+        self.finished: set[str] = set()
+        self._asked: set[str] = set()
+
+    def begin(self) -> None:
+        if self._mode != "disabled" and isinstance(self._store.folder, Path):
+            self._write(missing_runs(self.finished, self._store.folder))
+
+    def start(self) -> None:
+        if self._mode != "disabled":
+            self._writer.start()
+
+    def note(self, trial_ids: Iterable[str]) -> list[str]:
+        """These trials have a row; what to be warned of."""
+        known = self._asked | self.finished
+        fresh = [trial_id for trial_id in dict.fromkeys(trial_ids) if trial_id not in known]
+        self._asked.update(fresh)
+        if self._mode != "disabled":
+            self._write(fresh)
+        return self._writer.warnings()
+
+    def end(self) -> None:
+        self._writer.end()
+
+    def wait(self, say: Callable[[str], None]) -> None:
+        self._writer.wait(say)
+
+    def stop(self) -> None:
+        self._writer.stop()
+
+    def close(self) -> list[str]:
+        """Stop, and wait a little for it; what to be warned of."""
+        self._writer.close()
+        return self._writer.warnings()
+
+    def _write(self, trial_ids: list[str]) -> None:
+        if not trial_ids:
+            return
+        if isinstance(self._store.folder, Path):
+            with contextlib.suppress(OSError):  # said of the first run
+                # What a killed driver leaves, so that the next one knows that runs are wanted.
+                (self._store.folder / "wandb").mkdir(parents=True, exist_ok=True)
+        self._writer.write(trial_ids)
+
+
+def mirror_of(store: Store, mode: str, local: bool) -> Mirror:
+    """In this process where everything is trained in it, else in one of its own."""
+    return Mirror(store, mode, Here(store, mode) if local else Beside(store, mode))
+
+
+class Here:
+    """Writes runs in this process, at once."""
+
+    def __init__(self, store: Store, mode: str) -> None:
+        self._following = Following(store, mode)
+        self._said: list[str] = []
+
+    def start(self) -> None:
+        """Nothing is started."""
+
+    def write(self, trial_ids: list[str]) -> None:
+        self._said += [warning for _, warning in self._following.write(trial_ids) if warning]
+
+    def end(self) -> None:
+        """All are written."""
+
+    def wait(self, say: Callable[[str], None]) -> None:
+        """All are written."""
+
+    def stop(self) -> None:
+        """Nothing goes on."""
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def warnings(self) -> list[str]:
+        said, self._said = self._said, []
+        return said
+
+
+class Beside:
+    """Writes runs in a process of its own (`vmi.record.following`), with whom two threads speak.
+
+    So whoever calls never waits, and an interrupted or killed driver leaves it to the next start.
+    """
+
+    def __init__(self, store: Store, mode: str) -> None:
+        self._arguments = [str(path_of(store.root).absolute()), store.study, mode]
+        self._folder = store.folder
+        self._process: subprocess.Popen[str] | None = None
+        self._given = SimpleQueue[str | None]()
+        self._threads: list[threading.Thread] = []
+        self._said: list[str] = []
+        self._asked = self._done = 0
+        self._heard, self._ended = 0.0, False
+
+    def start(self) -> None:
+        if self._process is not None:
+            return
+        try:
+            # A group of its own: Ctrl-C on a terminal is for the driver, which tells it.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", PROGRAM, json.dumps(sys.path), *self._arguments],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, process_group=0,
+            )  # fmt: skip
+        except OSError as error:
+            self._said.append(f"no process for the W&B mirror could be started: {error}")
+            return
+        for target in (self._tell, self._listen):
+            thread = threading.Thread(target=target, args=(self._process,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def write(self, trial_ids: list[str]) -> None:
+        self.start()
+        self._asked += len(trial_ids)
+        self._given.put(json.dumps(trial_ids))
+
+    def end(self) -> None:
+        self._ended = True
+        self._given.put(json.dumps(END))
+
+    def wait(self, say: Callable[[str], None]) -> None:
+        process, began, said = self._process, time.monotonic(), False
+        self._heard = began
+        while process is not None and process.poll() is None:
+            now = time.monotonic()
+            if now - self._heard > SILENT_SECONDS:
+                self._said.append(f"the W&B mirror was silent for {SILENT_SECONDS:.0f} s")
+                return
+            if now - began > SAY_SECONDS and not said:
+                said = True
+                say(f"writing the W&B runs of {self._asked - self._done} trials (Ctrl-C leaves them to the next start)")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._given.put(None)
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if code := process.poll():
+            self._said.append(f"the process of the W&B mirror has ended: exit code {code}")
+        self.stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        if process.returncode != 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with W&B's own process
+            process.wait()
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
+        if self._ended and (missing := self._asked - self._done):  # else the next start is what comes anyway
+            later = f"the next start, or vmi mirror {self._folder}, writes them"
+            self._said.append(f"{missing} trials have no W&B run yet: {later}")
+
+    def warnings(self) -> list[str]:
+        said, self._said = self._said, []
+        return said
+
+    def _tell(self, process: subprocess.Popen[str]) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it is gone, which is seen when it is waited for
+            assert process.stdin is not None
+            while (line := self._given.get()) is not None:
+                process.stdin.write(f"{line}\n")
+                process.stdin.flush()
+            process.stdin.close()
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            count, warning = json.loads(line)
+            self._done += count
+            self._heard = time.monotonic()
+            if warning:
+                self._said.append(warning)

@@ -52,13 +52,16 @@ class Display:
         """A pack went on; shows it when there is something to show."""
         self._fractions[update.pack_id] = update.step / max(update.steps, 1)
         if update.warning:
-            self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(update.warning)))}", highlight=False)
+            self.warn(update.warning)
         due = self._clock() - self._last >= PLAIN_SECONDS or bool(update.ended)
         if self.console.is_terminal:
             self._bar.update(self._task, completed=self.done, description=escape(self.line()))
         elif due:
             self._last = self._clock()
             self.console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
+
+    def warn(self, said: str) -> None:
+        self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(said)))}", highlight=False)
 
     def line(self) -> str:
         """ "37/50 trials, 0 failed, 13 running | best nmi 0.743 ± 0.029 at mi_weight 4 | 0:31 elapsed, 0:11 left"."""

@@ -1,4 +1,4 @@
-"""One task between its start and its end: what is trained, kept, committed and mirrored of it."""
+"""One task between its start and its end: what is trained, kept and committed of it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from vmi.evaluation import evaluate
 from vmi.memory import is_out_of_memory
 from vmi.pack import Pack
 from vmi.record.paths import AnyPath, path_of
-from vmi.record.recorder import Committed
 from vmi.record.store import Store
 from vmi.record.to_parquet import ParquetRecorder
 from vmi.sweep.judging import Observation, Remembering, judge_of
 from vmi.sweep.ledger import ended_of
-from vmi.sweep.mirroring import mirrored
 from vmi.sweep.origin import device_name, versions
 from vmi.sweep.shares import Shares
 from vmi.sweep.task import Task, Update
@@ -61,6 +59,7 @@ class Session:
         self.waiting: list[Trial] = []
         self.parked: deque[Parked] = deque()
         self.warnings: list[str] = []
+        self.committed: list[str] = []
         self.reports: list[Report] = []
         self.outcomes: dict[str, Outcome] = {}
         self.reached: dict[str, int] = {}
@@ -173,10 +172,11 @@ class Session:
         return remembering, Stop(remembering, pruning["metric"])
 
     def update(self) -> Update:
-        """How far the task is, and what has gone wrong since the last update."""
+        """How far the task is; what has gone wrong, and what was committed, since the last update."""
         step = sum(self.reached.values()) // len(self.trials)
         warning, self.warnings = "; ".join(self.warnings), []
-        return Update(self.task.pack.pack_id, step, self.steps, warning=warning, places=self.places)
+        stored, self.committed = tuple(self.committed), []
+        return Update(self.task.pack.pack_id, step, self.steps, warning=warning, places=self.places, stored=stored)
 
     def note(self, progress: Progress, dataset: data.Dataset) -> None:
         """Keep what was reported and what has ended; now and then make it durable and write a checkpoint."""
@@ -186,9 +186,9 @@ class Session:
         self.outcomes |= {**progress.failed, **self._pruned(progress), **self._completed(progress, dataset)}
         self.reached |= standing | dict.fromkeys(self.outcomes, self.steps)
         if time.monotonic() - self.saved >= self.task.checkpoint_seconds:
-            committed = self._commit() if self.has_queue else Committed((), ())
+            if self.has_queue:
+                self._commit()
             self._save(progress)
-            self._mirror(committed)
 
     def _pruned(self, progress: Progress) -> dict[str, Outcome]:
         by = self.task.pruning["pruner"] if self.task.pruning else ""
@@ -250,7 +250,7 @@ class Session:
         order = [*standing, *(i for group in self.parked for i in group.steps), *(t.trial_id for t in self.waiting)]
         return {i: self.reached.get(i, 0) for i in [i for i in order if i not in ended][: self.places]}
 
-    def _commit(self) -> Committed:
+    def _commit(self) -> None:
         """Make what has ended durable, unless it is. Raises SupersededError."""
         if not self.kept.is_ours:
             raise SupersededError(f"pack {self.task.pack.pack_id} was given to another worker meanwhile")
@@ -271,18 +271,12 @@ class Session:
         self.reports = [report for report in self.reports if report.trial_id not in self.outcomes]
         self.outcomes = {}
         self.stored |= {row["trial_id"]: ended_of(row) for row in committed.trials}
-        return committed
+        self.committed += committed.ids
 
     def close(self) -> Update:
         """Commit what is left; the checkpoints are needed no more. The update with which the task ends."""
-        committed = self._commit()
+        self._commit()
         self.kept.clear_checkpoints()
-        self._mirror(committed)
         ended = tuple(self.stored[trial.trial_id] for trial in self.trials)
-        said = "; ".join(self.warnings)
-        return Update(self.task.pack.pack_id, self.steps, self.steps, ended, said, places=self.places)
-
-    def _mirror(self, committed: Committed) -> None:
-        """Mirror to W&B; runs after one that its server did not take are kept offline, to be synchronised by hand."""
-        if committed.trials and (warning := mirrored(committed, self.store, self.task)):
-            self.warnings.append(warning)
+        last = self.update()
+        return last._replace(step=self.steps, ended=ended)

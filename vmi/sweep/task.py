@@ -35,7 +35,6 @@ class Task:
     study: str
     layouts: tuple[str, ...]
     attempt: int
-    wandb_mode: str
     device: str
     data_folder: str
     keep_models: bool = False
@@ -69,7 +68,7 @@ class Update(NamedTuple):
 
     The last update also has the seconds that the pack took, and those of CPU time that its process has spent since the
     end of its previous pack: with the first one its start-up. `places`: how many members are trained at a time, 0 where
-    that is not known.
+    that is not known. `stored`: trials that were committed since the update before.
     """
 
     pack_id: str
@@ -80,14 +79,16 @@ class Update(NamedTuple):
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     places: int = 0
+    stored: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps([*self[:3], [ended._asdict() for ended in self.ended], *self[4:]])
 
     @classmethod
     def from_json(cls, text: str) -> Update:
-        pack_id, step, steps, ended, *rest = json.loads(text)
-        return cls(pack_id, step, steps, tuple(Ended(**fields) for fields in ended), *rest)
+        fields = dict(zip(cls._fields, json.loads(text), strict=True))
+        ended = tuple(Ended(**one) for one in fields["ended"])
+        return cls(**fields | {"ended": ended, "stored": tuple(fields["stored"])})
 
 
 def checkpoint_seconds(environ: Mapping[str, str]) -> float:

@@ -36,7 +36,7 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
     began, trials, begun = time.monotonic(), task.pack.trials, begin(task)
     if len(begun.stored) == len(trials):
         begun.kept.clear_checkpoints()
-        warning = f"pack {task.pack.pack_id} was finished before its worker died; W&B may lack it"
+        warning = f"pack {task.pack.pack_id} was finished before its worker died"
         yield Update(task.pack.pack_id, 1, 1, tuple(begun.stored[t.trial_id] for t in trials), warning)
         return
     places, warning, exhausted = min(task.places or len(trials), len(trials)), "", task.exhausted

@@ -1,0 +1,182 @@
+"""W&B's runs are written beside the training, whole when the command ends, or by the next start after a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wandb.proto import wandb_internal_pb2
+
+from tests.analysis.factory import choice, grid, store, trial
+from tests.record.test_to_wandb import runs
+from vmi.record import to_wandb
+from vmi.record.store import Store
+from vmi.sweep import mirroring
+from vmi.sweep.mirroring import Beside, Mirror, mirror_of
+
+SPACE = {"mi_weight": choice(0, 1, 2, 4)}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Store:
+    """Sixteen finished trials, none of which has a run."""
+    folder = store(tmp_path, [trial(**point) for point in grid(SPACE, range(4))], space=SPACE, with_arrays=False)
+    return Store(folder.parent, folder.name)
+
+
+def whole(study: Store) -> list[str]:
+    """The trial of every run that says how it ended, now; sorted."""
+    return sorted(
+        path.stem.removeprefix("run-")
+        for path in runs(Path(str(study.folder)))
+        if any(to_wandb._EXIT in to_wandb._fields(record) for record in to_wandb.records(path.read_bytes()))
+    )
+
+
+def nothing(line: str) -> None:
+    """Whoever waits is told so; not here."""
+
+
+def following(study: Store) -> Iterator[int]:
+    """Processes that write runs of this study."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"vmi.record.following" in command and str(study.root).encode() in command:
+            yield int(folder.name)
+
+
+def until(true: object, seconds: float = 20) -> None:
+    assert callable(true)
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_nobody_waits_for_runs_until_the_end_and_then_every_one_is_whole(study: Store) -> None:
+    mirror, ids = mirror_of(study, "offline", local=False), sorted(study.finished())
+    mirror.begin()
+    began = time.monotonic()
+    assert mirror.note(ids) == [] and mirror.note(ids) == []
+    assert time.monotonic() - began < 0.5 and whole(study) == []
+    mirror.end()
+    mirror.wait(nothing)
+    assert whole(study) == ids and list(following(study)) == []
+    assert mirror.close() == [] and whole(study) == ids
+
+
+def test_a_killed_driver_s_runs_are_written_by_the_next_start_and_none_twice(study: Store) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from vmi.record.store import Store\n"
+        "from vmi.sweep.mirroring import mirror_of\n"
+        "study = Store(Path(sys.argv[1]), sys.argv[2])\n"
+        "mirror_of(study, 'offline', local=False).note(sorted(study.finished())); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(study.root), study.study]) as driver:
+        until(lambda: whole(study))
+        driver.kill()
+    until(lambda: not list(following(study)))
+    ids = sorted(study.finished())
+    assert 0 < len(whole(study)) < 16
+    last = runs(Path(str(study.folder)))[-1]
+    last.write_bytes(last.read_bytes()[:100])  # as a kill of W&B's own process leaves it
+    os.utime(last, (0, 0))
+    mirror = mirror_of(study, "offline", local=True)
+    mirror.finished = set(ids)
+    mirror.begin()
+    assert mirror.close() == []
+    until(lambda: whole(study) == ids)
+    mirror.begin()
+    assert len(runs(Path(str(study.folder)))) == 16
+
+
+def test_a_mirror_that_is_killed_is_a_warning_with_what_writes_its_runs(study: Store) -> None:
+    mirror = mirror_of(study, "offline", local=False)
+    mirror.note(sorted(study.finished()))
+    (process,) = following(study)
+    os.kill(process, signal.SIGKILL)
+    mirror.end()
+    mirror.wait(nothing)
+    ended, missing = mirror.close()
+    assert "exit code -9" in ended
+    assert missing == f"16 trials have no W&B run yet: the next start, or vmi mirror {study.folder}, writes them"
+    assert whole(study) == []
+    following_start = mirror_of(study, "offline", local=True)
+    following_start.finished = set(study.finished())
+    following_start.begin()
+    until(lambda: whole(study) == sorted(study.finished()))
+
+
+def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interrupted_run(
+    study: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        monkeypatch.setattr(mirroring, "STOP_SECONDS", 0.5)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{hanging.getsockname()[1]}")
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        monkeypatch.setenv("HOME", str(study.root))
+        monkeypatch.delenv("WANDB_SERVICE", raising=False)
+        mirror = mirror_of(study, "online", local=False)
+        began = time.monotonic()
+        assert mirror.note(sorted(study.finished())) == []
+        assert time.monotonic() - began < 0.5
+        hanging.settimeout(20)
+        hanging.accept()  # it has asked, and waits
+        began = time.monotonic()
+        mirror.stop()
+        assert mirror.close() == [] and time.monotonic() - began < 5
+        assert list(following(study)) == []
+
+
+def test_what_the_next_start_writes_is_missing_and_not_unwanted(study: Store) -> None:
+    def begun(mode: str = "offline") -> Mirror:
+        mirror = mirror_of(study, mode, local=True)
+        mirror.finished = set(study.finished())
+        mirror.begin()
+        return mirror
+
+    begun()
+    assert whole(study) == [] and not (study.folder / "wandb").exists()  # the mirror was off, or its runs were deleted
+    (Path(str(study.folder)) / "wandb").mkdir()
+    begun("disabled")
+    assert whole(study) == []
+    begun()
+    until(lambda: whole(study) == sorted(study.finished()))
+    shutil.rmtree(runs(Path(str(study.folder)))[3].parent)
+    begun()
+    until(lambda: whole(study) == sorted(study.finished()))
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_warning_once_a_pack(study: Store) -> None:
+    (Path(str(study.folder)) / "wandb").write_text("a file")
+    (said,) = mirror_of(study, "offline", local=True).note(sorted(study.finished()))
+    assert said.startswith("W&B mirror: ") and "wandb" in said
+
+
+def test_what_is_read_of_a_record_is_what_its_protocol_says(study: Store) -> None:
+    ids = sorted(study.finished())[:1]
+    assert mirror_of(study, "offline", local=True).note(ids) == []
+    until(lambda: whole(study))
+    (path,) = runs(Path(str(study.folder)))
+    for record in to_wandb.records(path.read_bytes()):
+        fields = {field.number for field, _ in wandb_internal_pb2.Record.FromString(record).ListFields()}
+        assert to_wandb._fields(record) == fields
+        for end in range(len(record)):
+            assert to_wandb._fields(record[:end]) <= fields
+
+
+def test_a_process_that_cannot_be_started_is_a_warning(study: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(study.root / "gone"))
+    said = Mirror(study, "offline", Beside(study, "offline")).note(sorted(study.finished()))
+    assert "could be started" in said[0]

@@ -1,0 +1,166 @@
+"""Writes W&B's runs of the trials that a study finishes, in this process or as one of its own beside the training.
+
+As a process (`main`, with the arguments ROOT STUDY MODE) it reads JSON lines from standard input, lists of ids of
+finished trials, and says on standard output what comes of each few: [how many were dealt with, what to be warned of].
+After the line "end" it writes what is left and ends; where the input ends without it (its driver was killed, or wants
+to end), it ends after the run that it is writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from queue import SimpleQueue
+from typing import Any, TextIO
+
+from vmi.record.parts import Part, read_part
+from vmi.record.paths import ObjectPath, path_of
+from vmi.record.store import OUTCOMES, Store
+from vmi.record.to_wandb import Mirrored, finish_service, load_client, mirror
+
+END = "end"
+# Those who train go first.
+NICENESS = 5
+# Trials whose rows are looked up at a time, so that a long list is begun, and may be left, after a second.
+AT_A_TIME = 16
+
+Row = dict[str, Any]
+
+
+class Following:
+    """Mirrors finished trials of one study, each part of whose store is read once. Raises no Exception.
+
+    A server that failed once is not waited for again: later runs are kept offline, which needs a folder.
+    """
+
+    def __init__(self, store: Store, mode: str) -> None:
+        self._store, self._mode = store, mode
+        self._rows = _Rows(store)
+
+    def write(self, trial_ids: Sequence[str], go_on: Callable[[], bool] = lambda: True) -> Iterator[tuple[int, str]]:
+        """After each few trials: how many of them were dealt with, and what to be warned of."""
+        for start in range(0, len(trial_ids), AT_A_TIME):
+            if not go_on():
+                return
+            ids = trial_ids[start : start + AT_A_TIME]
+            try:
+                rows, curves = self._rows.take(ids)
+            except Exception as error:  # a damaged part, or a store that stays away: the mirror never stops a sweep
+                yield len(ids), f"W&B mirror: {type(error).__name__}: {error}; vmi mirror {self._store.folder} goes on"
+                continue
+            done = self._mirrored(rows, curves, go_on)
+            yield len(ids) if go_on() else done.runs, done.warning
+
+    def _mirrored(self, rows: Sequence[Row], curves: Sequence[Row], go_on: Callable[[], bool]) -> Mirrored:
+        done = self._mirror(rows, curves, self._mode, go_on)
+        if self._mode != "online" or not done.warning:
+            return done
+        self._mode = "offline"
+        # Without the one that failed: within this process W&B holds its id to be taken.
+        more = self._mirror(rows[done.runs + 1 :], curves, "offline", go_on)
+        kept = "W&B runs are kept offline from here on (wandb sync sends them)"
+        if isinstance(self._store.root, ObjectPath):
+            kept = "no W&B runs are sent from here on (vmi mirror --online sends them)"
+        return Mirrored(done.runs + more.runs, f"{done.warning}; {kept}")
+
+    def _mirror(self, rows: Sequence[Row], curves: Sequence[Row], mode: str, go_on: Callable[[], bool]) -> Mirrored:
+        return mirror(rows, curves, self._store.folder, self._store.study, mode, go_on=go_on)
+
+
+class _Rows:
+    """Rows of `trials` and `curves` by trial. What a part has is kept until it is taken, but for the parts of before.
+
+    The first time the whole store is read, afterwards parts that are new; and all of it again where a trial is in none
+    of these, as when a compaction has replaced its part.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seen: dict[str, set[str]] = {}
+        self._trials: dict[str, list[Row]] = {}
+        self._curves: dict[str, list[Row]] = {}
+
+    def take(self, trial_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
+        """The row of each of these trials, and their rows of curves. Raises StoreError or OSError."""
+        if not self._seen:
+            self._seen = {table: set(self._names(table)) for table in ("trials", "curves")}
+        else:
+            self._read_new()
+        if any(trial_id not in self._trials for trial_id in trial_ids):
+            self._read_all(trial_ids)
+        found = [min(self._trials.pop(i), key=_rank) for i in trial_ids if i in self._trials]
+        return found, [row for i in trial_ids for row in self._curves.pop(i, ())]
+
+    def _read_new(self) -> None:
+        # Trials first: a commit publishes their curves before them.
+        for table, kept in (("trials", self._trials), ("curves", self._curves)):
+            for name in sorted(set(self._names(table)) - self._seen[table]):
+                part = read_part(self._store.folder_of(table) / name, self._store.files)
+                if isinstance(part, Part):  # else it is found again, and named, where all is read
+                    self._seen[table].add(name)
+                    for row in part.table.to_pylist():
+                        kept.setdefault(row["trial_id"], []).append(row)
+
+    def _read_all(self, trial_ids: Collection[str]) -> None:
+        wanted = set(trial_ids)
+        rows = self._store.finished()
+        self._trials |= {i: [rows[i]] for i in wanted if i in rows}
+        for i in wanted:
+            self._curves.pop(i, None)
+        for row in self._store.read("curves").checked().to_pylist():
+            if row["trial_id"] in wanted:
+                self._curves.setdefault(row["trial_id"], []).append(row)
+
+    def _names(self, table: str) -> list[str]:
+        try:
+            return [name for name in self._store.files.names(self._store.folder_of(table)) if name.startswith("part-")]
+        except FileNotFoundError:
+            return []
+
+
+def _rank(row: Row) -> tuple[int, int]:
+    """Which of several rows of a trial counts, as for the store's readers."""
+    return OUTCOMES.index(row["outcome"]), int(row["attempt"])
+
+
+def main() -> None:
+    root, study, mode = sys.argv[1:]
+    os.nice(NICENESS)
+    # The client, or what it loads, may print.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out, open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 1)
+        waiting, stopped = SimpleQueue[list[str] | None](), threading.Event()
+        threading.Thread(target=_listen, args=(sys.stdin, waiting, stopped), daemon=True).start()
+        load_client()
+        failed = _follow(Following(Store(path_of(root), study), mode), waiting, stopped, out)
+    if not failed:  # W&B's farewell to a server that hangs takes 20 seconds
+        finish_service()
+    os._exit(0)
+
+
+def _follow(
+    following: Following, waiting: SimpleQueue[list[str] | None], stopped: threading.Event, out: TextIO
+) -> bool:
+    """Until there is nothing more to wait for; whether anything went wrong."""
+    failed = False
+    go_on = lambda: not stopped.is_set()  # noqa: E731
+    while (trial_ids := waiting.get()) is not None:
+        for count, warning in following.write(trial_ids, go_on):
+            failed = failed or bool(warning)
+            with contextlib.suppress(BrokenPipeError):
+                print(json.dumps([count, warning]), file=out, flush=True)
+    return failed
+
+
+def _listen(given: TextIO, waiting: SimpleQueue[list[str] | None], stopped: threading.Event) -> None:
+    for line in given:
+        if (said := json.loads(line)) == END:
+            break
+        waiting.put(said)
+    else:
+        stopped.set()
+    waiting.put(None)
