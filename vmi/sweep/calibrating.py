@@ -15,6 +15,7 @@ from vmi.record.to_wandb import mode_from
 from vmi.sweep.costs import Entry, Seconds, monotone, read, write
 from vmi.sweep.forecast import Extent
 from vmi.sweep.measure import measure
+from vmi.sweep.options import DEFAULT_PACK_SIZE
 from vmi.sweep.study import Study, validate
 
 DEVICES = ("cpu", "cuda")
@@ -22,7 +23,9 @@ DEVICES = ("cpu", "cuda")
 SHARED = 1.25
 
 
-def calibrated(study: Study, pack_size: int, device: str, path: AnyPath, environ: Mapping[str, str]) -> Iterator[str]:
+def calibrated(
+    study: Study, pack_size: int | str, device: str, path: AnyPath, environ: Mapping[str, str]
+) -> Iterator[str]:
     """Measure the study's packs and keep that; what was found, line by line.
 
     Raises InputError for what cannot be measured here, StoreError for a damaged file at `path`, before measuring.
@@ -31,12 +34,13 @@ def calibrated(study: Study, pack_size: int, device: str, path: AnyPath, environ
     validate(study)
     _check(device)
     read(path)
-    extent = Extent(study, (), pack_size)
+    extent = Extent(study, (), DEFAULT_PACK_SIZE)
     if not extent.is_foreseen:
         raise InputError([Problem("space", study.name, "no wide range of a field that decides the Architecture")])
     mode = mode_from(environ).mode
     say = lambda line: print(f"measuring: {line}", file=sys.stderr, flush=True)  # noqa: E731, T201
-    entries = measure(extent, device, began, "offline" if mode == "online" else mode, say)
+    largest = pack_size if isinstance(pack_size, int) else None
+    entries = measure(extent, device, largest, began, "offline" if mode == "online" else mode, say)
     write(path, entries)
     yield from _table(entries)
     yield f"kept in {path} ({entries[0].hardware}); the cost of a trial is linear in its steps"

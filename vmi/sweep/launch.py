@@ -35,6 +35,7 @@ from vmi.sweep.pruning import pruning_of
 from vmi.sweep.runner import OnDemand
 from vmi.sweep.search import searcher_for
 from vmi.sweep.signals import exit_code, terminable, undisturbed
+from vmi.sweep.sizing import Sizing
 from vmi.sweep.study import Study
 from vmi.sweep.summary import causes, near, outcome_lines
 from vmi.sweep.task import Task, checkpoint_seconds
@@ -74,7 +75,8 @@ def _launch(
         # A trial that another study has finished left no model here: to keep one it is trained.
         return {} if options.keep_models else _adopt(study, store, presets, wandb.mode)
 
-    ledger = _ledger_of(study, store, adopt, options.pack_size, on_demand.workers)
+    sizing = Sizing(study, options.pack_size, on_demand.room, lambda: on_demand.costs(store.root))
+    ledger = _ledger_of(study, store, adopt, sizing, on_demand.workers)
     notes = [*_taken_over(heartbeat), *([f"note: {wandb.note}"] if wandb.note else [])]
     if options.keep_models and ledger.reused:
         notes.append("note: trials that are finished already are not trained again, so no model of them is kept")
@@ -85,7 +87,7 @@ def _launch(
 
     try:
         with terminable():
-            _train(ledger, store, asked, on_demand, console, tasks_on, heartbeat)
+            _train(ledger, store, asked, on_demand, console, tasks_on, heartbeat, sizing)
     except KeyboardInterrupt as error:
         _say(console, _interrupted(ledger, asked, store))
         return exit_code(error)
@@ -103,7 +105,7 @@ def _ledger_of(
     study: Study,
     store: Store,
     adopt: Callable[[Mapping[str, str]], Mapping[str, Mapping[str, Any]]],
-    pack_size: int,
+    sizing: Sizing,
     workers: Callable[[], int],
 ) -> Ledger:
     """The study's trials as the store has them; the rows, which may be ten thousand, are let go of here."""
@@ -114,7 +116,7 @@ def _ledger_of(
         searcher_for(study, seed=0),
         finished,
         adopt,
-        pack_size=pack_size,
+        pack_size=sizing,
         workers=workers,
         under_way=packs_under_way(store, finished),
     )
@@ -128,6 +130,7 @@ def _train(
     console: Console,
     tasks_on: Callable[[str], Callable[[PackSpec], Task]],
     heartbeat: Heartbeat,
+    sizing: Sizing,
 ) -> None:
     """Train everything that is missing; nothing is started or written where nothing is. `tasks_on` takes a device."""
     if not ledger.has_work():
@@ -140,7 +143,7 @@ def _train(
     store.write_study(asked)
     for table in TABLES:
         finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
-    _say(console, [_start(ledger, asked, store)])
+    _say(console, [_start(ledger, asked, store), *(f"warning: {line}" for line in sizing.warnings(ledger.ready))])
     runner = on_demand.runner
     target = Target(runner.device, runner.workers())
     kept = Kept(ledger.study, list(ledger.finished), ledger.pack_size, target, store)
