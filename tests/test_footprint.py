@@ -64,7 +64,7 @@ def test_the_kernels_peak_of_a_pack_is_within_twice_and_half_of_the_estimate() -
 def test_as_many_members_fit_as_the_room_holds_and_not_one_more(fields: dict[str, Any], device: str) -> None:
     architecture = resolve(fields).architecture
     before = base_bytes(architecture.dataset, device) + shared_bytes(architecture)
-    seven = before + 7 * member_bytes(architecture)
+    seven = before + 7 * member_bytes(architecture, (), device)
     assert [members_within(architecture, seven + more, (), device) for more in (-1, 0, 1)] == [6, 7, 7]
     assert members_within(architecture, before, (), device) == members_within(architecture, 0, (), device) == 0
 

@@ -77,8 +77,11 @@ def trunks(architecture: Architecture) -> tuple[Trunk, Trunk, Trunk]:
     return encoder(architecture, outputs), decoder(architecture), encoder(architecture, of_q)
 
 
-def member_bytes(architecture: Architecture, terms: Collection[str] = ()) -> int:
-    """Bytes that one more member of a pack takes at its peak; `terms` are the weights that a member may have one on."""
+def member_bytes(architecture: Architecture, terms: Collection[str] = (), device: str = "cpu") -> int:
+    """Bytes that one more member of a pack takes at its peak; `terms` are the weights that a member may have one on.
+
+    On a card a captured step keeps its memory while the pack is evaluated.
+    """
     spec, layout, nets = spec_of(architecture.dataset), parse(architecture.layout), trunks(architecture)
     parameters = sum(net.parameters for net in nets) + _discriminator(layout, terms)
     widest, batch = _widest(nets, layout), architecture.batch_size
@@ -89,7 +92,8 @@ def member_bytes(architecture: Architecture, terms: Collection[str] = ()) -> int
     train, held_out = min(EVALUATED, spec.train_count), min(EVALUATED, spec.held_out_count)
     evaluation = 3 * parameters + train * HELD[architecture.network] * widest
     evaluation += held_out * 8 * spec.pixels + 32 * spec.held_out_count * layout.width
-    return round(FLOAT * max(step, evaluation, 9 * parameters)) + ORDER * spec.train_count
+    most = max(step, evaluation) if device == "cpu" else step + evaluation - 3 * parameters
+    return round(FLOAT * max(most, 9 * parameters)) + ORDER * spec.train_count
 
 
 def shared_bytes(architecture: Architecture) -> int:
@@ -103,7 +107,7 @@ def shared_bytes(architecture: Architecture) -> int:
 def members_within(architecture: Architecture, room: int, terms: Collection[str] = (), device: str = "cpu") -> int:
     """How many members fit into so many bytes of a worker or of its card; 0 where not even one does."""
     left = room - base_bytes(architecture.dataset, device) - shared_bytes(architecture)
-    return max(0, left // member_bytes(architecture, terms))
+    return max(0, left // member_bytes(architecture, terms, device))
 
 
 def base_bytes(dataset: str, device: str = "cpu") -> int:

@@ -31,7 +31,7 @@ SMALL = CONFIG.architecture
 def room_for(members: float, architecture: Architecture = SMALL, device: str = "cpu") -> Room:
     """Room for so many members, with what is held back."""
     needed = base_bytes(architecture.dataset, device) + shared_bytes(architecture)
-    return Room(device, round((needed + members * member_bytes(architecture)) / SHARE))
+    return Room(device, round((needed + members * member_bytes(architecture, (), device)) / SHARE))
 
 
 def sizing(

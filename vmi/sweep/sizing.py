@@ -77,7 +77,7 @@ class Sizing:
             if fits is not None and members > fits and self._asked is not None:
                 room = self._asked[0]
                 needs = base_bytes(architecture.dataset, room.device) + shared_bytes(architecture)
-                needs += members * member_bytes(architecture, self._terms)
+                needs += members * member_bytes(architecture, self._terms, room.device)
                 yield (
                     f"a pack of {members} of {architecture.dataset} {architecture.layout} {architecture.network} "
                     f"{architecture.hidden} needs about {_gigabytes(needs)}, and {_gigabytes(room.free or 0)} are free "
@@ -100,7 +100,7 @@ class Sizing:
             size, why = DEFAULT_PACK_SIZE, f"the default: not measured here{unknown}"
         if fits is None or size <= fits:
             return Chosen(size, why, fits)
-        member = _gigabytes(member_bytes(architecture, self._terms))
+        member = _gigabytes(member_bytes(architecture, self._terms, room.device))
         why = f"memory: {_gigabytes(room.free or 0)} are free for each, a member takes about {member}"
         return Chosen(max(1, fits), why, fits)
 
