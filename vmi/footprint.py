@@ -28,8 +28,9 @@ EVALUATED = 1000
 # Tensors of the widest layer while a chunk is evaluated, of each member, and more of the one whose turn it is.
 HELD, WORKED = {"mlp": 3, "conv": 8}, {"mlp": 0, "conv": 14}
 PAIRED, ROWS = 4096, 512
-# Python, torch, scikit-learn and Ray's worker; what loading a data set and its k-means reference take, in its pixels.
-PROCESS, LOADING = 750_000_000, 6
+# Of a process of its own: Python, torch, scikit-learn and Ray's worker, without the libraries' code, which processes
+# share; and what a data set with its k-means reference takes, in its pixels.
+PROCESS, LOADING = 500_000_000, 5
 # A card's context and the libraries' workspaces: a guess.
 CONTEXT = 1_000_000_000
 FACTOR_WIDTHS = (128, 128, 128, 2)

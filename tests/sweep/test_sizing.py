@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from vmi.footprint import base_bytes, member_bytes, shared_bytes
 from vmi.sweep import hardware
 from vmi.sweep.costs import Entry, costs_on, write
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.local import LocalRunner
 from vmi.sweep.options import AUTO, DEFAULT_PACK_SIZE, MAX_PACK_SIZE
 from vmi.sweep.packing import pack
 from vmi.sweep.plan import Request, plan_lines
@@ -216,7 +218,16 @@ def test_this_machines_memory_is_shared_by_its_workers_and_a_silent_system_has_n
     alone, shared, beyond = (room_here("cpu", count).free for count in (1, cores, 1000 * cores))
     assert alone and shared and beyond
     assert shared == pytest.approx(alone / cores, rel=0.2) and beyond == pytest.approx(shared, rel=0.2)
-    assert hardware.available_memory(tmp_path) is None
+    assert hardware.available_memory(tmp_path) is None and hardware.own_memory(tmp_path) == 0
+
+
+def test_what_this_process_holds_already_is_room_for_the_packs_that_it_trains_itself() -> None:
+    held = hardware.own_memory()
+    block = bytearray(os.urandom(1024)) * (100 * 1024)
+    assert hardware.own_memory() - held == pytest.approx(len(block), rel=0.2)
+    room, here = LocalRunner(0.0).room(), room_here("cpu", 1)
+    assert room.device == "cpu" and room.free and here.free
+    assert room.free - here.free == pytest.approx(hardware.own_memory(), rel=0.5)
 
 
 def test_a_node_without_cards_says_so_and_one_with_cards_names_their_free_bytes(

@@ -47,6 +47,12 @@ def available_memory(root: Path = Path("/")) -> int | None:
     return min([*free, *_left_in_groups(root)], default=None)
 
 
+def own_memory(root: Path = Path("/")) -> int:
+    """Bytes that this process holds for itself, without files that it shares; 0 where the system does not say."""
+    lines = _text(root / "proc/self/status").splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+
+
 def free_on_cards() -> list[int]:
     """Free bytes of each card of this node, as its driver's own program says; none where there is no such program."""
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]

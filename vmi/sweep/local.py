@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from vmi.errors import InputError, Problem
+from vmi.sweep.hardware import own_memory
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.sizing import Room, room_here
 from vmi.sweep.task import Task, Update
@@ -34,7 +35,9 @@ class LocalRunner:
     def room(self) -> Room:
         """Of this process, or of the card that it takes, of which the user may give a share."""
         if self.device == "cpu":
-            return room_here("cpu", 1)
+            free = room_here("cpu", 1).free
+            # What a worker needs before it trains, this process has already.
+            return Room("cpu", None if free is None else free + own_memory())
         free, _ = torch.cuda.mem_get_info()
         return Room("cuda", int(free * (self._gpus_per_pack or 1)))
 
