@@ -7,11 +7,12 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 import torch
 from judges import BelowMean
-from packs import small_pack, varied
+from packs import small_pack, trial, varied
 from test_capturable import METHODS
 from test_refill import Run, run
 
@@ -32,17 +33,21 @@ def digits() -> Dataset:
 
 
 @pytest.fixture(autouse=True)
-def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_said_or_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captured, "_SAID", set())
+    monkeypatch.setattr(captured, "_CAPTURED", WeakKeyDictionary())
+    monkeypatch.setattr(Again, "made", 0)
+    monkeypatch.setattr(Again, "beside", 0)
 
 
 class Again:
     """In place of a graph: the same step of the same pack on the same tensors, run again at each replay."""
 
-    made = 0
+    made = beside = 0
 
     def __init__(self, body: Step, pack: Pack, dataset: Dataset, batches: Resident) -> None:
         Again.made += 1
+        Again.beside = max(Again.beside, len(captured._CAPTURED))
         self._step: Callable[[], None] = lambda: body(here(), dataset, batches)
         here = weakref.ref(pack)  # as a graph, it keeps no pack alive
 
@@ -76,8 +81,6 @@ def test_replayed_steps_give_what_steps_of_their_own_give_across_an_epochs_end(
 
 
 def test_every_method_is_replayed_to_the_same_bits(digits: Dataset) -> None:
-    from packs import trial
-
     eager, replaying = (Pack([trial(seed=i, steps=99, **m) for i, m in enumerate(METHODS)]) for _ in range(2))
     for pack, steps in ((eager, run_steps), (replaying, by_graph)):
         pack.train_mode(True)
@@ -104,7 +107,6 @@ def test_a_training_by_graphs_with_members_that_leave_and_join_is_one_without(
         return run(Pack(trials[:3]), digits, trials[3:], stop, reports=6)
 
     eager = whole()
-    Again.made = 0
     monkeypatch.setattr(captured, "LEAST_STEPS", 1)
     monkeypatch.setattr(train, "run_steps", by_graph)
     replaying = whole()
@@ -114,10 +116,10 @@ def test_a_training_by_graphs_with_members_that_leave_and_join_is_one_without(
         for name, tensor in tensors.items():
             assert torch.equal(replaying.tensors[trial_id][name], tensor), name
     assert 3 <= Again.made < sum(map(len, eager.reports.values())), "one graph a pack, and not one a report"
+    assert Again.beside == 0, "a pack's graph goes before the next pack's is made"
 
 
 def test_a_graph_is_made_once_for_a_pack_and_goes_with_it(digits: Dataset) -> None:
-    Again.made = 0
     first, second = small_pack(1, steps=100), small_pack(2, steps=100)
     for pack in (first, second, first):
         assert replayed(pack, digits, captured.LEAST_STEPS, Again)
@@ -175,8 +177,6 @@ def test_a_cpu_is_never_asked_for_a_graph(digits: Dataset, monkeypatch: pytest.M
 def test_the_generators_that_a_graph_is_told_of_are_those_that_a_step_draws_from(
     digits: Dataset, method: dict[str, Any]
 ) -> None:
-    from packs import trial
-
     pack = Pack([trial(steps=9, **method)])
     pack.train_mode(True)
     batches = pack.minibatches.resident(pack.device)

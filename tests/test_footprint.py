@@ -18,7 +18,7 @@ from vmi.pack import Pack
 # Small and large networks of either kind, and a term over pairs of images.
 MEASURED: tuple[tuple[dict[str, Any], int], ...] = (
     ({"dataset": "digits"}, 16),
-    ({"dataset": "digits", "hidden": "1024-512"}, 2),
+    ({"dataset": "digits", "hidden": "2048-1024"}, 2),
     ({"dataset": "digits", "network": "conv", "hidden": "8-16-32"}, 4),
     ({"dataset": "digits", "network": "conv", "hidden": "64-128-512"}, 2),
     ({"dataset": "digits", "tc_weight": 4.0, "batch_size": 256}, 2),

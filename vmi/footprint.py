@@ -28,6 +28,8 @@ EVALUATED = 1000
 # Tensors of the widest layer while a chunk is evaluated, of each member, and more of the one whose turn it is.
 HELD, WORKED = {"mlp": 3, "conv": 8}, {"mlp": 0, "conv": 14}
 PAIRED, ROWS = 4096, 512
+# What the libraries keep and the allocator cannot give out again; measured, of the smallest packs.
+SCRATCH = 20_000_000
 # Of a process of its own: Python, torch, scikit-learn and Ray's worker, without the libraries' code, which processes
 # share; and what a data set with its k-means reference takes, in its pixels.
 PROCESS, LOADING = 500_000_000, 5
@@ -102,7 +104,7 @@ def shared_bytes(architecture: Architecture) -> int:
     layout = parse(architecture.layout)
     chunk = EVALUATED * WORKED[architecture.network] * _widest(trunks(architecture), layout)
     pairs = ROWS * min(PAIRED, spec_of(architecture.dataset).held_out_count)
-    return FLOAT * chunk + (8 * FLOAT * pairs if layout.normal else 0)
+    return SCRATCH + FLOAT * chunk + (8 * FLOAT * pairs if layout.normal else 0)
 
 
 def members_within(architecture: Architecture, room: int, terms: Collection[str] = (), device: str = "cpu") -> int:

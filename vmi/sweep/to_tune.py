@@ -39,7 +39,7 @@ from vmi.record.paths import path_of
 from vmi.record.store import Store
 from vmi.secrecy import redacted
 from vmi.sweep.handing import Handing, Worker
-from vmi.sweep.hardware import free_on_cards
+from vmi.sweep.hardware import available_memory, free_on_cards
 from vmi.sweep.joining import joined
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.lost import ClusterLostError, Watch, end_process
@@ -47,7 +47,7 @@ from vmi.sweep.probe import Needs, check_nodes
 from vmi.sweep.reach import REACH_SECONDS, private, reach
 from vmi.sweep.retries import death_of
 from vmi.sweep.signals import kept_handlers
-from vmi.sweep.sizing import Room, room_here
+from vmi.sweep.sizing import Room
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
@@ -115,9 +115,10 @@ class TuneRunner:
             return Room("cuda", int(min(cards) * self._gpus) if cards else None)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]  # type: ignore[no-untyped-call]
         if len(nodes) == 1:
-            return room_here("cpu", int(nodes[0]["CPU"]))
-        free = [int(node["memory"] / node["CPU"]) for node in nodes if node.get("memory")]
-        return Room("cpu", min(free, default=None))
+            free = available_memory()
+            return Room("cpu", None if free is None else int(free / nodes[0]["CPU"]))
+        at_start = [int(node["memory"] / node["CPU"]) for node in nodes if node.get("memory")]
+        return Room("cpu", min(at_start, default=None))
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
         """Raises ClusterLostError once the cluster does not answer any more."""
