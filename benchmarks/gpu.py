@@ -1,26 +1,29 @@
-"""Packs on a CUDA device: eager steps beside one captured graph per step. WRITTEN, AND NOT RUN YET: no GPU was at hand.
+"""Packs on a CUDA device: steps launched one by one beside replayed graphs. WRITTEN, AND NOT RUN: no GPU was at hand.
 
-    python benchmarks/gpu.py [--sizes 1 4 16 64] [--steps 200]
+    python benchmarks/gpu.py [--sizes 1 4 16 64] [--steps 200] [--processes 2] [--device cpu]
 
-Needs torch >= 2.11 and this repository on PYTHONPATH; neither Ray, Optuna, W&B nor data (random images of MNIST's
-shape: the time does not depend on the pixels). For each network, precision and pack size it prints microseconds per
-member-step, eager and captured, the memory allocated, and whether both ended in the same bits.
-
-What makes a step capturable is tested on a CPU (tests/test_capturable.py): it reads nothing back to the host. Weights,
-data set, noise generators, temperature, optimiser steps and the sums that reports are made of live on the device; the
-minibatch's index is drawn on the host and copied, asynchronously, into one fixed tensor before each replay.
+Needs torch >= 2.11, NumPy and this repository on PYTHONPATH; neither Ray, Optuna, W&B nor data (random images of the
+data sets' shapes: the time does not depend on the pixels). For each network, precision, TF32 off and on, and pack size
+it prints microseconds per member-step, launched one by one and captured (`vmi.captured`), what of the card's memory
+was allocated at most, and whether both ended in the same bits, else by how much they differ. Then the same members in
+several packs, one process each, on the same card; then trials an hour of the authors' nets at their own length, and of
+the MLP at its own. `--device cpu` tries the program where there is no card: nothing is captured there.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from cases import CASES, Case
+from cases import CASES
 
+from vmi import captured
+from vmi.config import TrialConfig, resolve
 from vmi.data import Dataset, Split
 from vmi.datasets import spec_of
 from vmi.pack import Pack
@@ -28,97 +31,156 @@ from vmi.step import train_step
 from vmi.train import run_steps
 from vmi.trial import Trial
 
-
-class Captured:
-    """The step of a pack as one CUDA graph: gather, noise, both phases, both optimisers, sums for the report."""
-
-    def __init__(self, pack: Pack, dataset: Dataset) -> None:
-        self.pack = pack
-        self.index_KB = pack.minibatches.next().to(pack.device)
-        # On a copy, so that libraries make their workspaces and the pack stays where it is.
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            warm = pack.keep(range(pack.size))
-            warm.train_mode(True)
-            run_steps(warm, dataset, 3)
-        torch.cuda.current_stream().wait_stream(side)
-        # The first index was drawn for its shape alone.
-        pack.minibatches.positions[:] = [p - pack.architecture.batch_size for p in pack.minibatches.positions]
-        counters = {name: list(values) for name, values in pack.counters().items()}
-        self.graph = torch.cuda.CUDAGraph()
-        for name, generators in pack.generators().items():
-            if name != "order":
-                for generator in generators:
-                    self.graph.register_generator_state(generator)
-        with torch.cuda.graph(self.graph):
-            images_KBD = dataset.images(dataset.train, self.index_KB, pack.dtype)
-            pack.window.add(train_step(pack, images_KBD, pack.noise()))
-        # Capturing computes nothing, but the host has counted a step.
-        for name, values in pack.counters().items():
-            values[:] = counters[name]
-
-    def run(self, count: int) -> None:
-        """So many steps; the host waits for none of them."""
-        pack = self.pack
-        for _ in range(count):
-            self.index_KB.copy_(pack.minibatches.next().pin_memory(), non_blocking=True)
-            self.graph.replay()
-            pack.steps[:] = [step + 1 for step in pack.steps]
-            pack.window.counts[:] = [steps + 1 for steps in pack.window.counts]
+AUTHORS = "authors"
+WARM = 10
 
 
-def random_images(name: str, device: torch.device) -> Dataset:
+def random_images(name: str, device: str) -> Dataset:
     spec, generator = spec_of(name), torch.Generator().manual_seed(0)
     pixels = torch.randint(0, spec.levels + 1, (spec.train_count, spec.pixels), generator=generator, dtype=torch.uint8)
     labels = torch.zeros(spec.train_count, dtype=torch.int64)
-    return Dataset(spec, Split(pixels, labels), Split(pixels[:100], labels[:100])).to(device)
+    return Dataset(spec, Split(pixels, labels), Split(pixels[:100], labels[:100])).to(torch.device(device))
 
 
-def pack_of(case: Case, size: int, precision: str) -> Pack:
-    configs = [case.config(seed, precision=precision) for seed in range(size)]
-    made = Pack([Trial(c.trial_id, c.suggestion_id, c) for c in configs], "cuda")
+def config_of(name: str, seed: int, precision: str) -> TrialConfig:
+    if name == AUTHORS:
+        return resolve({"preset": AUTHORS, "dataset": "mnist", "seed": seed, "precision": precision})
+    return CASES[name].config(seed, precision=precision)
+
+
+def pack_of(name: str, size: int, precision: str, device: str) -> Pack:
+    configs = [config_of(name, seed, precision) for seed in range(size)]
+    made = Pack([Trial(c.trial_id, c.suggestion_id, c) for c in configs], device)
     made.train_mode(True)
     return made
 
 
-def microseconds(run: Callable[[int], None], steps: int, size: int) -> float:
-    """Per member-step, between two synchronisations."""
-    run(10)
-    torch.cuda.synchronize()
+def tf32(allowed: bool) -> None:
+    """For matrix products and convolutions alike: PyTorch allows it for the latter by default."""
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def one_by_one(pack: Pack, dataset: Dataset, count: int) -> None:
+    for _ in range(count):
+        images_KBD = dataset.images(dataset.train, pack.minibatches.next().to(pack.device), pack.dtype)
+        pack.window.add(train_step(pack, images_KBD, pack.noise()))
+
+
+def synchronize(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(run: Callable[[int], None], steps: int, device: str) -> float:
+    """Between two synchronisations, after some steps that make what the first ones need."""
+    run(max(WARM, captured.LEAST_STEPS))
+    synchronize(device)
     before = time.perf_counter()
     run(steps)
-    torch.cuda.synchronize()
-    return (time.perf_counter() - before) * 1e6 / steps / size
+    synchronize(device)
+    return time.perf_counter() - before
 
 
-def measured(case: Case, size: int, precision: str, steps: int) -> str:
-    dataset = random_images(case.dataset, torch.device("cuda"))
-    torch.cuda.reset_peak_memory_stats()
-    eager = pack_of(case, size, precision)
-    eager_us = microseconds(lambda count: run_steps(eager, dataset, count), steps, size)
-    graph = Captured(pack_of(case, size, precision), dataset)
-    graph_us = microseconds(graph.run, steps, size)
-    same = torch.equal(eager.vae_adam.flat_KP, graph.pack.vae_adam.flat_KP)
-    megabytes = torch.cuda.max_memory_allocated() / 1e6
+def compared(name: str, size: int, precision: str, steps: int, device: str) -> str:
+    dataset = random_images("mnist" if name == AUTHORS else CASES[name].dataset, device)
+    eager, replaying = (pack_of(name, size, precision, device) for _ in range(2))
+    eager_us = seconds(lambda count: one_by_one(eager, dataset, count), steps, device) * 1e6 / steps / size
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    graph_us = seconds(lambda count: run_steps(replaying, dataset, count), steps, device) * 1e6 / steps / size
+    held = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else 0.0
     return (
-        f"{case.name:<6} {precision:<9} pack of {size:<4} eager {eager_us:9.1f} us  captured {graph_us:9.1f} us  "
-        f"{eager_us / graph_us:5.2f}x  {megabytes:8.0f} MB  {'same bits' if same else 'OTHER BITS'}"
+        f"eager {eager_us:9.1f} us  captured {graph_us:9.1f} us  {eager_us / graph_us:5.2f}x  {held:8.0f} MB  "
+        f"{difference(eager, replaying)}"
     )
+
+
+def difference(one: Pack, other: Pack) -> str:
+    """Between the parameters: in bits, and where these differ, of the largest against the largest parameter."""
+    a, b = (pack.vae_adam.flat_KP for pack in (one, other))
+    if torch.equal(a, b):
+        return "same bits"
+    apart = float((a - b).abs().max() / a.abs().max())
+    return f"differ by {apart:.1e} of the largest parameter{'' if apart <= 1e-5 else ', MORE THAN 1e-5'}"
+
+
+def worker(name: str, size: int, precision: str, steps: int, device: str) -> None:
+    """Says when it is ready, waits for a line, and prints the seconds that its steps took."""
+    dataset = random_images("mnist" if name == AUTHORS else CASES[name].dataset, device)
+    pack = pack_of(name, size, precision, device)
+    run_steps(pack, dataset, max(WARM, captured.LEAST_STEPS))
+    synchronize(device)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    before = time.perf_counter()
+    run_steps(pack, dataset, steps)
+    synchronize(device)
+    print(time.perf_counter() - before, flush=True)
+
+
+def shared(name: str, size: int, processes: int, steps: int, device: str) -> str:
+    """Member-steps a second of so many packs at the same time on one card, each in a process of its own."""
+    given = ["--worker", name, "--sizes", str(size), "--steps", str(steps), "--device", device]
+    started = [
+        subprocess.Popen([sys.executable, __file__, *given], stdin=-1, stdout=-1, text=True) for _ in range(processes)
+    ]
+    for process in started:
+        assert process.stdout is not None and process.stdout.readline().strip() == "ready"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    took = [float(process.communicate()[0]) for process in started]
+    return f"{processes} x pack of {size:<4} {processes * size * steps / max(took):12.0f} member-steps a second"
+
+
+def an_hour(name: str, size: int, precision: str, steps: int, device: str) -> str:
+    """Trials at their own length that one card trains in an hour, evaluation left out."""
+    length = config_of(name, 0, precision).steps if name == AUTHORS else resolve({"dataset": CASES[name].dataset}).steps
+    dataset, pack = random_images("mnist", device), pack_of(name, size, precision, device)
+    taken = seconds(lambda count: run_steps(pack, dataset, count), steps, device)
+    return f"{3600 / (taken / steps * length) * size:12.2f} trials of {length} steps an hour"
+
+
+def lines(sizes: list[int], steps: int, processes: int, device: str) -> Iterator[str]:
+    for name, allowed, precision, size in itertools.product((*CASES, AUTHORS), (False, True), PRECISIONS, sizes):
+        if allowed and precision == "bfloat16":
+            continue
+        tf32(allowed)
+        label = "tf32" if allowed else precision
+        yield f"{name:<8} {label:<9} pack of {size:<4} {compared(name, size, precision, steps, device)}"
+    tf32(False)
+    for name in CASES:
+        for count in range(1, processes + 1):
+            yield f"{name:<8} float32   {shared(name, max(sizes) // count or 1, count, steps, device)}"
+    for name, allowed, precision in itertools.product((AUTHORS, "mlp"), (False, True), PRECISIONS):
+        tf32(allowed)
+        size = max(sizes) if name == "mlp" else min(16, max(sizes))
+        label = f"{precision}{', tf32' if allowed else ''}"
+        yield f"{name:<8} {label:<15} pack of {size:<4} {an_hour(name, size, precision, steps, device)}"
+
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 4, 16, 64])
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if not torch.cuda.is_available():
+    if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("no CUDA device here")
-    print(torch.cuda.get_device_name(), "torch", torch.__version__)
-    for case in CASES.values():
-        for precision in ("float32", "bfloat16"):
-            for size in given.sizes:
-                print(measured(case, size, precision, given.steps), flush=True)
+    if given.worker:
+        worker(given.worker, given.sizes[0], "float32", given.steps, given.device)
+        return
+    named = torch.cuda.get_device_name() if given.device == "cuda" else "CPU"
+    print(named, "torch", torch.__version__, flush=True)
+    for line in lines(given.sizes, given.steps, given.processes, given.device):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

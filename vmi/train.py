@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from vmi import captured
 from vmi.data import Dataset
 from vmi.evaluation import measure
 from vmi.memory import exhaustible
@@ -92,7 +93,9 @@ def train(
             yield Progress(None, (), failed, {}, tuple(queue))
             standing = _succeeded(pack, (), queue, places)
             continue
-        pack = pack.keep(whole) if failed else pack
+        if failed:
+            captured.forget(pack)
+            pack = pack.keep(whole)
         due = [k for k, step in enumerate(pack.steps) if step in marks]
         measured = _measured(pack, data, [k for k in due if pack.steps[k] in asked])
         reports_now = _reports(pack, data, due, {k: m[stop.metric] for k, m in measured.items()} if stop else {})
@@ -102,7 +105,9 @@ def train(
 
 
 def run_steps(pack: Pack, data: Dataset, count: int) -> None:
-    """So many steps of every member: nothing else costs time between two reports."""
+    """So many steps of every member: nothing else costs time between two reports. On CUDA by a graph, where it can."""
+    if pack.device.type == "cuda" and captured.replayed(pack, data, count):
+        return
     for _ in range(count):
         images_KBD = data.images(data.train, pack.minibatches.next().to(pack.device), pack.dtype)
         pack.window.add(train_step(pack, images_KBD, pack.noise()))
@@ -134,6 +139,7 @@ def _succeeded(pack: Pack, stay: Sequence[int], queue: deque[Trial], places: int
     fresh = [queue.popleft() for _ in range(min(places - len(stay), len(queue)))]
     if len(stay) == pack.size and not fresh:
         return pack
+    captured.forget(pack)
     return pack.renewed(stay, fresh) if stay or fresh else None
 
 

@@ -208,7 +208,7 @@ ROWS: dict[str, list[Variant]] = {
                                  ("nan", "'nan'"), (str(10**30), str(10**30)), ("٣", "'٣'"), ("", "''"))
         ],
         command("plan SMOKE --steps ten", "fixed.steps = 'ten': a whole number from 1 to 1e+09"),
-        command("calibrate SMOKE --pack-size ten", "--pack-size = 'ten': a whole number from 1 to 1024"),
+        command("calibrate SMOKE --pack-size ten", "--pack-size = 'ten': auto, or a whole number from 1 to 1024"),
     ],
     "seeds": [
         *[
@@ -273,8 +273,8 @@ ROWS: dict[str, list[Variant]] = {
         command("plan SMOKE --gpus two --cpus 1.5", "--gpus = 'two'", "--cpus = '1.5'", "3 problems"),
         command("plan SMOKE --gpu-hour free", "--gpu-hour = 'free': a price"),
         command("plan SMOKE --simulate 10,x", "--simulate = '10,x'", "numbers of workers from 1 to 100000"),
-        options("--local --pack-size 0", "--pack-size = 0: a whole number from 1 to 1024"),
-        options("--local --pack-size 99999", "--pack-size = 99999: a whole number from 1 to 1024"),
+        options("--local --pack-size 0", "--pack-size = 0: auto, or a whole number from 1 to 1024"),
+        options("--local --pack-size 99999", "--pack-size = 99999: auto, or a whole number from 1 to 1024"),
         options("--local --address auto", "--address = 'auto': not together with --local"),
     ],
     "unknown URI scheme": [

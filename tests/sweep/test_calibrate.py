@@ -7,15 +7,20 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from sweep.runs import COMPILED, SMOKE, run
 
+from vmi import data
+from vmi.footprint import base_bytes, member_bytes, shared_bytes
+from vmi.sweep import measure
 from vmi.sweep.costs import Seconds, costs_on, monotone, read
 from vmi.sweep.forecast import Extent
 from vmi.sweep.measure import _Bench, _pack_of
+from vmi.sweep.sizing import SHARE, Room
 from vmi.sweep.study import load
 
 HEAVY = "('torch', 'ray', 'wandb', 'optuna')"
@@ -118,6 +123,27 @@ def test_a_bad_device_or_file_of_a_calibration_is_refused_before_measuring(tmp_p
     assert said.code == 3 and "mine.json" in said.err and (tmp_path / "mine.json").read_text() == "mine"
     damaged = vmi(tmp_path, "plan", SMOKE, "--calibration", "mine.json")
     assert damaged.code == 3 and "mine.json" in damaged.err
+
+
+def test_without_a_number_sizes_are_measured_as_far_as_memory_and_long_steps_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, extent = _Bench("cpu", tmp_path, "disabled"), Extent(load(SMOKE), (), 16)
+    ((architecture, members),) = extent.members.items()
+    sizes = partial(bench._sizes, architecture, extent.kinds[architecture])
+    enough = base_bytes("digits") + shared_bytes(architecture)
+    for held, measured in ((10**6, [1, 4, 16, 64]), (85.5, [1, 4, 16, 64]), (84.5, [1, 4, 16]), (4.5, [1]), (-9, [1])):
+        room = Room("cpu", round((enough + held * member_bytes(architecture)) / SHARE))
+        monkeypatch.setattr(measure, "room_here", lambda device, workers, room=room: room)
+        assert sizes() == measured
+    packs = {size: _pack_of(members, size) for size in (1, 2)}
+    dataset = data.load("digits")
+    monkeypatch.setattr(measure, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(measure, "CHUNK_SECONDS", 0.0)
+    assert [*bench._steps(packs, dataset, bounded=True)] == [1, 2]
+    monkeypatch.setattr(measure, "LONGEST_STEP", 0.0)
+    assert [*bench._steps(packs, dataset, bounded=True)] == [1], "the smallest in any case"
+    assert [*bench._steps(packs, dataset, bounded=False)] == [1, 2], "what was asked for in any case"
 
 
 @pytest.mark.slow

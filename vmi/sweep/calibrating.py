@@ -14,6 +14,7 @@ from vmi.record.paths import AnyPath
 from vmi.sweep.costs import Entry, Seconds, monotone, read, write
 from vmi.sweep.forecast import Extent
 from vmi.sweep.measure import measure
+from vmi.sweep.options import DEFAULT_PACK_SIZE
 from vmi.sweep.study import Study, validate
 
 DEVICES = ("cpu", "cuda")
@@ -21,7 +22,7 @@ DEVICES = ("cpu", "cuda")
 SHARED = 1.25
 
 
-def calibrated(study: Study, pack_size: int, device: str, path: AnyPath) -> Iterator[str]:
+def calibrated(study: Study, pack_size: int | str, device: str, path: AnyPath) -> Iterator[str]:
     """Measure the study's packs and keep that; what was found, line by line.
 
     Raises InputError for what cannot be measured here, StoreError for a damaged file at `path`, before measuring.
@@ -30,11 +31,12 @@ def calibrated(study: Study, pack_size: int, device: str, path: AnyPath) -> Iter
     validate(study)
     _check(device)
     read(path)
-    extent = Extent(study, (), pack_size)
+    extent = Extent(study, (), DEFAULT_PACK_SIZE)
     if not extent.is_foreseen:
         raise InputError([Problem("space", study.name, "no wide range of a field that decides the Architecture")])
     say = lambda line: print(f"measuring: {line}", file=sys.stderr, flush=True)  # noqa: E731, T201
-    entries = measure(extent, device, began, say)
+    largest = pack_size if isinstance(pack_size, int) else None
+    entries = measure(extent, device, largest, began, say)
     write(path, entries)
     yield from _table(entries)
     yield f"kept in {path} ({entries[0].hardware}); the cost of a trial is linear in its steps"

@@ -13,7 +13,7 @@ from rich.console import Console
 from vmi.errors import InputError, Problem, printable
 from vmi.record.paths import AnyPath, opened
 from vmi.sweep.main import guarded
-from vmi.sweep.options import DEFAULT_PACK_SIZE, RESULTS, SEEDS, RunOptions, is_whole, parse_seeds, place_of
+from vmi.sweep.options import AUTO, PACK_SIZE, RESULTS, SEEDS, RunOptions, is_whole, parse_seeds, place_of
 from vmi.sweep.usage import number, usage_problems, whole
 
 MAX_WORKERS = 100_000
@@ -26,7 +26,7 @@ Steps = Annotated[int | None, typer.Option(help="Training steps of every trial."
 Seeds = Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")]
 Scale = Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")]
 Name = Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")]
-PackSize = Annotated[int, typer.Option(help="Most trials trained as one program.", parser=whole, metavar="INTEGER")]
+PackSize = Annotated[str, typer.Option(help=PACK_SIZE, parser=whole, metavar="INTEGER|auto")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
@@ -40,7 +40,7 @@ def plan(
     seeds: Seeds = None,
     scale: Scale = None,
     name: Name = None,
-    pack_size: PackSize = DEFAULT_PACK_SIZE,
+    pack_size: PackSize = AUTO,
     gpus: Annotated[
         int | None, typer.Option(help="Plan for so many GPUs, one pack on each.", parser=whole, metavar="INTEGER")
     ] = None,
@@ -68,7 +68,7 @@ def plan(
         wrong = [*options.problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]]
         study = _study(study_file, wrong, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
         given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration}
-        given |= {"--pack-size": pack_size if pack_size != DEFAULT_PACK_SIZE else None}
+        given |= {"--pack-size": pack_size if pack_size != AUTO else None}
         given |= {"--results": f"{where}" if where != Path("results") and not calibration else None}
         device = "cpu" if gpus is None else "cuda"
         request = Request(
@@ -95,7 +95,7 @@ def calibrate(
     smoke: Smoke = False,
     data: Data = None,
     scale: Scale = None,
-    pack_size: PackSize = DEFAULT_PACK_SIZE,
+    pack_size: PackSize = AUTO,
     debug: Debug = False,
 ) -> None:
     """Measure what packs of a study cost on this node, for `vmi plan`: a minute or so, one thread, no Ray."""
@@ -163,7 +163,7 @@ def _study(path: Path, wrong: list[Problem], *, seeds: str | None = None, **wish
     raise InputError(wrong, "options")
 
 
-def _options(results: AnyPath, seeds: str | None, pack_size: int, usage: tuple[Problem, ...]) -> RunOptions:
+def _options(results: AnyPath, seeds: str | None, pack_size: int | str, usage: tuple[Problem, ...]) -> RunOptions:
     return RunOptions(results=results, seeds=seeds, pack_size=pack_size, usage=usage)
 
 

@@ -17,7 +17,7 @@ from vmi.sweep.costs import TERMS, ZERO, Costs, Kind, Seconds, kind_of
 from vmi.sweep.extent import EVERYTHING, planned_trials
 from vmi.sweep.ledger import queue_of, round_of
 from vmi.sweep.override import cut
-from vmi.sweep.packing import pack
+from vmi.sweep.packing import Size, pack, size_for
 from vmi.sweep.search import GridSearcher
 from vmi.sweep.simulation import Job, Schedule, simulate
 from vmi.sweep.space import Choice, Domain
@@ -48,7 +48,7 @@ class Extent:
     of a sampler are known, as no field that decides them is searched over a wide range.
     """
 
-    def __init__(self, study: Study, finished: Collection[str], pack_size: int) -> None:
+    def __init__(self, study: Study, finished: Collection[str], pack_size: Size) -> None:
         self.study, self.pack_size = study, pack_size
         self.is_grid = study.searcher == "grid"
         self.is_foreseen = not any(_is_wide(name, domain) for name, domain in study.space.items())
@@ -77,12 +77,18 @@ class Extent:
 
     def rounds(self, workers: int) -> list[list[PackSpec]]:
         """The packs, in rounds that wait for each other: of a sampler, and of a confirmation."""
-        size, asked = queue_of(self.study, self.pack_size), len(self.missing)
-        if not self.is_grid:
-            asked = round_of(self.study, self.pack_size, lambda: workers) * len(tuple(self.study.seeds))
+        asked, queues = len(self.missing), queue_of(self.study, 1)
+        if not self.is_grid and self.missing:
+            first = self.places(self.missing[0].config.architecture)
+            asked = round_of(self.study, lambda: first, lambda: workers) * len(tuple(self.study.seeds))
+        size = lambda architecture: self.places(architecture) * queues  # noqa: E731
         found = [pack(self.missing[i : i + asked], size, workers) for i in range(0, len(self.missing), max(1, asked))]
         again = list(islice(self._confirmed(), self.again))
         return [*found, pack(again, self.pack_size, workers)] if again else found
+
+    def places(self, architecture: Architecture) -> int:
+        """How many members of a pack of this Architecture are trained at a time."""
+        return size_for(self.pack_size, architecture)
 
     def _suggested(self, count: int) -> list[Trial]:
         """So many trials of the suggestions that stand for those of a sampler."""
@@ -115,13 +121,15 @@ def missing(extent: Extent, costs: Costs | None, workers: int) -> Iterator[tuple
     """Packs of whose like there is no measurement, as kind and members."""
     for part in extent.rounds(workers):
         for spec in part:
-            kind, members = extent.kinds[_architecture(spec)], min(len(spec.trials), extent.pack_size)
+            kind = extent.kinds[_architecture(spec)]
+            members = min(len(spec.trials), extent.places(_architecture(spec)))
             if costs is None or not costs.has(kind, members):
                 yield kind, members
 
 
 def _seconds(extent: Extent, costs: Costs, spec: PackSpec) -> Seconds:
-    architecture, places = _architecture(spec), min(len(spec.trials), extent.pack_size)
+    architecture = _architecture(spec)
+    places = min(len(spec.trials), extent.places(architecture))
     turns = -(-len(spec.trials) // places)
     return costs.pack(extent.kinds[architecture], places, architecture.steps, turns)
 

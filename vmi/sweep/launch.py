@@ -35,6 +35,7 @@ from vmi.sweep.pruning import pruning_of
 from vmi.sweep.runner import OnDemand
 from vmi.sweep.search import searcher_for
 from vmi.sweep.signals import exit_code, terminable, undisturbed
+from vmi.sweep.sizing import Sizing
 from vmi.sweep.study import Study
 from vmi.sweep.summary import causes, near, outcome_lines
 from vmi.sweep.task import Task, checkpoint_seconds
@@ -78,7 +79,8 @@ def _launch(
         # A trial that another study has finished left no model here: to keep one it is trained.
         return {} if options.keep_models else _adopt(study, store, presets, mirror)
 
-    ledger = _ledger_of(study, store, adopt, options.pack_size, on_demand.workers, mirror)
+    sizing = Sizing(study, options.pack_size, on_demand.room, lambda: on_demand.costs(store.root))
+    ledger = _ledger_of(study, store, adopt, sizing, on_demand.workers, mirror)
     notes = [*_taken_over(heartbeat), *([f"note: {wandb.note}"] if wandb.note else [])]
     if options.keep_models and ledger.reused:
         notes.append("note: trials that are finished already are not trained again, so no model of them is kept")
@@ -90,7 +92,7 @@ def _launch(
     try:
         with terminable():
             mirror.begin()
-            _train(ledger, store, asked, on_demand, console, tasks_on, heartbeat, mirror)
+            _train(ledger, store, asked, on_demand, console, tasks_on, heartbeat, mirror, sizing)
             mirror.end()
             with undisturbed():
                 on_demand.close()  # meanwhile the last runs are written
@@ -114,7 +116,7 @@ def _ledger_of(
     study: Study,
     store: Store,
     adopt: Callable[[Mapping[str, str]], Mapping[str, Mapping[str, Any]]],
-    pack_size: int,
+    sizing: Sizing,
     workers: Callable[[], int],
     mirror: Mirror,
 ) -> Ledger:
@@ -127,7 +129,7 @@ def _ledger_of(
         searcher_for(study, seed=0),
         finished,
         adopt,
-        pack_size=pack_size,
+        pack_size=sizing,
         workers=workers,
         under_way=packs_under_way(store, finished),
     )
@@ -142,6 +144,7 @@ def _train(
     tasks_on: Callable[[str], Callable[[PackSpec], Task]],
     heartbeat: Heartbeat,
     mirror: Mirror,
+    sizing: Sizing,
 ) -> None:
     """Train everything that is missing; nothing is started or written where nothing is. `tasks_on` takes a device."""
     if not ledger.has_work():
@@ -154,7 +157,7 @@ def _train(
     store.write_study(asked)
     for table in TABLES:
         finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
-    _say(console, [_start(ledger, asked, store)])
+    _say(console, [_start(ledger, asked, store), *(f"warning: {line}" for line in sizing.warnings(ledger.ready))])
     runner = on_demand.runner
     target = Target(runner.device, runner.workers())
     kept = Kept(ledger.study, list(ledger.finished), ledger.pack_size, target, store)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from vmi.config import FIELD_TYPES, Architecture, TrialConfig
-from vmi.sweep.packing import pack
+from vmi.sweep.packing import Size, pack, size_for
 from vmi.sweep.ranking import Best, Ranking
 from vmi.sweep.search import Searcher, baseline_of, stored_suggestion
 from vmi.sweep.study import Study, trials
@@ -62,8 +62,9 @@ class Ledger:
     `stored` holds the store's row of every finished trial; rows that this program would give another id, because their
     configuration has come to mean other numbers or data, are left aside. `adopt` takes ids, each with its preset's
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
-    time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time. `under_way` are packs
-    of an earlier run that were cut short: they are handed out as they were, and before others.
+    time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time, one number for all or
+    one for each Architecture. `under_way` are packs of an earlier run that were cut short: they are handed out as they
+    were, and before others.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Ledger:
         stored: Mapping[str, Row],
         adopt: Callable[[Mapping[str, str]], Mapping[str, Row]],
         *,
-        pack_size: int,
+        pack_size: Size,
         workers: Callable[[], int],
         under_way: Iterable[PackSpec] = (),
     ) -> None:
@@ -105,6 +106,11 @@ class Ledger:
         """Nothing is ready, running, or still to be asked for."""
         return not self._ready and not self.running and self._searched() and self._confirm_asked
 
+    @property
+    def ready(self) -> tuple[PackSpec, ...]:
+        """The packs that can be handed out now."""
+        return tuple(self._ready)
+
     def has_work(self) -> bool:
         """Something can be trained now: a pack is ready, or the search or its confirmation has more to hand out."""
         while not self._ready and not self.done:
@@ -126,7 +132,7 @@ class Ledger:
 
     def places_of(self, spec: PackSpec) -> int:
         """How many of the pack's trials are trained at a time: no more than there was memory for."""
-        return self._fitting.get(spec.trials[0].config.architecture, self.pack_size)
+        return self._places(spec.trials[0].config.architecture)
 
     def fits(self, pack_id: str, places: int) -> None:
         """The running pack has memory for this many of its trials at a time; so has any of its Architecture."""
@@ -167,7 +173,7 @@ class Ledger:
 
     def _ask(self) -> None:
         first = self.searcher.ask(1)  # alone: where there is none, nothing is started to count the workers
-        asked = [*first, *(self.searcher.ask(self._round() - 1) if first else ())]
+        asked = [*first, *(self.searcher.ask(self._round(first[0]) - 1) if first else ())]
         self._hand_out(asked, self.study.seeds, fresh=False)
 
     def _confirm(self) -> None:
@@ -216,17 +222,20 @@ class Ledger:
 
     def _packed(self, missing: Sequence[Trial], queues: int, workers: int) -> list[PackSpec]:
         """New packs, each with `queues` trials for every place that there is memory for."""
-        groups: dict[int, list[Trial]] = {}
-        for trial in missing:
-            groups.setdefault(self._fitting.get(trial.config.architecture, self.pack_size), []).append(trial)
-        return [spec for places, group in groups.items() for spec in pack(group, places * queues, workers)]
+        return pack(missing, lambda architecture: self._places(architecture) * queues, workers)
+
+    def _places(self, architecture: Architecture) -> int:
+        fitting = self._fitting.get(architecture)
+        return size_for(self.pack_size, architecture) if fitting is None else fitting
 
     def _unsettled(self, spec: PackSpec) -> list[Trial]:
         """Without those of which a driver before this one has the row already."""
         return [trial for trial in spec.trials if trial.trial_id not in self._known]
 
-    def _round(self) -> int:
-        return round_of(self.study, self.pack_size, self._workers)
+    def _round(self, first: Suggestion) -> int:
+        """How many suggestions a round has, taking the others for packs of the size of the first one's."""
+        architecture = trials(self.study, first)[0].config.architecture
+        return round_of(self.study, lambda: size_for(self.pack_size, architecture), self._workers)
 
     def _lose(self, trial: Trial, reason: str) -> None:
         self.lost[trial.trial_id] = reason
@@ -291,11 +300,11 @@ def queue_of(study: Study, pack_size: int) -> int:
     return pack_size * (QUEUE if study.pruner else 1)
 
 
-def round_of(study: Study, pack_size: int, workers: Callable[[], int]) -> int:
+def round_of(study: Study, pack_size: Callable[[], int], workers: Callable[[], int]) -> int:
     """How many suggestions to ask for: all of a grid; of a sampler enough to fill the workers, in a few rounds."""
     if study.searcher == "grid" or not study.suggestions:
         return ALL
-    filling = -(-workers() * queue_of(study, pack_size) // len(tuple(study.seeds)))
+    filling = -(-workers() * queue_of(study, pack_size()) // len(tuple(study.seeds)))
     return max(1, min(filling, -(-study.suggestions // SAMPLER_ROUNDS)))
 
 

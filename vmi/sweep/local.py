@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 
 from vmi.errors import InputError, Problem
+from vmi.sweep.hardware import own_memory
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.sizing import Room, room_here
 from vmi.sweep.task import Task, Update
 from vmi.sweep.work import work
 from vmi.trial import PackSpec
@@ -29,6 +31,15 @@ class LocalRunner:
     def device(self) -> str:
         wanted = self._gpus_per_pack is None or self._gpus_per_pack > 0
         return "cuda" if wanted and torch.cuda.is_available() else "cpu"
+
+    def room(self) -> Room:
+        """Of this process, or of the card that it takes, of which the user may give a share."""
+        if self.device == "cpu":
+            free = room_here("cpu", 1).free
+            # What a worker needs before it trains, this process has already.
+            return Room("cpu", None if free is None else free + own_memory())
+        free, _ = torch.cuda.mem_get_info()
+        return Room("cuda", int(free * (self._gpus_per_pack or 1)))
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
         while (spec := ledger.next_pack()) is not None:

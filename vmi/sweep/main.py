@@ -14,7 +14,7 @@ from rich.console import Console
 
 from vmi.errors import InputError, Problem, StoreError, printable
 from vmi.secrecy import redacted
-from vmi.sweep.options import DEFAULT_PACK_SIZE, RESULTS, SEEDS, RunOptions, parse_seeds, place_of
+from vmi.sweep.options import AUTO, PACK_SIZE, RESULTS, SEEDS, RunOptions, parse_seeds, place_of
 from vmi.sweep.override import wished
 from vmi.sweep.signals import exit_code
 from vmi.sweep.study import Study
@@ -49,9 +49,7 @@ def main(study: Study) -> NoReturn:
             float | None,
             typer.Option(help="GPU share of a pack; default: 1 where there are any.", parser=number, metavar="FLOAT"),
         ] = None,
-        pack_size: Annotated[
-            int, typer.Option(help="Most trials trained as one program.", parser=whole, metavar="INTEGER")
-        ] = DEFAULT_PACK_SIZE,
+        pack_size: Annotated[str, typer.Option(help=PACK_SIZE, parser=whole, metavar="INTEGER|auto")] = AUTO,
         keep_models: Annotated[
             bool, typer.Option("--keep-models", help="Keep the trained packs, for `vmi evaluate`.")
         ] = False,

@@ -19,14 +19,17 @@ from pathlib import Path
 import torch
 
 from vmi import accuracy, data
-from vmi.config import TrialConfig
+from vmi.captured import LEAST_STEPS
+from vmi.config import Architecture, TrialConfig
 from vmi.data import Dataset
 from vmi.datasets import data_folder
+from vmi.footprint import members_within
 from vmi.latents import parse
 from vmi.pack import Pack
 from vmi.sweep import hardware
 from vmi.sweep.costs import TERMS, ZERO, Entry, Kind, Seconds, sizes_up_to
 from vmi.sweep.forecast import Extent
+from vmi.sweep.sizing import SHARE, room_here
 from vmi.sweep.task import Task
 from vmi.sweep.work import prepare, work
 from vmi.train import REPORTS, run_steps
@@ -36,13 +39,18 @@ ROUNDS, LEAST_ROUNDS = 5, 3
 # One timing lasts at least this long, or one step; an Architecture's steps take no more than its share but for that.
 CHUNK_SECONDS, STEP_SECONDS = 0.15, 4.0
 MAX_CHUNK = 50
+# Where no largest size is given: nothing is known to be gained beyond these, nor measured of steps that take so long.
+LARGEST = {"cpu": 64, "cuda": 256}
+LONGEST_STEP = 1.5
 _DIGITS = TrialConfig(steps=REPORTS)
 
 Say = Callable[[str], None]
 
 
-def measure(extent: Extent, device: str, began: Seconds, say: Say) -> list[Entry]:
+def measure(extent: Extent, device: str, largest: int | None, began: Seconds, say: Say) -> list[Entry]:
     """One entry per kind of pack of the study and pack size. `began`: what this process has cost until now.
+
+    largest  of the sizes; None: as many as memory holds, and as may help (LARGEST, LONGEST_STEP)
 
     Raises InputError when a data set cannot be had.
     """
@@ -54,7 +62,7 @@ def measure(extent: Extent, device: str, began: Seconds, say: Say) -> list[Entry
         found: list[Entry] = []
         for kind, members in _kinds(extent).items():
             say(f"{kind.dataset} {kind.layout} {kind.network} {kind.hidden}{' ' if kind.terms else ''}{kind.terms}")
-            found += bench.entries(kind, members, start, sizes_up_to(extent.pack_size))
+            found += bench.entries(kind, members, start, largest)
         return found
 
 
@@ -80,10 +88,12 @@ class _Bench:
         first, second = self._task([_trial(_DIGITS, 0)]), self._task([_trial(_DIGITS, 1)])
         return Seconds(max(0.0, first.cpu - second.cpu), max(0.0, first.wall - second.wall))
 
-    def entries(self, kind: Kind, members: Sequence[Trial], start: Seconds, sizes: Sequence[int]) -> list[Entry]:
+    def entries(self, kind: Kind, members: Sequence[Trial], start: Seconds, largest: int | None) -> list[Entry]:
         loaded, reference = self._load(kind.dataset), self._reference(kind)
         dataset = data.load(kind.dataset, self._folder).to(torch.device(self.device))
-        steps = self._steps({size: _pack_of(members, size) for size in sizes}, dataset)
+        wanted = sizes_up_to(largest) if largest else self._sizes(members[0].config.architecture, kind)
+        steps = self._steps({size: _pack_of(members, size) for size in wanted}, dataset, largest is None)
+        sizes = [*steps]
         beyond = {size: self._rest(_pack_of(members, size), steps[size]) for size in sizes[:2]}
         return [
             Entry(
@@ -103,12 +113,26 @@ class _Bench:
             for size in sizes
         ]
 
-    def _steps(self, packs: dict[int, list[Trial]], dataset: Dataset) -> dict[int, Seconds]:
-        """The median seconds per step of packs that take turns."""
-        made = {size: Pack(trials, self.device) for size, trials in packs.items()}
-        for pack in made.values():
-            pack.train_mode(True)
-        first = {size: self._time(partial(run_steps, pack, dataset, 2)) for size, pack in made.items()}
+    def _sizes(self, architecture: Architecture, kind: Kind) -> list[int]:
+        """Those that memory holds beside the smaller ones, all of them at the same time; 1 in any case."""
+        sizes, free = sizes_up_to(LARGEST[self.device]), room_here(self.device, 1).free
+        if free is None:
+            return [*sizes]
+        most = members_within(architecture, round(SHARE * free), kind.terms.split("+"), self.device)
+        return [size for i, size in enumerate(sizes) if not i or sum(sizes[: i + 1]) <= most]
+
+    def _steps(self, packs: dict[int, list[Trial]], dataset: Dataset, bounded: bool) -> dict[int, Seconds]:
+        """The median seconds per step of packs that take turns; `bounded`: of those whose steps are not too long."""
+        made: dict[int, Pack] = {}
+        first: dict[int, Seconds] = {}
+        for size, trials in packs.items():
+            if bounded and made and size * min(first[s].wall / 2 / s for s in made) > LONGEST_STEP:
+                break
+            made[size] = Pack(trials, self.device)
+            made[size].train_mode(True)
+            if self.device == "cuda":
+                run_steps(made[size], dataset, LEAST_STEPS)  # the graph is made that longer runs replay
+            first[size] = self._time(partial(run_steps, made[size], dataset, 2))
         counts = {size: _count(seconds.wall / 2) for size, seconds in first.items()}
         times: dict[int, list[Seconds]] = {size: [] for size in made}
         began = time.perf_counter()

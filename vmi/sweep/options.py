@@ -12,9 +12,12 @@ from vmi.record.paths import ObjectPath as ObjectPath
 from vmi.record.paths import opened as opened
 from vmi.sweep.seeds import MAX_SEEDS
 
+# What `vmi.sweep.sizing` chooses from measurements and memory, and what it takes without any.
+AUTO = "auto"
 DEFAULT_PACK_SIZE = 16
 MAX_PACK_SIZE = 1024
 RESULTS = "Folder of all results, or s3://BUCKET/PREFIX in an object store."
+PACK_SIZE = "Most trials trained as one program; auto: by what was measured, and what memory holds."
 SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
 
 
@@ -24,6 +27,7 @@ class RunOptions:
 
     seeds          as `parse_seeds` reads them, None for the study's own
     gpus_per_pack  None: a whole GPU where there is one, else the CPU; 0: the CPU; up to 1: that share of a GPU
+    pack_size      AUTO, or how many trials are trained as one program at most
     resume         refuse to begin a study that is not there
     usage          what was found wrong with the command line before any value was looked at
     """
@@ -33,7 +37,7 @@ class RunOptions:
     local: bool = False
     address: str | None = None
     gpus_per_pack: float | None = None
-    pack_size: int = DEFAULT_PACK_SIZE
+    pack_size: int | str = AUTO
     keep_models: bool = False
     resume: bool = False
     usage: tuple[Problem, ...] = ()
@@ -43,8 +47,8 @@ class RunOptions:
         found = [*self.usage]
         if self.seeds is not None and not parse_seeds(self.seeds):
             found.append(Problem("--seeds", self.seeds, SEEDS))
-        if not is_whole(self.pack_size, 1, MAX_PACK_SIZE):
-            found.append(Problem("--pack-size", self.pack_size, f"a whole number from 1 to {MAX_PACK_SIZE}"))
+        if self.pack_size != AUTO and not is_whole(self.pack_size, 1, MAX_PACK_SIZE):
+            found.append(Problem("--pack-size", self.pack_size, f"{AUTO}, or a whole number from 1 to {MAX_PACK_SIZE}"))
         share = self.gpus_per_pack
         if share is not None and not (isinstance(share, int | float) and 0 <= share <= 1):
             found.append(Problem("--gpus-per-pack", share, "a number from 0 to 1: a pack runs on one device"))

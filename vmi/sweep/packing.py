@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from vmi.config import Architecture
 from vmi.trial import PackSpec, Trial
@@ -11,19 +11,31 @@ from vmi.trial import PackSpec, Trial
 # Below four members the fixed cost of a step dominates: another busy worker gains less than fusing does.
 TINY = 4
 
+# The most members that a pack of an Architecture gets: a number for all, or one for each.
+Size = int | Callable[[Architecture], int]
 
-def pack(trials: Sequence[Trial], size: int, workers: int) -> list[PackSpec]:
+
+def pack(trials: Sequence[Trial], size: Size, workers: int) -> list[PackSpec]:
     """Packs of at most `size` trials of one Architecture; every trial is in exactly one, in the order given.
 
     The trials of one Architecture are split evenly (sizes differ by at most one) and into a multiple of
     `workers` packs where none gets tiny by that: 50 trials, size 16 and 2 workers give 13, 13, 12 and 12.
     """
-    if size < 1 or workers < 1:
+    if workers < 1 or (isinstance(size, int) and size < 1):
         raise ValueError(f"size and workers must be at least 1, not {size} and {workers}")
     groups: dict[Architecture, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.config.architecture, []).append(trial)
-    return [pack_of(part) for group in groups.values() for part in _split(group, _parts(len(group), size, workers))]
+    return [
+        pack_of(part)
+        for architecture, group in groups.items()
+        for part in _split(group, _parts(len(group), size_for(size, architecture), workers))
+    ]
+
+
+def size_for(size: Size, architecture: Architecture) -> int:
+    """The most members that a pack of this Architecture gets."""
+    return size if isinstance(size, int) else size(architecture)
 
 
 def _parts(count: int, size: int, workers: int) -> int:

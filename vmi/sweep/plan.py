@@ -14,9 +14,10 @@ from vmi.record.store import Store
 from vmi.sweep.costs import FILE, Kind
 from vmi.sweep.extent import values_of
 from vmi.sweep.forecast import Extent
-from vmi.sweep.options import DEFAULT_PACK_SIZE
+from vmi.sweep.options import AUTO
 from vmi.sweep.prediction import Target, prediction_lines, simulation_lines
 from vmi.sweep.preflight import asked_of, check_rows
+from vmi.sweep.sizing import Sizing, room_here
 from vmi.sweep.study import Study, validate
 
 CPU = Target("cpu", 1)
@@ -27,13 +28,14 @@ MAX_SHOWN = 12
 class Request:
     """What is to be planned beside the study: the packs, the hardware, and what it is measured by.
 
+    pack_size    AUTO, or the number that a user gives
     calibration  the file of measurements; None: the one in the results
     command      what measures that is missing
     simulate     numbers of workers to put beside each other
     """
 
     results: AnyPath = Path("results")
-    pack_size: int = DEFAULT_PACK_SIZE
+    pack_size: int | str = AUTO
     target: Target = CPU
     calibration: AnyPath | None = None
     command: str = "vmi calibrate STUDY"
@@ -54,18 +56,20 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
     yield from _wanted(study)
     yield f"in the store already: {len(finished)}"
-    extent = Extent(study, finished.keys(), request.pack_size)
-    yield from _packs(extent, target.workers)
+    path = request.calibration or results / FILE
+    room = lambda: room_here(target.device, target.workers)  # noqa: E731
+    sizing = Sizing(study, request.pack_size, room, lambda: target.costs(path))
+    extent = Extent(study, finished.keys(), sizing)
+    yield from _packs(extent, target.workers, sizing)
     if extent.is_grid:
         configs = [resolve({**study.fixed, **s.params}) for s in extent.suggestions]
         for warning in dict.fromkeys(printable(w) for config in configs for w in warnings(config)):
             yield f"warning: {warning}"
-    path = request.calibration or results / FILE
     yield from map(printable, prediction_lines(extent, target, path, request.command))
     yield from simulation_lines(extent, target, path, request.simulate)
 
 
-def _packs(extent: Extent, workers: int) -> Iterator[str]:
+def _packs(extent: Extent, workers: int, sizing: Sizing) -> Iterator[str]:
     """What is left, and how it is packed."""
     rounds = extent.rounds(workers)
     of: dict[Kind, list[int]] = {}
@@ -87,6 +91,11 @@ def _packs(extent: Extent, workers: int) -> Iterator[str]:
         )
     if len(of) > MAX_SHOWN:
         yield f"  and {len(of) - MAX_SHOWN} architectures more"
+    specs = [spec for part in rounds for spec in part]
+    chosen = dict.fromkeys(sizing.chosen(spec.trials[0].config.architecture)[:2] for spec in specs)
+    if chosen:
+        yield printable("pack size: " + "; ".join(f"{size} ({why})" for size, why in chosen))
+    yield from (printable(f"warning: {line}") for line in sizing.warnings(specs))
 
 
 def _range(sizes: list[int]) -> str:

@@ -20,6 +20,7 @@ from vmi.sweep import costs as measured
 from vmi.sweep import hardware
 from vmi.sweep.costs import Costs, Kind
 from vmi.sweep.forecast import Extent, Forecast, forecast, missing
+from vmi.sweep.packing import Size
 from vmi.sweep.study import Study
 from vmi.sweep.task import Update
 
@@ -119,11 +120,11 @@ class Kept:
     It is for the page alone: a study is never compared by it, and no error in it stops a run.
     """
 
-    def __init__(self, study: Study, finished: Sequence[str], pack_size: int, target: Target, store: Store) -> None:
+    def __init__(self, study: Study, finished: Sequence[str], pack_size: Size, target: Target, store: Store) -> None:
         self._store, self._began = store, time.monotonic()
         self._actual: dict[str, float] = {"worker_seconds": 0.0, "cpu_seconds": 0.0, "trials": 0, "packs": 0}
         extent = Extent(study, frozenset(finished), pack_size)
-        costs = _costs_or_none(target, store.root / measured.FILE)
+        costs = costs_or_none(target, store.root / measured.FILE)
         found = forecast(extent, costs, target.workers) if costs else None
         self._head = {
             "vmi_prediction_version": VERSION,
@@ -149,7 +150,8 @@ class Kept:
             return  # a view of the run; what stops the store from being written is said where it is written
 
 
-def _costs_or_none(target: Target, path: AnyPath) -> Costs | None:
+def costs_or_none(target: Target, path: AnyPath) -> Costs | None:
+    """What was measured, as far as it can be read."""
     try:
         return target.costs(path)
     except StoreError:  # a run needs no calibration; `vmi plan` names the damaged file

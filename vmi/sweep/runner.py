@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from vmi.record.paths import AnyPath
+from vmi.sweep.costs import FILE, Costs
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.options import RunOptions
+from vmi.sweep.prediction import Target, costs_or_none
 from vmi.sweep.probe import Needs
+from vmi.sweep.sizing import Room
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
@@ -21,6 +25,9 @@ class Runner(Protocol):
     @property
     def device(self) -> str:
         """Where a pack trains: "cpu" or "cuda"; known once `workers` was asked."""
+
+    def room(self) -> Room:
+        """What one pack has to itself where it trains; known once `workers` was asked."""
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
         """Train everything; a pack that breaks as a whole is given back with `ledger.lose`."""
@@ -51,6 +58,15 @@ class OnDemand:
 
     def workers(self) -> int:
         return self.runner.workers()
+
+    def room(self) -> Room:
+        """Of a pack, where the runner trains."""
+        self.runner.workers()  # what it is asked of has to be there
+        return self.runner.room()
+
+    def costs(self, results: AnyPath) -> Costs | None:
+        """What was measured on this CPU, or on a card, and is kept in the results."""
+        return costs_or_none(Target(self.runner.device, 1), results / FILE)
 
     def close(self) -> None:
         if self._made is not None:

@@ -43,6 +43,7 @@ from vmi.record.paths import path_of
 from vmi.record.store import Store
 from vmi.secrecy import redacted
 from vmi.sweep.handing import Handing, Worker
+from vmi.sweep.hardware import available_memory, free_on_cards
 from vmi.sweep.joining import joined
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.lost import ClusterLostError, Watch, end_process
@@ -50,6 +51,7 @@ from vmi.sweep.probe import Needs, check_nodes
 from vmi.sweep.reach import REACH_SECONDS, private, reach
 from vmi.sweep.retries import death_of
 from vmi.sweep.signals import kept_handlers
+from vmi.sweep.sizing import Room
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
 
@@ -113,6 +115,19 @@ class TuneRunner:
     @property
     def device(self) -> str:
         return "cuda" if self._gpus else "cpu"
+
+    def room(self) -> Room:
+        """Of the node where a pack has least. Of other nodes than this one Ray knows what they had at their start."""
+        if self._gpus:
+            asked = [("", free_on_cards())] if len(_nodes()) == 1 else _everywhere(free_on_cards)
+            cards = [free for _, found in asked if isinstance(found, list) for free in found]
+            return Room("cuda", int(min(cards) * self._gpus) if cards else None)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]  # type: ignore[no-untyped-call]
+        if len(nodes) == 1:
+            free = available_memory()
+            return Room("cpu", None if free is None else int(free / nodes[0]["CPU"]))
+        at_start = [int(node["memory"] / node["CPU"]) for node in nodes if node.get("memory")]
+        return Room("cpu", min(at_start, default=None))
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
         """Raises ClusterLostError once the cluster does not answer any more."""
