@@ -15,7 +15,7 @@ from packs import trial
 from torch import Tag, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vmi import captured, data
+from vmi import captured, convolution, data
 from vmi.pack import Pack
 
 # One member of each method, so that every term of the objective is there.
@@ -34,16 +34,18 @@ CAPTURABLE = {
     "memory and views": """alias clone copy_ detach empty empty_like expand new_zeros ones_like scalar_tensor select
         select_backward slice split split_with_sizes squeeze.dim transpose unbind unsqueeze view _to_copy _unsafe_view
         zeros_like""",
-    "number by number": """abs add add_ addcmul addcmul_ bitwise_and bitwise_not clamp_max clamp_min cos div div_ eq exp
-        gt leaky_relu leaky_relu_ leaky_relu_backward lerp_ log lt mul mul_ ne neg pow reciprocal rsqrt_ rsub sgn
-        sigmoid sigmoid_backward sin softplus softplus_backward special_entr sqrt sub where.self""",
-    "sums, normalised rows, sorted rows": """any.dim argmax cat logsumexp mean _log_softmax _log_softmax_backward_data
+    "number by number": """abs add add_ addcmul addcmul_ bitwise_and bitwise_not clamp_max clamp_min clamp_min_ cos div
+        div_ eq exp exp_ gt leaky_relu leaky_relu_ leaky_relu_backward lerp_ log log_ log1p lt mul mul_ ne neg neg_ pow
+        pow_.Scalar reciprocal reciprocal_ rsub sgn sigmoid sigmoid_backward sin softplus softplus_backward special_entr
+        sqrt sub sub_ where.self""",
+    "sums, normalised rows, sorted rows": """amax any.dim argmax cat linalg_vector_norm logsumexp mean native_batch_norm
+        native_batch_norm_backward native_group_norm native_group_norm_backward _log_softmax _log_softmax_backward_data
         _softmax _softmax_backward_data sort stack sum""",
     # By whole numbers, whose count is that of the result; `Waits` looks out for masks.
     "by index": "gather index.Tensor index_copy index_put index_select scatter_.value",
     "products": "affine_grid_generator baddbmm bmm convolution convolution_backward grid_sampler_2d",
     # Each from a generator that the graph is told of (`captured.drawn`).
-    "noise": "exponential_ normal_ uniform_",
+    "noise": "normal_ uniform_",
     # Its counts are tensors of the device, its rates numbers that stay.
     "optimiser": "_fused_adam_",
 }
@@ -77,6 +79,12 @@ class Waits(TorchDispatchMode):
         if tags or moved:
             self.seen.add(str(func))
         return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(autouse=True)
+def members_as_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions of all members as one, as on a card."""
+    monkeypatch.setattr(convolution, "parted", lambda x_KBCHW: [x_KBCHW.transpose(0, 1).flatten(1, 2)])
 
 
 @pytest.mark.parametrize("network", [{}, {"network": "conv", "hidden": "4-8-16"}, {"precision": "bfloat16"}])
