@@ -3,6 +3,7 @@
 It calls operators of a list alone. A new one fails here until somebody has looked at it: whether the shape of what it
 gives follows from shapes alone, whether its CUDA code reads nothing back (no `item()`, no `nonzero`), and whether it
 takes nothing from the host (`torch.tensor` of a list shows as `lift_fresh`). If so, its name goes into its group below.
+What a layer does on a card alone (`is_cuda`) is not seen here.
 """
 
 from __future__ import annotations
@@ -31,17 +32,21 @@ METHODS: tuple[dict[str, Any], ...] = (
 
 # Of the namespace aten. An entry without an overload allows all of its overloads.
 CAPTURABLE = {
-    "memory and views": """alias clone copy_ detach empty empty_like expand new_zeros ones_like scalar_tensor select
-        select_backward slice split split_with_sizes squeeze.dim transpose unbind unsqueeze view _to_copy _unsafe_view
-        zeros_like""",
-    "number by number": """abs add add_ addcmul addcmul_ bitwise_and bitwise_not clamp_max clamp_min cos div div_ eq exp
-        gt leaky_relu leaky_relu_ leaky_relu_backward lerp_ log lt mul mul_ ne neg pow reciprocal rsqrt_ rsub sgn
-        sigmoid sigmoid_backward sin softplus softplus_backward special_entr sqrt sub where.self""",
-    "sums, normalised rows, sorted rows": """any.dim argmax cat logsumexp mean _log_softmax _log_softmax_backward_data
-        _softmax _softmax_backward_data sort stack sum""",
+    "memory and views": """alias clone copy_ detach empty empty_like expand new_zeros ones_like permute scalar_tensor
+        select select_backward slice split split_with_sizes squeeze.dim t transpose unbind unsqueeze view _to_copy
+        _unsafe_view zeros_like""",
+    "number by number": """abs add add_ addcmul bitwise_and bitwise_not clamp_max clamp_min clamp_min_ cos div div_ eq
+        exp exp_ gt leaky_relu leaky_relu_ leaky_relu_backward lerp_ log log1p log_ lt mul mul_ ne neg neg_ pow
+        pow_.Scalar reciprocal reciprocal_ rsub sgn sigmoid sigmoid_backward sin softplus softplus_backward special_entr
+        sqrt sub sub_.Tensor where.self""",
+    "sums, normalised rows, sorted rows": """amax any.dim argmax cat linalg_vector_norm logsumexp mean _log_softmax
+        _log_softmax_backward_data _softmax _softmax_backward_data sort stack sum""",
+    # In training: by the statistics of the minibatch.
+    "normalisation": "native_batch_norm native_batch_norm_backward native_group_norm native_group_norm_backward",
     # By whole numbers, whose count is that of the result; `Waits` looks out for masks.
     "by index": "gather index.Tensor index_copy index_put index_select scatter_.value",
-    "products": "affine_grid_generator baddbmm bmm convolution convolution_backward grid_sampler_2d",
+    "products": """addmm affine_grid_generator baddbmm bmm col2im convolution convolution_backward grid_sampler_2d
+        im2col mm""",
     # Each from a generator that the graph is told of (`captured.drawn`).
     "noise": "exponential_ normal_ uniform_",
     # Its counts are tensors of the device, its rates numbers that stay.

@@ -7,6 +7,7 @@ import torch
 from packs import trial
 from torch import nn
 
+from vmi import convolution as convolutions
 from vmi import data
 from vmi.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from vmi.pack import Pack
@@ -97,3 +98,19 @@ def test_members_are_bitwise_the_same_in_packs_of_1_and_3() -> None:
     assert three.pack is not None and one.pack is not None
     for name, tensor in one.pack.tensors().items():
         assert torch.equal(tensor[0], three.pack.tensors()[name][1]), name
+
+
+def test_members_as_groups_of_one_convolution_are_what_they_are_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(K, B, 64, dtype=torch.float64, requires_grad=True)
+    found = []
+    for grouped in (False, True):
+        if grouped:  # as on CUDA
+            monkeypatch.setattr(convolutions, "parted", lambda y: [y.transpose(0, 1).flatten(1, 2)])
+        encoder = ConvolutionalEncoder(SHAPE, (3, 5, 7), 9, generators(), torch.float64)
+        decoder = ConvolutionalDecoder(SHAPE, 9, (7, 5, 3), generators(), torch.float64)
+        y = decoder(encoder(x))
+        parameters = [*encoder.parameters(), *decoder.parameters()]
+        gradients = torch.autograd.grad(y.square().sum(), [x, *parameters])
+        found.append([y, *gradients, *encoder.buffers(), *decoder.buffers()])
+    for alone, together in zip(*found, strict=True):
+        torch.testing.assert_close(together, alone)

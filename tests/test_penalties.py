@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import distributions
 
+from vmi.correlation import total_correlation
 from vmi.distributions import DiagonalNormal
-from vmi.penalties import capacity, importance_weights, maximum_mean_discrepancy, total_correlation
+from vmi.penalties import capacity, importance_weights, maximum_mean_discrepancy
 
 
 def posterior(batch: int, dims: int, log_variance: float = -1.0) -> DiagonalNormal:
@@ -40,7 +41,7 @@ def test_stratified_weights_make_the_density_unbiased(batch: int) -> None:
 def test_total_correlation_by_torch_distributions_one_pair_at_a_time() -> None:
     q, weights = posterior(6, 3), importance_weights(6, 50, stratified=True)
     code = q.mean_KBZ + 0.5 * torch.randn_like(q.mean_KBZ)
-    found = total_correlation(q, code, weights)
+    found = total_correlation(q, code, weights.expand(2, 6, 6))
     for k in range(2):
         values = []
         for i in range(6):
@@ -51,6 +52,16 @@ def test_total_correlation_by_torch_distributions_one_pair_at_a_time() -> None:
         torch.testing.assert_close(found[k], torch.stack(values).mean())
 
 
+def test_total_correlation_has_the_gradient_of_finite_differences() -> None:
+    q, weights = posterior(5, 3), importance_weights(5, 50, stratified=True).expand(2, 5, 5)
+    given = [t.requires_grad_() for t in (q.mean_KBZ, q.log_variance_KBZ, torch.randn_like(q.mean_KBZ))]
+
+    def of(mean: torch.Tensor, log_variance: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+        return total_correlation(DiagonalNormal(mean, log_variance), code, weights)
+
+    assert torch.autograd.gradcheck(of, given)
+
+
 def test_total_correlation_of_correlated_gaussians_is_near_its_closed_form() -> None:
     """Two dimensions whose means have correlation r: TC = -1/2 ln(1 - rho^2), rho the correlation of the codes."""
     count, r, variance = 1500, 0.9, 0.05
@@ -59,7 +70,7 @@ def test_total_correlation_of_correlated_gaussians_is_near_its_closed_form() -> 
     q = DiagonalNormal(mean, torch.full_like(mean, math.log(variance)))
     code = q.rsample(torch.randn_like(mean))
     rho = r / (1 + variance)
-    found = total_correlation(q, code, importance_weights(count, count, stratified=True))
+    found = total_correlation(q, code, importance_weights(count, count, stratified=True)[None])
     assert found.item() == pytest.approx(-0.5 * math.log(1 - rho**2), abs=0.1)
 
 

@@ -21,7 +21,7 @@ from vmi.rules import RANGES as RANGES
 from vmi.rules import parse_hidden
 
 # Raised when the same configuration would give other numbers, so that stored trials of before are not reused.
-SEMANTICS = 2
+SEMANTICS = 3
 
 # Fields that are newer than the first stored trials, and the value with which trials are what they were before: at that
 # value a field is no part of the hash, so that no stored trial changes its name.

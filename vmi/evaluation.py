@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from vmi import accuracy, bounds
+from vmi.bounds import Decoded
 from vmi.card import Pass, card
 from vmi.data import Dataset, Split, seeded
 from vmi.distributions import Categorical, Distribution
-from vmi.objective import Noise, sample
+from vmi.objective import Noise, sample, side_by_side
 from vmi.pack import Pack, draw_noise
 from vmi.pictures import member_arrays
 
@@ -112,19 +113,19 @@ def _pass(pack: Pack, images_KND: Tensor, noise: Noise) -> Pass:
     posterior = pack.encoder(images_KND)
     hard = sample(pack.layout.blocks, posterior, noise, None)
     soft = sample(pack.layout.blocks, posterior, noise, pack.temperatures[1])
-    logits_KND = pack.decoder(torch.cat(hard, -1))
-    likelihood = getattr(bounds, f"distortion_{pack.architecture.likelihood}")
-    distortion_K = likelihood(images_KND, logits_KND, pack.weights.variance_K) * images_KND.shape[1]
+    decoded = Decoded.of(pack.decoder(side_by_side(hard)))
+    distortion_K = bounds.distortion(pack.architecture.likelihood, images_KND, decoded, pack.weights.variance_K)
+    distortion_K = distortion_K * images_KND.shape[1]
     if not pack.layout.informed:
         return Pass(posterior, hard, (), distortion_K, (), ())
-    log_q_hard = _log_q(pack, logits_KND, hard)
-    log_q_soft = _log_q(pack, pack.decoder(torch.cat(soft, -1)), soft)
+    log_q_hard = _log_q(pack, decoded.image_KBD, hard)
+    log_q_soft = _log_q(pack, pack.decoder(side_by_side(soft)).sigmoid(), soft)
     return Pass(posterior, hard, pack.auxiliary(images_KND), distortion_K, log_q_hard, log_q_soft)
 
 
-def _log_q(pack: Pack, logits_KND: Tensor, codes: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _log_q(pack: Pack, images_KND: Tensor, codes: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """log Q(code|x_hat) per image and informed block: [K, N] each."""
-    scored = pack.auxiliary(logits_KND.sigmoid())
+    scored = pack.auxiliary(images_KND)
     informed = [code for block, code in zip(pack.layout.blocks, codes, strict=True) if block.informed]
     return tuple(q.log_prob(code) for q, code in zip(scored, informed, strict=True))
 

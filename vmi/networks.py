@@ -53,7 +53,7 @@ class Decoder(nn.Module):
         if architecture.network == "conv":
             self.trunk = ConvolutionalDecoder(spec.image_shape, width, mirrored, generators, dtype)
         else:
-            self.trunk = StackedMLP(width, mirrored, spec.pixels, generators, dtype)
+            self.trunk = StackedMLP(width, mirrored, spec.pixels, generators, dtype, rows=True)
 
     def forward(self, code_KBL: Tensor, track: bool = True) -> Tensor:
         """`track` moves the running statistics."""

@@ -128,6 +128,11 @@ def sample(
     return tuple(codes)
 
 
+def side_by_side(codes: Sequence[Tensor]) -> Tensor:
+    """One code of all blocks, [K, B, L], with the images innermost in memory, as the networks have them."""
+    return torch.cat([code.mT for code in codes], dim=-2).mT
+
+
 def prior_codes(blocks: Sequence[Block], noise: Noise) -> tuple[Tensor, ...]:
     """One hard code per block from the prior: standard Normal, uniform one-hot (the Gumbel's argmax)."""
     codes, z, c = [], 0, 0

@@ -18,7 +18,7 @@ from vmi.anneal import geometric
 from vmi.config import Architecture
 from vmi.data import Minibatches, seeded
 from vmi.datasets import spec_of
-from vmi.distributions import gumbel_from_exponential
+from vmi.distributions import gumbel_from_uniform
 from vmi.factor import Factor
 from vmi.latents import Layout, parse
 from vmi.objective import Noise, Uses, Weights, term_names, uses_of, weights_of
@@ -189,15 +189,14 @@ def draw_noise(
 ) -> Noise:
     """Standard Normal and Gumbel noise for every block, filled member by member."""
     normal = torch.empty(len(generators), batch, sum(b.size for b in layout.normal), dtype=dtype, device=device)
-    exponential = torch.empty(
-        len(generators), batch, sum(b.size for b in layout.categorical), dtype=dtype, device=device
-    )
+    uniform = torch.empty(len(generators), batch, sum(b.size for b in layout.categorical), dtype=dtype, device=device)
     for k, generator in enumerate(generators):
         if normal.shape[-1]:
             normal[k].normal_(generator=generator)
-        if exponential.shape[-1]:
-            exponential[k].exponential_(generator=generator)
-    return Noise(normal, gumbel_from_exponential(exponential))
+        if uniform.shape[-1]:
+            uniform[k].uniform_(generator=generator)
+    # With the images innermost, as the networks' outputs have them.
+    return Noise(normal.mT.contiguous().mT, gumbel_from_uniform(uniform.mT.contiguous()).mT)
 
 
 def _one_architecture(trials: Sequence[Trial]) -> Architecture:

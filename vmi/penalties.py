@@ -1,4 +1,4 @@
-"""Terms of the objectives beside distortion, rate and VMI's: capacity, total correlation, MMD. Nats, shape [K].
+"""Terms of the objectives beside distortion, rate and VMI's: capacity, total correlation's weights, MMD. Nats, [K].
 
 Shapes: K member, B batch, Z all Normal dimensions of the code.
 """
@@ -9,8 +9,6 @@ import math
 
 import torch
 from torch import Tensor
-
-from vmi.distributions import LOG_2PI, DiagonalNormal
 
 
 def capacity(rate_K: Tensor, target_K: Tensor) -> Tensor:
@@ -30,17 +28,6 @@ def importance_weights(batch: int, count: int, stratified: bool) -> Tensor:
     others = math.log((count - 1) / (count * max(batch - 1, 1)))
     log_weights = torch.full((batch, batch), others, dtype=torch.float64)
     return log_weights.fill_diagonal_(-math.log(count))
-
-
-def total_correlation(posterior: DiagonalNormal, code_KBZ: Tensor, log_weights_KBB: Tensor) -> Tensor:
-    """E [log q(z) - sum_d log q(z_d)], each density estimated from the minibatch with the given log weights."""
-    # The images j that a density is summed over lie innermost, where a CPU sums fastest: log q(z_i|x_j), j in J.
-    mean_K1ZJ, log_variance_K1ZJ = (t.mT.contiguous()[:, None] for t in posterior)
-    half_precision = -0.5 * (-log_variance_K1ZJ).exp()
-    log_density_KBZJ = (code_KBZ[..., None] - mean_K1ZJ).square() * half_precision - 0.5 * (log_variance_K1ZJ + LOG_2PI)
-    joint_KB = (log_density_KBZJ.sum(2) + log_weights_KBB).logsumexp(2)
-    marginals_KB = (log_density_KBZJ + log_weights_KBB.unsqueeze(-2)).logsumexp(3).sum(-1)
-    return (joint_KB - marginals_KB).mean(-1)
 
 
 def maximum_mean_discrepancy(code_KBZ: Tensor, prior_KBZ: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn.functional import leaky_relu_
 
-from vmi import fused
+from vmi import dense
 
 
 class Product(nn.Module):
@@ -25,8 +26,11 @@ class Product(nn.Module):
 class StackedLinear(Product):
     """y = x W + b per member; W [K, I, O], b [K, 1, O]. Initialised as torch.nn.Linear: U(-1/sqrt I, 1/sqrt I)."""
 
-    def __init__(self, inputs: int, outputs: int, generators: Sequence[Generator], dtype: torch.dtype) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, generators: Sequence[Generator], dtype: torch.dtype, rows: bool = False
+    ) -> None:
         super().__init__()
+        self.rows = rows
         bound = inputs**-0.5
         members = len(generators)
         weight, bias = torch.empty(members, inputs, outputs, dtype=dtype), torch.empty(members, 1, outputs, dtype=dtype)
@@ -37,66 +41,55 @@ class StackedLinear(Product):
         self.bias_K1O = nn.Parameter(bias)
 
     def forward(self, x_KBI: Tensor) -> Tensor:
-        if self.lower is not None:
-            return self.bias_K1O + self.product(x_KBI)
-        return torch.baddbmm(self.bias_K1O, x_KBI, self.weight_KIO)
-
-    def product(self, x_KBI: Tensor) -> Tensor:
-        """x W; in the lower precision where there is one, and then in x's again."""
-        if self.lower is None:
-            return torch.bmm(x_KBI, self.weight_KIO)
-        return torch.bmm(x_KBI.to(self.lower), self.weight_KIO.to(self.lower)).to(x_KBI.dtype)
+        return dense.affine(x_KBI.mT, self.weight_KIO, self.bias_K1O, self.rows, self.lower)
 
 
-class StackedBatchNorm(nn.Module):
-    """Batch normalisation per member and feature, and LeakyReLU(0.2) (`vmi.fused`).
+class Norm(nn.Module):
+    """What every batch normalisation here has (Ioffe & Szegedy 2015): scale, bias, and running averages.
 
-    Ioffe & Szegedy 2015; running averages as torch.nn.BatchNorm1d.
-
-    For activations [K, B, F], or [K, B, F, H, W] with `spatial`. In training the minibatch's own mean and (biased)
-    variance are used; in evaluation the running averages.
+    In training the minibatch's own mean and (biased) variance are used; in evaluation the running averages, which move
+    as those of torch.nn.BatchNorm1d.
     """
 
     running_mean_K1F: Tensor
     running_var_K1F: Tensor
     momentum = 0.1
 
-    def __init__(self, features: int, members: int, dtype: torch.dtype, spatial: bool = False) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         super().__init__()
-        shape = (members, 1, features, 1, 1) if spatial else (members, 1, features)
-        self.axes = (1, 3, 4) if spatial else (1,)
         self.weight_K1F = nn.Parameter(torch.ones(shape, dtype=dtype))
         self.bias_K1F = nn.Parameter(torch.zeros(shape, dtype=dtype))
         self.register_buffer("running_mean_K1F", torch.zeros(shape, dtype=dtype))
         self.register_buffer("running_var_K1F", torch.ones(shape, dtype=dtype))
 
-    def forward(self, x_KBF: Tensor, track: bool = True) -> Tensor:
-        """Normalise and activate; `track` moves the running averages (a second pass over the same batch must not)."""
-        if not self.training:
-            return self._evaluated(x_KBF)
-        mean_K1F, variance_K1F, y_KBF = fused.norm(x_KBF, self.weight_K1F, self.bias_K1F, self.axes)
-        if track:
-            self._track(mean_K1F, variance_K1F, y_KBF.numel() // mean_K1F.numel())
-        return y_KBF
 
-    def after(self, linear: StackedLinear, x_KBI: Tensor, track: bool = True) -> Tensor:
-        """The same of the linear layer's output, both as one."""
+class StackedBatchNorm(Norm):
+    """Batch normalisation per member and feature of a linear layer's output, and LeakyReLU(0.2) (`vmi.dense`)."""
+
+    def __init__(self, features: int, members: int, dtype: torch.dtype) -> None:
+        super().__init__((members, 1, features), dtype)
+
+    def forward(self, linear: StackedLinear, x_KIB: Tensor, track: bool = True) -> Tensor:
+        """The linear layer and this one after it, images innermost: [K, I, B] -> [K, O, B].
+
+        `track` moves the running averages (a second pass over the same minibatch must not).
+        """
         if not self.training:
-            return self._evaluated(linear(x_KBI))
-        z_KBO, shift_K1O = linear.product(x_KBI), linear.bias_K1O
-        mean_K1O, variance_K1O, y_KBO = fused.norm_shifted(z_KBO, shift_K1O, self.weight_K1F, self.bias_K1F)
+            return self._evaluated(linear(x_KIB.mT)).mT
+        shift_K1O = linear.bias_K1O
+        made = dense.hidden(x_KIB, linear.weight_KIO, shift_K1O, self.weight_K1F, self.bias_K1F, linear.lower)
         if track:
-            self._track(mean_K1O + shift_K1O, variance_K1O, y_KBO.shape[1])
-        return y_KBO
+            self._track(made.mean_K1O + shift_K1O, made.variance_K1O(), x_KIB.shape[-1])
+        return made.y_KOB
 
     def _evaluated(self, x_KBF: Tensor) -> Tensor:
-        scale = self.weight_K1F * (self.running_var_K1F + fused.EPSILON).rsqrt()
+        scale = self.weight_K1F * (self.running_var_K1F + dense.EPSILON).rsqrt()
         normalised = torch.addcmul(self.bias_K1F - self.running_mean_K1F * scale, x_KBF, scale)
-        return torch.nn.functional.leaky_relu(normalised, fused.SLOPE)
+        return leaky_relu_(normalised, dense.SLOPE)
 
     @torch.no_grad()
     def _track(self, mean_K1F: Tensor, variance_K1F: Tensor, count: int) -> None:
-        """Move the running averages; `count` elements went into each of the minibatch's."""
+        """Move the running averages; `count` images went into each of the minibatch's."""
         self.running_mean_K1F.lerp_(mean_K1F, self.momentum)
         self.running_var_K1F.lerp_(variance_K1F * (count / (count - 1)), self.momentum)
 
@@ -105,19 +98,26 @@ class StackedMLP(nn.Module):
     """Linear, batch norm, LeakyReLU(0.2) for each hidden width, then one linear layer: [K, B, I] -> [K, B, O]."""
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int], outputs: int, generators: Sequence[Generator], dtype: torch.dtype
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        generators: Sequence[Generator],
+        dtype: torch.dtype,
+        rows: bool = False,
     ) -> None:
         super().__init__()
         widths = [inputs, *hidden]
         pairs = list(pairwise(widths))
         self.linears = nn.ModuleList([StackedLinear(i, o, generators, dtype) for i, o in pairs])
         self.norms = nn.ModuleList([StackedBatchNorm(o, len(generators), dtype) for _, o in pairs])
-        self.head = StackedLinear(widths[-1], outputs, generators, dtype)
+        self.head = StackedLinear(widths[-1], outputs, generators, dtype, rows)
 
     def forward(self, x_KBI: Tensor, track: bool = True) -> Tensor:
+        x_KIB = x_KBI.mT
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            x_KBI = norm.after(linear, x_KBI, track)  # type: ignore[operator]  # a ModuleList is of Modules
-        output: Tensor = self.head(x_KBI)
+            x_KIB = norm(linear, x_KIB, track)
+        output: Tensor = self.head(x_KIB.mT)
         return output
 
 

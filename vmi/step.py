@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 
 from vmi import bounds, penalties
+from vmi.bounds import Decoded
+from vmi.correlation import total_correlation
+from vmi.dense import frozen
 from vmi.distributions import DiagonalNormal, Distribution
 from vmi.objective import (
     Noise,
@@ -25,6 +28,7 @@ from vmi.objective import (
     prior_codes,
     rate_terms,
     sample,
+    side_by_side,
 )
 from vmi.pack import Pack
 
@@ -36,7 +40,7 @@ class Forward(NamedTuple):
 
     posterior: tuple[Distribution, ...]
     codes: tuple[Tensor, ...]
-    logits_KBD: Tensor
+    decoded: Decoded
     prior_codes: tuple[Tensor, ...] = ()
     generated_KBD: Tensor | None = None
 
@@ -61,16 +65,16 @@ def train_step(pack: Pack, images_KBD: Tensor, noise: Noise) -> dict[str, Tensor
 
 
 def encode_decode(pack: Pack, images_KBD: Tensor, noise: Noise) -> Forward:
-    """x -> q(z,c|x) -> relaxed code -> pixel logits; prior code -> pixel logits where a member is weighted on it."""
+    """x -> q(z,c|x) -> relaxed code -> x_hat; prior code -> image where a member is weighted on it."""
     posterior = pack.encoder(images_KBD)
     codes = sample(pack.layout.blocks, posterior, noise, pack.temperature_K())
-    logits_KBD = pack.decoder(torch.cat(codes, dim=-1))
+    decoded = Decoded.of(pack.decoder(side_by_side(codes)))
     if not pack.uses.prior:
-        return Forward(posterior, codes, logits_KBD)
+        return Forward(posterior, codes, decoded)
     prior = prior_codes(pack.layout.blocks, pack.prior_noise())
     # Generated images are normalised by their own statistics and leave the running ones alone.
-    generated = pack.decoder(torch.cat(prior, dim=-1), track=False) if pack.uses.generator else None
-    return Forward(posterior, codes, logits_KBD, prior, generated)
+    generated = pack.decoder(side_by_side(prior), track=False).sigmoid() if pack.uses.generator else None
+    return Forward(posterior, codes, decoded, prior, generated)
 
 
 def q_phase(pack: Pack, forward: Forward) -> None:
@@ -78,7 +82,7 @@ def q_phase(pack: Pack, forward: Forward) -> None:
     if not pack.layout.informed:
         return
     codes = [code.detach() for code in informed(pack, forward.codes)]
-    loss_K = -torch.stack(expected_log_q(pack.auxiliary(forward.logits_KBD.detach().sigmoid()), codes)).sum(0)
+    loss_K = -torch.stack(expected_log_q(pack.auxiliary(forward.decoded.image_KBD.detach()), codes)).sum(0)
     if forward.generated_KBD is not None:
         on_generated_K = _log_q_generated(pack, forward, forward.generated_KBD.detach())
         loss_K = loss_K - torch.where(pack.weights.generator_mi_K > 0, on_generated_K, 0.0)
@@ -87,14 +91,15 @@ def q_phase(pack: Pack, forward: Forward) -> None:
 
 def vae_phase(pack: Pack, targets_KBD: Tensor, forward: Forward) -> dict[str, Tensor]:
     """One Adam step on the objective in the encoder's and the decoder's parameters, through Q but not into it."""
-    likelihood = getattr(bounds, f"distortion_{pack.architecture.likelihood}")
-    distortion_K = likelihood(targets_KBD, forward.logits_KBD, pack.weights.variance_K)
+    likelihood, variance_K = pack.architecture.likelihood, pack.weights.variance_K
+    distortion_K = bounds.distortion(likelihood, targets_KBD, forward.decoded, variance_K)
     rates = {b.name: q.kl().mean(-1) for b, q in zip(pack.layout.blocks, forward.posterior, strict=True)}
     codes = informed(pack, forward.codes)
     log_qs: list[Tensor] = []
     if codes:
         # Q first: the same minibatch passes Q a second time, and its running statistics have already moved.
-        log_qs = expected_log_q(pack.auxiliary(forward.logits_KBD.sigmoid(), track=False), codes)
+        with frozen(pack.auxiliary):
+            log_qs = expected_log_q(pack.auxiliary(forward.decoded.image_KBD, track=False), codes)
     entropies = [code_entropy(q, code) for q, code in zip(informed(pack, forward.posterior), codes, strict=True)]
     loss_K = distortion_K + rate_terms(pack.weights, pack.layout.blocks, rates, pack.step_K)
     loss_K = loss_K - mi_terms(pack.weights, pack.layout.informed, log_qs, entropies)
@@ -124,7 +129,7 @@ def _extra_terms(pack: Pack, forward: Forward) -> Tensor:
     extra_K = torch.zeros_like(pack.weights.kl_K)
     if pack.uses.tc:
         posterior, code_KBZ = _normal_part(forward)
-        total_correlation_K = penalties.total_correlation(posterior, code_KBZ, pack.tc_log_weights_KBB)
+        total_correlation_K = total_correlation(posterior, code_KBZ, pack.tc_log_weights_KBB)
         extra_K = extra_K + _weighted(pack.weights.tc_K, total_correlation_K)
     if pack.factor is not None:
         _, code_KBZ = _normal_part(forward)
@@ -147,7 +152,7 @@ def _weighted(weight_K: Tensor, term_K: Tensor) -> Tensor:
 
 def _log_q_generated(pack: Pack, forward: Forward, generated_KBD: Tensor) -> Tensor:
     """E log Q(code|x) of the informed blocks over images generated from prior codes: [K]."""
-    scored = pack.auxiliary(generated_KBD.sigmoid(), track=False)
+    scored = pack.auxiliary(generated_KBD, track=False)
     return torch.stack(expected_log_q(scored, informed(pack, forward.prior_codes))).sum(0)
 
 
