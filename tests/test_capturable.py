@@ -3,6 +3,7 @@
 It calls operators of a list alone. A new one fails here until somebody has looked at it: whether the shape of what it
 gives follows from shapes alone, whether its CUDA code reads nothing back (no `item()`, no `nonzero`), and whether it
 takes nothing from the host (`torch.tensor` of a list shows as `lift_fresh`). If so, its name goes into its group below.
+What a layer does on a card alone (`is_cuda`) is not seen here.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ CAPTURABLE = {
     "memory and views": """alias clone copy_ detach empty empty_like expand new_zeros ones_like scalar_tensor select
         select_backward slice split split_with_sizes squeeze.dim transpose unbind unsqueeze view _to_copy _unsafe_view
         zeros_like""",
-    "number by number": """abs add add_ addcmul addcmul_ bitwise_and bitwise_not clamp_max clamp_min clamp_min_ cos div
+    "number by number": """abs add add_ addcmul bitwise_and bitwise_not clamp_max clamp_min clamp_min_ cos div
         div_ eq exp exp_ gt leaky_relu leaky_relu_ leaky_relu_backward lerp_ log log_ log1p lt mul mul_ ne neg neg_ pow
         pow_.Scalar reciprocal reciprocal_ rsub sgn sigmoid sigmoid_backward sin softplus softplus_backward special_entr
         sqrt sub sub_ where.self""",

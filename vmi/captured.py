@@ -70,7 +70,7 @@ def cuda_graph(body: Step, pack: Pack, data: Dataset, batches: Resident) -> Grap
     torch.cuda.empty_cache()
     graph = torch.cuda.CUDAGraph()
     with warnings.catch_warnings():
-        # From torch 2.13 on generators are found while capturing, and this does nothing but say so.
+        # Newer versions of torch find generators while capturing, and this only says that it is not needed.
         warnings.simplefilter("ignore")
         for generator in drawn(pack):
             graph.register_generator_state(generator)

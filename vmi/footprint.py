@@ -149,7 +149,7 @@ def _terms(architecture: Architecture, layout: Layout, nets: Sequence[Trunk], te
     pairs = batch * batch * sum(b.size for b in layout.normal)
     second = batch * (2 * sum(sum(net.layers) for net in nets[1:]) + 6 * pixels)
     kept = {
-        "tc_weight": 14 * pairs,
+        "tc_weight": 4 * pairs,
         "mmd_weight": 9 * pairs,
         "factor_weight": 6 * batch * sum(FACTOR_WIDTHS),
         "generator_mi_weight": second,

@@ -105,6 +105,7 @@ def test_a_number_of_the_users_wins_and_is_warned_of_where_a_pack_does_not_fit()
     assert not [*made.warnings(pack(trials[:20], made, 1))]
     (said,) = made.warnings(pack(trials[:21], made, 1))
     assert said.startswith("a pack of 21 of digits n16+c10* mlp 128-64 needs about ") and "are free" in said
+    assert said.endswith("memory holds about 20")
     assert not [*sizing(wanted=64).warnings(pack(trials, 64, 1))], "where nothing is known, nothing is said"
 
 

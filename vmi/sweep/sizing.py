@@ -81,7 +81,7 @@ class Sizing:
                 yield (
                     f"a pack of {members} of {architecture.dataset} {architecture.layout} {architecture.network} "
                     f"{architecture.hidden} needs about {_gigabytes(needs)}, and {_gigabytes(room.free or 0)} are free "
-                    f"for each: where that runs out, half as many go on"
+                    f"for each: it may be killed, and go on with half as many; memory holds about {fits}"
                 )
 
     def _choose(self, architecture: Architecture, room: Room, costs: Costs | None) -> Chosen:
