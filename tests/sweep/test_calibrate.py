@@ -128,7 +128,7 @@ def test_a_bad_device_or_file_of_a_calibration_is_refused_before_measuring(tmp_p
 def test_without_a_number_sizes_are_measured_as_far_as_memory_and_long_steps_allow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, extent = _Bench("cpu", tmp_path, "disabled"), Extent(load(SMOKE), (), 16)
+    bench, extent = _Bench("cpu", tmp_path), Extent(load(SMOKE), (), 16)
     ((architecture, members),) = extent.members.items()
     sizes = partial(bench._sizes, architecture, extent.kinds[architecture])
     enough = base_bytes("digits") + shared_bytes(architecture)
