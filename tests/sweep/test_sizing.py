@@ -225,7 +225,7 @@ def test_this_machines_memory_is_shared_by_its_workers_and_a_silent_system_has_n
 def test_what_this_process_holds_already_is_room_for_the_packs_that_it_trains_itself() -> None:
     # In a process of its own: this one may have freed memory that it takes again.
     grown = """
-import subprocess
+import os
 from vmi.sweep import hardware
 held = hardware.own_memory()
 block = bytearray(os.urandom(1024)) * (100 * 1024)
