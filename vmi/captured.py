@@ -14,11 +14,12 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Protocol
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Generator
 
+from vmi.config import Architecture
 from vmi.data import Dataset, Resident
 from vmi.pack import Pack
 from vmi.step import train_step
@@ -54,9 +55,9 @@ def step(pack: Pack, data: Dataset, batches: Resident) -> None:
 def cuda_graph(body: Step, pack: Pack, data: Dataset, batches: Resident) -> Graph:
     """The step as a CUDA graph. The pack is left as it was: capturing computes nothing, and a copy of it warms up."""
     stream = torch.cuda.Stream(pack.device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(pack.device))
     warm = pack.keep(range(pack.size))
     warm.train_mode(True)
+    stream.wait_stream(torch.cuda.current_stream(pack.device))
     with torch.cuda.stream(stream):
         own = warm.minibatches.resident(pack.device)
         for _ in range(WARM_UP):
@@ -124,8 +125,10 @@ class Captured:
 
 
 _CAPTURED: WeakKeyDictionary[Pack, Captured] = WeakKeyDictionary()
-_EAGER: WeakSet[Pack] = WeakSet()
+# Those of which a capture has failed in this process: another would fail as well.
+_EAGER: set[Architecture] = set()
 _SAID: set[str] = set()
+_REASONS: list[str] = []
 
 
 def replayed(
@@ -138,7 +141,7 @@ def replayed(
     """Whether these steps were taken by a graph; where not, nothing was, and it is said why, once for each reason."""
     if environ.get(VARIABLE) == "0":
         return _not(f"{VARIABLE}=0")
-    if pack in _EAGER:
+    if pack.architecture in _EAGER:
         return False
     found = _CAPTURED.get(pack)
     if found is None or found.data is not data:
@@ -147,7 +150,7 @@ def replayed(
         try:
             found = Captured(pack, data, capture)
         except Exception as error:  # whatever cannot be captured can still be run
-            _EAGER.add(pack)
+            _EAGER.add(pack.architecture)
             return _not(f"capturing failed: {type(error).__name__}: {error}")
         _CAPTURED[pack] = found
     found.run(pack, count)
@@ -159,9 +162,16 @@ def forget(pack: Pack) -> None:
     _CAPTURED.pop(pack, None)
 
 
+def reasons() -> list[str]:
+    """Why steps were not captured, those that have come up since this was asked last."""
+    found, _REASONS[:] = list(_REASONS), []
+    return found
+
+
 def _not(reason: str) -> bool:
     if reason not in _SAID:
         _SAID.add(reason)
+        _REASONS.append(f"steps are launched one by one, not by a CUDA graph: {reason}")
         warnings.warn(f"steps are launched one by one, not by a CUDA graph: {reason}", RuntimeWarning, stacklevel=3)
     return False
 

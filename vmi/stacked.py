@@ -140,7 +140,8 @@ def lower_precision(modules: Sequence[nn.Module], precision: str) -> None:
     """From now on the products of every linear layer and convolution are computed in `precision`.
 
     "bfloat16": factors are rounded to it, and sums are float32 inside a product, whose result is rounded again.
-    Parameters, optimiser, normalisation, distributions and losses stay as they are. "float32" is no change.
+    Parameters, optimiser, statistics, distributions and losses stay as they are, and so do the activations of fully
+    connected layers; those between convolutions are bfloat16. "float32" is no change.
     """
     lower = None if precision == "float32" else getattr(torch, precision)
     for layer in (layer for module in modules for layer in module.modules() if isinstance(layer, Product)):

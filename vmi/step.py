@@ -140,7 +140,8 @@ def _extra_terms(pack: Pack, forward: Forward) -> Tensor:
         prior_KBZ = torch.cat([code for block, code in blocks if not block.is_categorical], -1)
         extra_K = extra_K + _weighted(pack.weights.mmd_K, penalties.maximum_mean_discrepancy(code_KBZ, prior_KBZ))
     if forward.generated_KBD is not None:
-        log_q_K = _log_q_generated(pack, forward, forward.generated_KBD)
+        with frozen(pack.auxiliary):
+            log_q_K = _log_q_generated(pack, forward, forward.generated_KBD)
         extra_K = extra_K - _weighted(pack.weights.generator_mi_K, log_q_K)
     return extra_K
 

@@ -43,10 +43,11 @@ class Following:
 
     def write(self, trial_ids: Sequence[str], go_on: Callable[[], bool] = lambda: True) -> Iterator[tuple[int, str]]:
         """After each few trials: how many of them were dealt with, and what to be warned of."""
-        for start in range(0, len(trial_ids), AT_A_TIME):
-            if not go_on():
-                return
-            ids = trial_ids[start : start + AT_A_TIME]
+        start = 0
+        while start < len(trial_ids) and go_on():
+            # Of a slow server one hears after each run.
+            ids = trial_ids[start : start + (1 if self._mode == "online" else AT_A_TIME)]
+            start += len(ids)
             try:
                 rows, curves = self._rows.take(ids)
             except Exception as error:  # a damaged part, or a store that stays away: the mirror never stops a sweep
@@ -137,7 +138,7 @@ def main() -> None:
         threading.Thread(target=_listen, args=(sys.stdin, waiting, stopped), daemon=True).start()
         load_client()
         failed = _follow(Following(Store(path_of(root), study), mode), waiting, stopped, out)
-    if not failed:  # W&B's farewell to a server that hangs takes 20 seconds
+    if not failed or mode != "online":  # W&B's farewell to a server that hangs takes 20 seconds
         finish_service()
     os._exit(0)
 
@@ -157,10 +158,13 @@ def _follow(
 
 
 def _listen(given: TextIO, waiting: SimpleQueue[list[str] | None], stopped: threading.Event) -> None:
-    for line in given:
-        if (said := json.loads(line)) == END:
-            break
-        waiting.put(said)
-    else:
+    try:
+        for line in given:
+            if (said := json.loads(line)) == END:
+                return
+            waiting.put(said)
         stopped.set()
-    waiting.put(None)
+    except ValueError:  # a killed driver's last line, cut short
+        stopped.set()
+    finally:
+        waiting.put(None)

@@ -139,7 +139,8 @@ def missing_runs(trial_ids: Collection[str], folder: Path) -> list[str]:
     if not (folder / "wandb").is_dir():
         return []
     runs = sorted((folder / "wandb").glob("*run-*-*"), key=lambda run: run.name.removeprefix("offline-"))
-    found = {named[1]: run for run in runs if (named := _RUN.fullmatch(run.name)) and named[1] in trial_ids}
+    named_runs = ((run, _RUN.fullmatch(run.name)) for run in runs if run.is_dir())
+    found = {named[1]: run for run, named in named_runs if named and named[1] in trial_ids}
     for trial_id, run in list(found.items())[-NEWEST:]:
         if not _becomes_whole(run / f"run-{trial_id}.wandb"):
             shutil.rmtree(run)
@@ -149,7 +150,8 @@ def missing_runs(trial_ids: Collection[str], folder: Path) -> list[str]:
 
 def _becomes_whole(path: Path) -> bool:
     """Whether a run's file comes to say how the run ended; a client that has just ended may still write it."""
-    while not (whole := _is_whole(path, 0.0)) and _is_whole(path, SETTLED_SECONDS):
+    ends = time.monotonic() + 2 * SETTLED_SECONDS  # the file's clock may be another one
+    while not (whole := _is_whole(path, 0.0)) and _is_whole(path, SETTLED_SECONDS) and time.monotonic() < ends:
         time.sleep(0.05)
     return whole
 
@@ -157,7 +159,7 @@ def _becomes_whole(path: Path) -> bool:
 def _is_whole(path: Path, writing_seconds: float = WRITING_SECONDS) -> bool:
     """Whether a run's file says how the run ended, or was written to a moment ago."""
     try:
-        recent, data = time.time() - path.stat().st_mtime < writing_seconds, path.read_bytes()
+        recent, data = 0 <= time.time() - path.stat().st_mtime < writing_seconds, path.read_bytes()
     except OSError:
         return False
     return recent or any(_fields(record) >= {_EXIT} for record in records(data))

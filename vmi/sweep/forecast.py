@@ -20,6 +20,7 @@ from vmi.sweep.override import cut
 from vmi.sweep.packing import Size, pack, size_for
 from vmi.sweep.search import GridSearcher
 from vmi.sweep.simulation import Job, Schedule, simulate
+from vmi.sweep.sizing import round_size
 from vmi.sweep.space import Choice, Domain
 from vmi.sweep.study import Study, trials
 from vmi.trial import PackSpec, Suggestion, Trial
@@ -79,8 +80,7 @@ class Extent:
         """The packs, in rounds that wait for each other: of a sampler, and of a confirmation."""
         asked, queues = len(self.missing), queue_of(self.study, 1)
         if not self.is_grid and self.missing:
-            first = self.places(self.missing[0].config.architecture)
-            asked = round_of(self.study, lambda: first, lambda: workers) * len(tuple(self.study.seeds))
+            asked = round_of(self.study, round_size(self.pack_size), lambda: workers) * len(tuple(self.study.seeds))
         size = lambda architecture: self.places(architecture) * queues  # noqa: E731
         found = [pack(self.missing[i : i + asked], size, workers) for i in range(0, len(self.missing), max(1, asked))]
         again = list(islice(self._confirmed(), self.again))

@@ -54,8 +54,13 @@ def own_memory(root: Path = Path("/")) -> int:
 
 
 def free_on_cards() -> list[int]:
-    """Free bytes of each card of this node, as its driver's own program says; none where there is no such program."""
+    """Free bytes of each card of this node that this process may use, as its driver's own program says.
+
+    None where there is no such program.
+    """
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        command.append(f"--id={visible}")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError):

@@ -77,7 +77,7 @@ def _launch(
     def adopt(presets: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
         heartbeat.acquire()  # from here on this run writes
         # A trial that another study has finished left no model here: to keep one it is trained.
-        return {} if options.keep_models else _adopt(study, store, presets, mirror)
+        return {} if options.keep_models else _adopt(study, store, presets, mirror, say)
 
     sizing = Sizing(study, options.pack_size, on_demand.room, lambda: on_demand.costs(store.root))
     ledger = _ledger_of(study, store, adopt, sizing, on_demand.workers, mirror)
@@ -186,7 +186,9 @@ def _fewer(ledger: Ledger) -> str:
     return "fewer suggestions can be confirmed than asked for" if short else "the space has no more points"
 
 
-def _adopt(study: Study, store: Store, presets: Mapping[str, str], mirror: Mirror) -> Mapping[str, Mapping[str, Any]]:
+def _adopt(
+    study: Study, store: Store, presets: Mapping[str, str], mirror: Mirror, say: Callable[[str], None]
+) -> Mapping[str, Mapping[str, Any]]:
     """Rows of those trials that other studies under the same results have completed; copied and mirrored as this one's.
 
     `presets` has the wanted trials by id, with the preset's name that this study gives each.
@@ -194,7 +196,8 @@ def _adopt(study: Study, store: Store, presets: Mapping[str, str], mirror: Mirro
     adopted = set(store.adopt(presets, values_of(study, "layout"), values_of(study, "dataset")[0]))
     if not adopted:
         return {}
-    mirror.note(sorted(adopted))
+    for warning in mirror.note(sorted(adopted)):
+        say(f"warning: {warning}")
     return {trial_id: row for trial_id, row in store.finished().items() if trial_id in adopted}
 
 

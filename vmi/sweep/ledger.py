@@ -16,6 +16,7 @@ from vmi.config import FIELD_TYPES, Architecture, TrialConfig
 from vmi.sweep.packing import Size, pack, size_for
 from vmi.sweep.ranking import Best, Ranking
 from vmi.sweep.search import Searcher, baseline_of, stored_suggestion
+from vmi.sweep.sizing import round_size
 from vmi.sweep.study import Study, trials
 from vmi.trial import Completed, Failed, Outcome, PackSpec, Pruned, Suggestion, Trial
 
@@ -173,7 +174,7 @@ class Ledger:
 
     def _ask(self) -> None:
         first = self.searcher.ask(1)  # alone: where there is none, nothing is started to count the workers
-        asked = [*first, *(self.searcher.ask(self._round(first[0]) - 1) if first else ())]
+        asked = [*first, *(self.searcher.ask(self._round() - 1) if first else ())]
         self._hand_out(asked, self.study.seeds, fresh=False)
 
     def _confirm(self) -> None:
@@ -232,10 +233,9 @@ class Ledger:
         """Without those of which a driver before this one has the row already."""
         return [trial for trial in spec.trials if trial.trial_id not in self._known]
 
-    def _round(self, first: Suggestion) -> int:
-        """How many suggestions a round has, taking the others for packs of the size of the first one's."""
-        architecture = trials(self.study, first)[0].config.architecture
-        return round_of(self.study, lambda: size_for(self.pack_size, architecture), self._workers)
+    def _round(self) -> int:
+        """How many suggestions a round has."""
+        return round_of(self.study, round_size(self.pack_size), self._workers)
 
     def _lose(self, trial: Trial, reason: str) -> None:
         self.lost[trial.trial_id] = reason
@@ -300,11 +300,11 @@ def queue_of(study: Study, pack_size: int) -> int:
     return pack_size * (QUEUE if study.pruner else 1)
 
 
-def round_of(study: Study, pack_size: Callable[[], int], workers: Callable[[], int]) -> int:
+def round_of(study: Study, pack_size: int, workers: Callable[[], int]) -> int:
     """How many suggestions to ask for: all of a grid; of a sampler enough to fill the workers, in a few rounds."""
     if study.searcher == "grid" or not study.suggestions:
         return ALL
-    filling = -(-workers() * queue_of(study, pack_size()) // len(tuple(study.seeds)))
+    filling = -(-workers() * queue_of(study, pack_size) // len(tuple(study.seeds)))
     return max(1, min(filling, -(-study.suggestions // SAMPLER_ROUNDS)))
 
 

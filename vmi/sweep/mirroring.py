@@ -20,7 +20,7 @@ from vmi.record.paths import path_of
 from vmi.record.store import Store
 from vmi.record.to_wandb import FINISH_SECONDS, INIT_SECONDS, missing_runs
 
-# Sixteen runs, the most between two words of the process, may each wait for a server: the first that does is the last.
+# Between two words of the process one run may wait for a server, and the first that does in vain is the last.
 SILENT_SECONDS = 2 * (INIT_SECONDS + FINISH_SECONDS)
 # What is written when the driver is interrupted has this long to end: a run takes 0.05 s.
 STOP_SECONDS = 2.0
@@ -68,10 +68,16 @@ class Mirror:
         self._store, self._mode, self._writer = store, mode, writer
         self.finished: set[str] = set()
         self._asked: set[str] = set()
+        self._said: list[str] = []
 
     def begin(self) -> None:
         if self._mode != "disabled" and isinstance(self._store.folder, Path):
-            self._write(missing_runs(self.finished, self._store.folder))
+            try:
+                missing = missing_runs(self.finished, self._store.folder)
+            except OSError as error:
+                self._said.append(f"W&B mirror: {type(error).__name__}: {error}: runs of before are as they were")
+                return
+            self._write(missing)
 
     def start(self) -> None:
         if self._mode != "disabled":
@@ -84,7 +90,7 @@ class Mirror:
         self._asked.update(fresh)
         if self._mode != "disabled":
             self._write(fresh)
-        return self._writer.warnings()
+        return self._warnings()
 
     def end(self) -> None:
         self._writer.end()
@@ -98,7 +104,11 @@ class Mirror:
     def close(self) -> list[str]:
         """Stop, and wait a little for it; what to be warned of."""
         self._writer.close()
-        return self._writer.warnings()
+        return self._warnings()
+
+    def _warnings(self) -> list[str]:
+        said, self._said = self._said, []
+        return said + self._writer.warnings()
 
     def _write(self, trial_ids: list[str]) -> None:
         if not trial_ids:
@@ -113,6 +123,15 @@ class Mirror:
 def mirror_of(store: Store, mode: str, local: bool) -> Mirror:
     """In this process where everything is trained in it, else in one of its own."""
     return Mirror(store, mode, Here(store, mode) if local else Beside(store, mode))
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that this one has started and that are there; none where the system has no /proc."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, listed.read_text().split())
+    return found
 
 
 class Here:
@@ -197,7 +216,7 @@ class Beside:
                 return
             if now - began > SAY_SECONDS and not said:
                 said = True
-                say(f"writing the W&B runs of {self._asked - self._done} trials (Ctrl-C leaves them to the next start)")
+                say(f"W&B runs still to be written: {self._asked - self._done} (Ctrl-C leaves them to the next start)")
             time.sleep(0.02)
 
     def stop(self) -> None:
@@ -213,14 +232,18 @@ class Beside:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
         if process.returncode != 0:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with W&B's own process
+            # W&B's own process is in a session of its own.
+            for pid in (*_children(process.pid), process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
         for thread in self._threads:
             thread.join(STOP_SECONDS)
         if self._ended and (missing := self._asked - self._done):  # else the next start is what comes anyway
-            later = f"the next start, or vmi mirror {self._folder}, writes them"
-            self._said.append(f"{missing} trials have no W&B run yet: {later}")
+            later = f"vmi mirror {self._folder} --online writes them"
+            if isinstance(self._folder, Path):
+                later = f"the next start, or vmi mirror {self._folder}, writes them"
+            self._said.append(f"trials without a W&B run so far: {missing}; {later}")
 
     def warnings(self) -> list[str]:
         said, self._said = self._said, []

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from vmi import checkpoint, data
+from vmi import captured, checkpoint, data
 from vmi.evaluation import evaluate
 from vmi.memory import is_out_of_memory
 from vmi.pack import Pack
@@ -174,7 +174,7 @@ class Session:
     def update(self) -> Update:
         """How far the task is; what has gone wrong, and what was committed, since the last update."""
         step = sum(self.reached.values()) // len(self.trials)
-        warning, self.warnings = "; ".join(self.warnings), []
+        warning, self.warnings = "; ".join([*self.warnings, *captured.reasons()]), []
         stored, self.committed = tuple(self.committed), []
         return Update(self.task.pack.pack_id, step, self.steps, warning=warning, places=self.places, stored=stored)
 

@@ -1,8 +1,8 @@
 """How many members a pack gets: as the user says, else by what was measured, and never more than there is memory for.
 
-Results never depend on it. By measurement: of the sizes that `vmi calibrate` has timed on this hardware for this kind
-of pack, the smallest whose trials take at most SLACK more than the cheapest. Without one, DEFAULT_PACK_SIZE on a CPU,
-where larger packs gain little, and on a card as many as its free memory holds. Loads neither torch nor Ray.
+On a CPU no trial's numbers depend on it. By measurement: of the sizes that `vmi calibrate` has timed on this hardware for
+this kind of pack, the smallest whose trials take at most SLACK more than the cheapest. Without one, DEFAULT_PACK_SIZE on
+a CPU, where larger packs gain little, and on a card as many as its free memory holds. Loads neither torch nor Ray.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from vmi.sweep import hardware
 from vmi.sweep import space as domains
 from vmi.sweep.costs import TERMS, Costs, Entry, kind_of
 from vmi.sweep.options import DEFAULT_PACK_SIZE, MAX_PACK_SIZE
+from vmi.sweep.packing import Size
 from vmi.sweep.space import Choice
 from vmi.sweep.study import Study
 from vmi.trial import PackSpec
@@ -51,6 +52,7 @@ class Sizing:
         self, study: Study, wanted: int | str, room: Callable[[], Room], costs: Callable[[], Costs | None]
     ) -> None:
         self._wanted, self._ask_room, self._ask_costs = wanted, room, costs
+        self.given = wanted if isinstance(wanted, int) else None
         self._terms = terms_of(study)
         self._asked: tuple[Room, Costs | None] | None = None
         self._chosen: dict[Architecture, Chosen] = {}
@@ -103,6 +105,15 @@ class Sizing:
         member = _gigabytes(member_bytes(architecture, self._terms, room.device))
         why = f"memory: {_gigabytes(room.free or 0)} are free for each, a member takes about {member}"
         return Chosen(max(1, fits), why, fits)
+
+
+def round_size(size: Size) -> int:
+    """With what the rounds of a sampler are filled: the number that was given, else the default.
+
+    Not with what was measured, or memory holds: what a sampler suggests depends on how many it is asked for at a time.
+    """
+    given = size if isinstance(size, int) else getattr(size, "given", None)
+    return DEFAULT_PACK_SIZE if given is None else int(given)
 
 
 def terms_of(study: Study) -> tuple[str, ...]:

@@ -122,11 +122,12 @@ class TuneRunner:
             asked = [("", free_on_cards())] if len(_nodes()) == 1 else _everywhere(free_on_cards)
             cards = [free for _, found in asked if isinstance(found, list) for free in found]
             return Room("cuda", int(min(cards) * self._gpus) if cards else None)
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]  # type: ignore[no-untyped-call]
-        if len(nodes) == 1:
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]  # type: ignore[no-untyped-call]
+        resources = [node["Resources"] for node in nodes]
+        if [node["NodeID"] for node in nodes] == [ray.get_runtime_context().get_node_id()]:
             free = available_memory()
-            return Room("cpu", None if free is None else int(free / nodes[0]["CPU"]))
-        at_start = [int(node["memory"] / node["CPU"]) for node in nodes if node.get("memory")]
+            return Room("cpu", None if free is None else int(free / resources[0]["CPU"]))
+        at_start = [int(node["memory"] / node["CPU"]) for node in resources if node.get("memory")]
         return Room("cpu", min(at_start, default=None))
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
