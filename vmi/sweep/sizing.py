@@ -1,8 +1,8 @@
 """How many members a pack gets: as the user says, else by what was measured, and never more than there is memory for.
 
-On a CPU no trial's numbers depend on it. By measurement: of the sizes that `vmi calibrate` has timed on this hardware for
-this kind of pack, the smallest whose trials take at most SLACK more than the cheapest. Without one, DEFAULT_PACK_SIZE on
-a CPU, where larger packs gain little, and on a card as many as its free memory holds. Loads neither torch nor Ray.
+On a CPU no trial's numbers depend on it. By measurement: of the sizes that `vmi calibrate` has timed on this hardware
+for this kind of pack, the smallest whose trials take at most SLACK more than the cheapest. Without one, on a CPU
+DEFAULT_PACK_SIZE, as larger packs gain little, and on a card as many as its memory holds. Loads neither torch nor Ray.
 """
 
 from __future__ import annotations
