@@ -35,6 +35,8 @@ def digits() -> Dataset:
 @pytest.fixture(autouse=True)
 def nothing_said_or_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captured, "_SAID", set())
+    monkeypatch.setattr(captured, "_REASONS", [])
+    monkeypatch.setattr(captured, "_EAGER", set())
     monkeypatch.setattr(captured, "_CAPTURED", WeakKeyDictionary())
     monkeypatch.setattr(Again, "made", 0)
     monkeypatch.setattr(Again, "beside", 0)
@@ -149,7 +151,10 @@ def test_where_capturing_fails_the_steps_are_run_as_they_are_and_it_is_said_once
         for _ in range(3):
             assert not replayed(refused, digits, 30, refusing)
             assert not replayed(refused, digits, 30, Again), "it is not tried twice"
+        assert not replayed(small_pack(2, steps=100), digits, 30, Again), "nor with another pack of its Architecture"
     assert len(said) == 1
+    (reason,) = captured.reasons()
+    assert str(said[0].message) == reason and captured.reasons() == []
     assert state(refused) == state(eager)
 
 

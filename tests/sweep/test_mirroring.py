@@ -56,6 +56,14 @@ def following(study: Store) -> Iterator[int]:
             yield int(folder.name)
 
 
+def running(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def until(true: object, seconds: float = 20) -> None:
     assert callable(true)
     end = time.monotonic() + seconds
@@ -110,7 +118,7 @@ def test_a_mirror_that_is_killed_is_a_warning_with_what_writes_its_runs(study: S
     mirror.wait(nothing)
     ended, missing = mirror.close()
     assert "exit code -9" in ended
-    assert missing == f"16 trials have no W&B run yet: the next start, or vmi mirror {study.folder}, writes them"
+    assert missing == f"trials without a W&B run so far: 16; the next start, or vmi mirror {study.folder}, writes them"
     assert whole(study) == []
     following_start = mirror_of(study, "offline", local=True)
     following_start.finished = set(study.finished())
@@ -133,10 +141,14 @@ def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interru
         assert time.monotonic() - began < 0.5
         hanging.settimeout(20)
         hanging.accept()  # it has asked, and waits
+        (process,) = following(study)
+        started = mirroring._children(process)
+        assert any(b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in started)
         began = time.monotonic()
         mirror.stop()
         assert mirror.close() == [] and time.monotonic() - began < 5
         assert list(following(study)) == []
+        until(lambda: not any(running(pid) for pid in started), 2)
 
 
 def test_what_the_next_start_writes_is_missing_and_not_unwanted(study: Store) -> None:
@@ -158,7 +170,39 @@ def test_what_the_next_start_writes_is_missing_and_not_unwanted(study: Store) ->
     until(lambda: whole(study) == sorted(study.finished()))
 
 
-def test_a_folder_that_cannot_be_written_to_is_a_warning_once_a_pack(study: Store) -> None:
+def test_what_is_no_run_or_cannot_be_removed_ends_no_sweep(study: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = sorted(study.finished())
+    folder = Path(str(study.folder)) / "wandb"
+    folder.mkdir()
+    (folder / f"offline-run-20260101_000000-{ids[0]}").write_text("no folder")
+    torn = folder / f"offline-run-20260101_000000-{ids[1]}" / f"run-{ids[1]}.wandb"
+    torn.parent.mkdir()
+    torn.write_bytes(b"torn")
+    os.utime(torn, (time.time() + 3600,) * 2)  # by another clock
+    began = time.monotonic()
+    assert to_wandb.missing_runs(ids, Path(str(study.folder))) == ids and time.monotonic() - began < 5
+    torn.parent.mkdir()
+    torn.write_bytes(b"torn")
+    os.utime(torn, (0, 0))
+
+    def refused(path: Path) -> None:
+        raise PermissionError(f"{path} is another's")
+
+    monkeypatch.setattr(to_wandb.shutil, "rmtree", refused)
+    mirror = mirror_of(study, "offline", local=True)
+    mirror.finished = set(ids)
+    mirror.begin()
+    (said,) = mirror.close()
+    assert said.startswith("W&B mirror: PermissionError: ") and "another's" in said
+
+
+def test_a_line_cut_short_by_a_kill_ends_the_process(study: Store) -> None:
+    command = [sys.executable, "-c", "from vmi.record.following import main; main()", str(study.root), study.study]
+    done = subprocess.run([*command, "offline"], input=b'["cut sh', timeout=60, capture_output=True)
+    assert done.returncode == 0 and whole(study) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_warning(study: Store) -> None:
     (Path(str(study.folder)) / "wandb").write_text("a file")
     (said,) = mirror_of(study, "offline", local=True).note(sorted(study.finished()))
     assert said.startswith("W&B mirror: ") and "wandb" in said

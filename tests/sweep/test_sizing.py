@@ -22,7 +22,7 @@ from vmi.sweep.packing import pack
 from vmi.sweep.plan import Request, plan_lines
 from vmi.sweep.prediction import Target
 from vmi.sweep.search import searcher_for
-from vmi.sweep.sizing import SHARE, Chosen, Room, Sizing, room_here, terms_of
+from vmi.sweep.sizing import SHARE, Chosen, Room, Sizing, room_here, round_size, terms_of
 from vmi.sweep.space import choice, integers, uniform
 from vmi.sweep.study import Study
 
@@ -251,3 +251,12 @@ def test_a_node_without_cards_says_so_and_one_with_cards_names_their_free_bytes(
     assert room_here("cuda", 2) == Room("cuda", 40000 * 2**20)
     program.write_text(f"#!{sys.executable}\nprint('No devices were found')\nraise SystemExit(6)")
     assert hardware.free_on_cards() == []
+
+
+def test_a_sampler_s_rounds_depend_on_what_was_asked_for_and_not_on_measurements_or_memory() -> None:
+
+    def never() -> Any:
+        raise AssertionError("asked for")
+
+    assert round_size(Sizing(MADE, AUTO, never, never)) == DEFAULT_PACK_SIZE
+    assert round_size(Sizing(MADE, 5, never, never)) == round_size(5) == 5
