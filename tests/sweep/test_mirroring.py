@@ -64,7 +64,7 @@ def running(pid: int) -> bool:
         return False
 
 
-def until(true: object, seconds: float = 20) -> None:
+def until(true: object, seconds: float = 60) -> None:
     assert callable(true)
     end = time.monotonic() + seconds
     while not true():
