@@ -21,15 +21,6 @@ settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 torch.set_num_threads(1)
 
-# Minutes each, much of it waiting for Ray: the files that the workers of a test run begin with.
-LONG = ("sweep/test_run_study.py", "analysis/test_browser.py", "sweep/test_joining.py", "sweep/test_odd_layouts.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first (with --no-loadscope-reorder), so that no worker is left with one at the end."""
-    first = [str(Path(__file__).parent / name) for name in LONG]
-    items.sort(key=lambda item: first.index(str(item.path)) if str(item.path) in first else len(first))
-
 
 @pytest.fixture(autouse=True)
 def fresh_torch() -> Iterator[None]:

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pytest
+
 from vmi.sweep.joining import PATIENCE_SECONDS, SETTLED_SECONDS, joined
 
 LATE = """
@@ -70,6 +72,7 @@ def test_nobody_is_waited_for_for_ever() -> None:
         assert PATIENCE_SECONDS <= clock.now <= PATIENCE_SECONDS + 2
 
 
+@pytest.mark.slow
 def test_a_real_cluster_whose_worker_joins_late_is_used(tmp_path: Path) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     command = [sys.executable, "-c", LATE, str(tmp_path)]
