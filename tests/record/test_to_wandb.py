@@ -14,7 +14,8 @@ import pytest
 from vmi.config import FIELD_TYPES
 from vmi.errors import InputError
 from vmi.record import to_wandb
-from vmi.record.to_wandb import Mirrored, mirror, mode_from
+from vmi.record.to_wandb import Mirrored, mirror
+from vmi.record.wandb_access import mode_from
 from vmi.trial import Failed
 
 KEY = "0123456789abcdef" * 2 + "canary00"

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from vmi.config import FIELD_TYPES
 from vmi.record.paths import AnyPath
 from vmi.record.schema import METRICS
-from vmi.record.wandb_access import mode_from as mode_from
 from vmi.record.wandb_access import without_keys
 
 # What a server that hangs may cost a commit, once: the first failure ends the mirroring of that commit.
