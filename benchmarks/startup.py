@@ -62,9 +62,9 @@ def run(path: str, steps: int, results: str) -> None:
     from rich.console import Console
 
     from vmi.sweep.launch import launch
-    from vmi.sweep.mirroring import Beside
     from vmi.sweep.options import RunOptions
     from vmi.sweep.override import override
+    from vmi.sweep.run_writers import Beside
     from vmi.sweep.study import load
 
     note(path, "driver imported", began=BEGAN)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,9 @@ from tests.analysis.factory import choice, grid, store, trial
 from tests.record.test_to_wandb import runs
 from vmi.record import to_wandb
 from vmi.record.store import Store
-from vmi.sweep import mirroring
-from vmi.sweep.mirroring import Beside, Mirror, mirror_of
+from vmi.sweep import run_writers
+from vmi.sweep.mirroring import Mirror, mirror_of
+from vmi.sweep.run_writers import Beside
 
 SPACE = {"mi_weight": choice(0, 1, 2, 4)}
 
@@ -54,6 +56,11 @@ def following(study: Store) -> Iterator[int]:
             continue
         if b"vmi.record.following" in command and str(study.root).encode() in command:
             yield int(folder.name)
+
+
+def is_service(pid: int) -> bool:
+    """Whether it is W&B's own process."""
+    return b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def running(pid: int) -> bool:
@@ -109,15 +116,69 @@ def test_a_killed_driver_s_runs_are_written_by_the_next_start_and_none_twice(stu
     assert len(runs(Path(str(study.folder)))) == 16
 
 
-def test_a_mirror_that_is_killed_is_a_warning_with_what_writes_its_runs(study: Store) -> None:
-    mirror = mirror_of(study, "offline", local=False)
-    mirror.note(sorted(study.finished()))
-    (process,) = following(study)
-    os.kill(process, signal.SIGKILL)
+@pytest.mark.parametrize("whose", ["the mirror's own", "W&B's"])
+def test_after_a_process_was_killed_another_one_writes_what_is_missing(study: Store, whose: str) -> None:
+    mirror, ids = mirror_of(study, "offline", local=False), sorted(study.finished())
+    said = mirror.note(ids[:2])
+    until(lambda: len(whole(study)) == 2)
+    (killed,) = following(study)
+    if whose == "W&B's":
+        (killed,) = filter(is_service, run_writers._children(killed))
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: not running(killed))
+    said += [*mirror.note(ids[2:7]), *mirror.note(ids[7:])]
     mirror.end()
     mirror.wait(nothing)
-    ended, missing = mirror.close()
-    assert "exit code -9" in ended
+    said += mirror.close()
+    assert whole(study) == ids and len(runs(Path(str(study.folder)))) == 16
+    (line,) = said
+    assert ("MailboxClosedError" if whose == "W&B's" else "exit code -9") in line
+
+
+IN_ONE_PROCESS = """
+import os, signal, sys; from pathlib import Path
+from vmi.record.store import Store
+from vmi.sweep.mirroring import mirror_of
+from vmi.sweep.run_writers import _children
+study = Store(Path(sys.argv[1]), sys.argv[2])
+mirror, ids = mirror_of(study, "offline", local=True), sorted(study.finished())
+said = mirror.note(ids[:2])
+(service,) = _children(os.getpid())
+os.kill(service, signal.SIGKILL); os.waitpid(service, 0)
+said += [*mirror.note(ids[2:7]), *mirror.note(ids[7:])]
+mirror.end(); mirror.wait(print)
+print(*said, *mirror.close(), sep="\\n")
+"""
+
+
+def test_so_it_is_where_everything_is_trained_in_the_driver(study: Store) -> None:
+    command = [sys.executable, "-c", IN_ONE_PROCESS, str(study.root), study.study]
+    alone = {name: value for name, value in os.environ.items() if name != run_writers.SERVICE}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=alone)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert "MailboxClosedError" in line and len(whole(study)) >= 15  # of the last before the kill nothing is known
+    assert len(runs(Path(str(study.folder)))) == 16
+
+
+def test_a_mirror_that_is_killed_again_is_a_warning_with_what_writes_its_runs(study: Store) -> None:
+    mirror = mirror_of(study, "offline", local=False)
+    mirror.note(sorted(study.finished()))
+    mirror.end()
+    ended = threading.Event()
+
+    def kill() -> None:
+        while not ended.wait(0.01):
+            for process in following(study):
+                os.kill(process, signal.SIGKILL)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    mirror.wait(nothing)
+    ended.set()
+    killing.join()
+    code, missing = mirror.close()
+    assert "exit code -9" in code
     assert missing == f"trials without a W&B run so far: 16; the next start, or vmi mirror {study.folder}, writes them"
     assert whole(study) == []
     following_start = mirror_of(study, "offline", local=True)
@@ -130,7 +191,7 @@ def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interru
     study: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:
-        monkeypatch.setattr(mirroring, "STOP_SECONDS", 0.5)
+        monkeypatch.setattr(run_writers, "STOP_SECONDS", 0.5)
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{hanging.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
         monkeypatch.setenv("HOME", str(study.root))
@@ -142,8 +203,8 @@ def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interru
         hanging.settimeout(20)
         hanging.accept()  # it has asked, and waits
         (process,) = following(study)
-        started = mirroring._children(process)
-        assert any(b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in started)
+        started = run_writers._children(process)
+        assert any(map(is_service, started))
         began = time.monotonic()
         mirror.stop()
         assert mirror.close() == [] and time.monotonic() - began < 5

@@ -243,7 +243,8 @@ def test_after_all_of_it_the_rows_are_those_of_an_undisturbed_local_run(history:
 def test_after_all_of_it_each_trial_has_one_run_of_wandb_and_that_is_whole(history: History) -> None:
     written_runs = list((history.root / "s" / "wandb").glob("offline-run-*/run-*.wandb"))
     finished = Store(history.root, "s").finished()
-    assert sorted(path.stem.removeprefix("run-") for path in written_runs) == sorted(finished)
+    ids = sorted(path.stem.removeprefix("run-") for path in written_runs)
+    assert ids == sorted(finished), history.last.out + history.last.err
     assert all(to_wandb._is_whole(path, 0.0) for path in written_runs)
 
 

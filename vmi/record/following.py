@@ -1,7 +1,7 @@
 """Writes W&B's runs of the trials that a study finishes, in this process or as one of its own beside the training.
 
 As a process (`main`, with the arguments ROOT STUDY MODE) it reads JSON lines from standard input, lists of ids of
-finished trials, and says on standard output what comes of each few: [how many were dealt with, what to be warned of].
+finished trials, and says on standard output what comes of each few: [how many are settled, what to be warned of].
 After the line "end" it writes what is left and ends; where the input ends without it (its driver was killed, or wants
 to end), it ends after the run that it is writing.
 """
@@ -42,7 +42,7 @@ class Following:
         self._rows = _Rows(store)
 
     def write(self, trial_ids: Sequence[str], go_on: Callable[[], bool] = lambda: True) -> Iterator[tuple[int, str]]:
-        """After each few trials: how many of them were dealt with, and what to be warned of."""
+        """After each few trials: how many of them are settled, and what to be warned of."""
         start = 0
         while start < len(trial_ids) and go_on():
             # Of a slow server one hears after each run.
@@ -51,10 +51,10 @@ class Following:
             try:
                 rows, curves = self._rows.take(ids)
             except Exception as error:  # a damaged part, or a store that stays away: the mirror never stops a sweep
-                yield len(ids), f"W&B mirror: {type(error).__name__}: {error}; vmi mirror {self._store.folder} goes on"
+                yield 0, f"W&B mirror: {type(error).__name__}: {error}; vmi mirror {self._store.folder} goes on"
                 continue
             done = self._mirrored(rows, curves, go_on)
-            yield len(ids) if go_on() else done.runs, done.warning
+            yield done.runs + len(ids) - len(rows), done.warning  # a trial without a row has nothing to be written
 
     def _mirrored(self, rows: Sequence[Row], curves: Sequence[Row], go_on: Callable[[], bool]) -> Mirrored:
         done = self._mirror(rows, curves, self._mode, go_on)

@@ -83,7 +83,7 @@ def mirror(
             _write_run(wandb, row, own, folder, project, mode, entity)
             written += 1
     except Exception as error:
-        return Mirrored(written, without_keys(f"W&B mirror: {type(error).__name__}: {error}", os.environ))
+        return Mirrored(written, without_keys(f"W&B mirror: {type(error).__name__}: {error}".rstrip(": "), os.environ))
     return Mirrored(written, "")
 
 

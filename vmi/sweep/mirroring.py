@@ -3,65 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Protocol
 
-from vmi.record.following import END, Following
-from vmi.record.paths import path_of
 from vmi.record.store import Store
-from vmi.record.to_wandb import FINISH_SECONDS, INIT_SECONDS, missing_runs
-
-# Between two words of the process one run may wait for a server, and the first that does in vain is the last.
-SILENT_SECONDS = 2 * (INIT_SECONDS + FINISH_SECONDS)
-# What is written when the driver is interrupted has this long to end: a run takes 0.05 s.
-STOP_SECONDS = 2.0
-# From when on it is said that the command waits for W&B's runs.
-SAY_SECONDS = 3.0
-
-
-# Finds modules where this process does.
-PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from vmi.record.following import main; main()"
-
-
-class Writer(Protocol):
-    """Writes the runs of finished trials."""
-
-    def start(self) -> None:
-        """Trials are about to be trained: get ready."""
-
-    def write(self, trial_ids: list[str]) -> None:
-        """Write these trials' runs, now or later."""
-
-    def end(self) -> None:
-        """Nothing more is to come."""
-
-    def wait(self, say: Callable[[str], None]) -> None:
-        """Until all are written, or that cannot be; a signal may end it."""
-
-    def stop(self) -> None:
-        """End after the run that is being written; the others are left to the next start."""
-
-    def close(self) -> None:
-        """Stop, and wait a little for it."""
-
-    def warnings(self) -> list[str]:
-        """What went wrong since this was asked last."""
+from vmi.record.to_wandb import missing_runs
+from vmi.sweep.run_writers import Beside, Here, Writer
 
 
 class Mirror:
     """Which trials of a study are to have a run, each of which is asked for once.
 
     `finished`: those that had a row when the driver started. `begin` has the runs written of those of them that a
-    driver before this one did not come to, where W&B's folder is there.
+    driver before this one did not come to, where W&B's folder is there. `wait` has those written once more, by another
+    process, whose writer could not: W&B's own process may die, and with it every run that its client would still write.
     """
 
     def __init__(self, store: Store, mode: str, writer: Writer) -> None:
@@ -69,6 +24,8 @@ class Mirror:
         self.finished: set[str] = set()
         self._asked: set[str] = set()
         self._said: list[str] = []
+        self._told: set[str] = set()
+        self._ended = False
 
     def begin(self) -> None:
         if self._mode != "disabled" and isinstance(self._store.folder, Path):
@@ -93,10 +50,18 @@ class Mirror:
         return self._warnings()
 
     def end(self) -> None:
+        self._ended = True
         self._writer.end()
 
     def wait(self, say: Callable[[str], None]) -> None:
         self._writer.wait(say)
+        if missing := self._unwritten():
+            self._writer.close()
+            self._said += self._writer.warnings()
+            self._writer = Beside(self._store, self._mode)
+            self._writer.write(missing)
+            self._writer.end()
+            self._writer.wait(say)
 
     def stop(self) -> None:
         self._writer.stop()
@@ -104,11 +69,28 @@ class Mirror:
     def close(self) -> list[str]:
         """Stop, and wait a little for it; what to be warned of."""
         self._writer.close()
-        return self._warnings()
+        said = self._warnings()
+        if self._ended and (missing := self._writer.left()):  # else the next start is what comes anyway
+            later = f"vmi mirror {self._store.folder} --online writes them"
+            if isinstance(self._store.folder, Path):
+                later = f"the next start, or vmi mirror {self._store.folder}, writes them"
+            said.append(f"trials without a W&B run so far: {missing}; {later}")
+        return said
+
+    def _unwritten(self) -> list[str]:
+        """Those that were asked for and have no run, where they would be in a folder."""
+        if self._mode != "offline" or not isinstance(self._store.folder, Path) or not self._writer.left():
+            return []
+        with contextlib.suppress(OSError):  # said already of the first run
+            return missing_runs(self._asked, self._store.folder)
+        return []
 
     def _warnings(self) -> list[str]:
-        said, self._said = self._said, []
-        return said + self._writer.warnings()
+        """Each is said once: what is wrong with one run mostly is with the next ones."""
+        said = [line for line in dict.fromkeys(self._said + self._writer.warnings()) if line not in self._told]
+        self._said = []
+        self._told.update(said)
+        return said
 
     def _write(self, trial_ids: list[str]) -> None:
         if not trial_ids:
@@ -123,145 +105,3 @@ class Mirror:
 def mirror_of(store: Store, mode: str, local: bool) -> Mirror:
     """In this process where everything is trained in it, else in one of its own."""
     return Mirror(store, mode, Here(store, mode) if local else Beside(store, mode))
-
-
-def _children(pid: int) -> list[int]:
-    """The processes that this one has started and that are there; none where the system has no /proc."""
-    found: list[int] = []
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, listed.read_text().split())
-    return found
-
-
-class Here:
-    """Writes runs in this process, at once."""
-
-    def __init__(self, store: Store, mode: str) -> None:
-        self._following = Following(store, mode)
-        self._said: list[str] = []
-
-    def start(self) -> None:
-        """Nothing is started."""
-
-    def write(self, trial_ids: list[str]) -> None:
-        self._said += [warning for _, warning in self._following.write(trial_ids) if warning]
-
-    def end(self) -> None:
-        """All are written."""
-
-    def wait(self, say: Callable[[str], None]) -> None:
-        """All are written."""
-
-    def stop(self) -> None:
-        """Nothing goes on."""
-
-    def close(self) -> None:
-        """Nothing was started."""
-
-    def warnings(self) -> list[str]:
-        said, self._said = self._said, []
-        return said
-
-
-class Beside:
-    """Writes runs in a process of its own (`vmi.record.following`), with whom two threads speak.
-
-    So whoever calls never waits, and an interrupted or killed driver leaves it to the next start.
-    """
-
-    def __init__(self, store: Store, mode: str) -> None:
-        self._arguments = [str(path_of(store.root).absolute()), store.study, mode]
-        self._folder = store.folder
-        self._process: subprocess.Popen[str] | None = None
-        self._given = SimpleQueue[str | None]()
-        self._threads: list[threading.Thread] = []
-        self._said: list[str] = []
-        self._asked = self._done = 0
-        self._heard, self._ended = 0.0, False
-
-    def start(self) -> None:
-        if self._process is not None:
-            return
-        try:
-            # A group of its own: Ctrl-C on a terminal is for the driver, which tells it.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", PROGRAM, json.dumps(sys.path), *self._arguments],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, process_group=0,
-            )  # fmt: skip
-        except OSError as error:
-            self._said.append(f"no process for the W&B mirror could be started: {error}")
-            return
-        for target in (self._tell, self._listen):
-            thread = threading.Thread(target=target, args=(self._process,), daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
-    def write(self, trial_ids: list[str]) -> None:
-        self.start()
-        self._asked += len(trial_ids)
-        self._given.put(json.dumps(trial_ids))
-
-    def end(self) -> None:
-        self._ended = True
-        self._given.put(json.dumps(END))
-
-    def wait(self, say: Callable[[str], None]) -> None:
-        process, began, said = self._process, time.monotonic(), False
-        self._heard = began
-        while process is not None and process.poll() is None:
-            now = time.monotonic()
-            if now - self._heard > SILENT_SECONDS:
-                self._said.append(f"the W&B mirror was silent for {SILENT_SECONDS:.0f} s")
-                return
-            if now - began > SAY_SECONDS and not said:
-                said = True
-                say(f"W&B runs still to be written: {self._asked - self._done} (Ctrl-C leaves them to the next start)")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        self._given.put(None)
-
-    def close(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if code := process.poll():
-            self._said.append(f"the process of the W&B mirror has ended: exit code {code}")
-        self.stop()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-        if process.returncode != 0:
-            # W&B's own process is in a session of its own.
-            for pid in (*_children(process.pid), process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            process.wait()
-        for thread in self._threads:
-            thread.join(STOP_SECONDS)
-        if self._ended and (missing := self._asked - self._done):  # else the next start is what comes anyway
-            later = f"vmi mirror {self._folder} --online writes them"
-            if isinstance(self._folder, Path):
-                later = f"the next start, or vmi mirror {self._folder}, writes them"
-            self._said.append(f"trials without a W&B run so far: {missing}; {later}")
-
-    def warnings(self) -> list[str]:
-        said, self._said = self._said, []
-        return said
-
-    def _tell(self, process: subprocess.Popen[str]) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it is gone, which is seen when it is waited for
-            assert process.stdin is not None
-            while (line := self._given.get()) is not None:
-                process.stdin.write(f"{line}\n")
-                process.stdin.flush()
-            process.stdin.close()
-
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            count, warning = json.loads(line)
-            self._done += count
-            self._heard = time.monotonic()
-            if warning:
-                self._said.append(warning)

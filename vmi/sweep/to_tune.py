@@ -267,9 +267,11 @@ def _end(workers: list[Worker]) -> int:
     """On a node: kill those of these workers that are there and still alive; how many."""
     here, ended = ray.get_runtime_context().get_node_id(), 0
     for worker in (worker for worker in workers if worker.node == here):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGKILL)
-            ended += 1
+        # Another process may have the number of one that has ended.
+        with contextlib.suppress(OSError):
+            if b"ray::" in Path(f"/proc/{worker.pid}/cmdline").read_bytes():
+                os.kill(worker.pid, signal.SIGKILL)
+                ended += 1
     return ended
 
 
