@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,15 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from s3_faults import Faulty
 
+    from tests.analysis.browsing import Browser
     from vmi.record.paths import ObjectPath
 
 # A timing says nothing on a shared machine; the seed is fixed, so that a red run can be run again.
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 torch.set_num_threads(1)
+# A test session in the background ignores Ctrl-C, and so would every run that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +44,18 @@ def data_folder() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs VMI_DATA_DIR: a folder with MNIST and FashionMNIST in torchvision's layout")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of a page, as two in a process are one too many; skipped by name without one."""
+    from tests.analysis.browsing import CHROMIUM, chromium
+
+    pytest.importorskip("playwright.sync_api", reason="no playwright: the page is not tried in a browser")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: the page is not tried in a browser")
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -27,26 +27,34 @@ class Visit(NamedTuple):
     dialogs: list[str]
 
 
+class Browser:
+    """One Chromium with one page, which goes from document to document: it has compiled Plotly after the first."""
+
+    def __init__(self, page: Any) -> None:
+        self._page, self._now = page, Visit(page, [], [], [])
+        page.on("console", lambda message: self._now.said.append(message.text))
+        page.on("pageerror", lambda error: self._now.said.append(str(error)))
+        page.on("request", lambda request: self._now.requests.append(request.url))
+        page.on("dialog", lambda dialog: (self._now.dialogs.append(dialog.message), dialog.dismiss()))
+
+    def visit(self, path: Path, size: tuple[int, int] = WIDE, scheme: str = "light") -> Visit:
+        self._page.goto("about:blank")
+        self._now = seen = Visit(self._page, [], [], [])
+        self._page.set_viewport_size({"width": size[0], "height": size[1]})
+        self._page.emulate_media(media="null", color_scheme=scheme)
+        self._page.goto(path.as_uri())
+        self._page.wait_for_selector("html[data-drawn]", state="attached")
+        return seen
+
+
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield opened
+        yield Browser(opened.new_page())
         opened.close()
-
-
-def visit(browser: Any, path: Path, size: tuple[int, int] = WIDE, scheme: str = "light") -> Visit:
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    seen = Visit(page, [], [], [])
-    page.on("console", lambda message: seen.said.append(message.text))
-    page.on("pageerror", lambda error: seen.said.append(str(error)))
-    page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.dismiss()))
-    page.goto(path.as_uri())
-    page.wait_for_selector("html[data-drawn]", state="attached")
-    return seen
 
 
 def assert_quiet(seen: Visit, path: Path) -> None:

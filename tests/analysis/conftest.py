@@ -1,26 +1,15 @@
-"""One Chromium for all tests of the page; where there is none they are skipped by name."""
+"""The page of each case, written once for all tests of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from analysis.report import write
-from tests.analysis.browsing import CHROMIUM, chromium
 from tests.analysis.cases import CASES
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    pytest.importorskip("playwright.sync_api", reason="no playwright: the page is not tried in a browser")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: the page is not tried in a browser")
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from analysis.report import write
-from tests.analysis.browsing import PHONE, assert_quiet, visit
+from tests.analysis.browsing import PHONE, Browser, assert_quiet
 from tests.analysis.cases import usual
 
 BROWSED = (
@@ -23,52 +22,48 @@ SIZES = """() => Array.from(document.querySelectorAll('.plot'), (plot) => {
 
 
 @pytest.mark.parametrize("case", BROWSED)
-def test_draws_every_plot_and_fits_a_phone(case: str, browser: Any, page_of: Callable[[str], Path]) -> None:
+def test_draws_every_plot_and_fits_a_phone(case: str, browser: Browser, page_of: Callable[[str], Path]) -> None:
     path = page_of(case)
-    seen = visit(browser, path, PHONE)
+    seen = browser.visit(path, PHONE)
     assert all(size > 100 for size in seen.page.evaluate(SIZES))
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert_quiet(seen, path)
-    seen.page.close()
 
 
-def test_the_policy_stops_what_is_not_the_pages_own(browser: Any, tmp_path: Path) -> None:
+def test_the_policy_stops_what_is_not_the_pages_own(browser: Browser, tmp_path: Path) -> None:
     path = write(usual(tmp_path))
     foreign = "<script>document.title = 'run'</script><img src='https://example.invalid/x.png'>"
     page = path.read_text(encoding="utf-8").replace("</main>", f"{foreign}</main>")
     path.write_text(page, encoding="utf-8")
-    seen = visit(browser, path)
+    seen = browser.visit(path)
     assert seen.page.title() != "run"
     assert sum("Content Security Policy" in text for text in seen.said) == 2
-    seen.page.close()
 
 
-def test_dark_and_print_take_the_texts_of_plots_along(browser: Any, tmp_path: Path) -> None:
+def test_dark_and_print_take_the_texts_of_plots_along(browser: Browser, tmp_path: Path) -> None:
     path = write(usual(tmp_path))
     ink = "getComputedStyle(document.querySelector('.plot .xtick text')).fill"
     paper = "getComputedStyle(document.body).backgroundColor"
-    seen = visit(browser, path, scheme="dark")
+    seen = browser.visit(path, scheme="dark")
     assert (seen.page.evaluate(ink), seen.page.evaluate(paper)) == ("rgb(231, 234, 238)", "rgb(20, 23, 27)")
     seen.page.emulate_media(media="print")
     assert (seen.page.evaluate(ink), seen.page.evaluate(paper)) == ("rgb(27, 31, 36)", "rgb(255, 255, 255)")
     assert_quiet(seen, path)
-    seen.page.close()
 
 
-def test_print_leaves_out_what_only_a_screen_can_use(browser: Any, page_of: Callable[[str], Path]) -> None:
-    seen = visit(browser, page_of("usual"))
+def test_print_leaves_out_what_only_a_screen_can_use(browser: Browser, page_of: Callable[[str], Path]) -> None:
+    seen = browser.visit(page_of("usual"))
     seen.page.emulate_media(media="print")
     for what in (".tools button", ".tools input", ".filters", ".skip", ".screen"):
         assert not any(found.is_visible() for found in seen.page.query_selector_all(what))
     assert seen.page.query_selector("#settings tbody tr").is_visible()
     assert seen.page.inner_text("#settings .said") == "Rows 1 to 10 of 10"
     assert seen.page.pdf().startswith(b"%PDF")
-    seen.page.close()
 
 
-def test_a_figures_values_are_a_table_when_asked_for(browser: Any, page_of: Callable[[str], Path]) -> None:
+def test_a_figures_values_are_a_table_when_asked_for(browser: Browser, page_of: Callable[[str], Path]) -> None:
     path = page_of("heated")
-    seen = visit(browser, path)
+    seen = browser.visit(path)
     tables = {}
     for plot in ("score-accuracy_majority-0", "map-0-0"):
         figure = seen.page.locator(f"figure:has(#{plot})")
@@ -80,4 +75,3 @@ def test_a_figures_values_are_a_table_when_asked_for(browser: Any, page_of: Call
     assert "±" in cell and "n=3" in cell
     assert any("n = 3" in row for row in tables["score-accuracy_majority-0"])
     assert_quiet(seen, path)
-    seen.page.close()

@@ -19,7 +19,7 @@ from analysis.downloads import parquet
 from analysis.explorer import Line, explorer
 from analysis.read import open_study
 from analysis.report import write
-from tests.analysis.browsing import assert_quiet, visit
+from tests.analysis.browsing import Browser, assert_quiet
 from tests.analysis.cases import usual
 from tests.analysis.factory import lambda_rows, publish, store, trial
 from tests.analysis.test_report import rows_of
@@ -48,20 +48,21 @@ def test_data_is_the_rows_and_nothing_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("case", ["usual", "searched", "normal_only", "violated"])
-def test_a_script_writes_the_cells_as_print_has_them(case: str, browser: Any, page_of: Callable[[str], Path]) -> None:
+def test_a_script_writes_the_cells_as_print_has_them(
+    case: str, browser: Browser, page_of: Callable[[str], Path]
+) -> None:
     path = page_of(case)
-    seen = visit(browser, path)
+    seen = browser.visit(path)
     made = seen.page.evaluate(
         "Array.from(document.querySelectorAll('.explorer tbody tr'), (r) => Array.from(r.cells, (c) => c.textContent))"
     )
     static = rows_of(path)
     assert made and [row for row in made if row not in static] == []
     assert_quiet(seen, path)
-    seen.page.close()
 
 
-def test_a_head_sorts_by_number_and_says_so(browser: Any, page_of: Callable[[str], Path]) -> None:
-    seen = visit(browser, page_of("usual"))
+def test_a_head_sorts_by_number_and_says_so(browser: Browser, page_of: Callable[[str], Path]) -> None:
+    seen = browser.visit(page_of("usual"))
     heads = seen.page.locator("#settings th")
     at = heads.all_inner_texts().index("accuracy")
     said = []
@@ -73,7 +74,6 @@ def test_a_head_sorts_by_number_and_says_so(browser: Any, page_of: Callable[[str
     assert (up, down, none) == ("ascending", "descending", None)
     assert rising == sorted(rising) and falling == sorted(rising, reverse=True)
     assert sorted(before) == rising and before != rising
-    seen.page.close()
 
 
 @pytest.mark.parametrize(
@@ -81,32 +81,30 @@ def test_a_head_sorts_by_number_and_says_so(browser: Any, page_of: Callable[[str
     [(">2", {"4", "8"}), ("<= 1", {"0", "1"}), ("=4", {"4"}), ("1..4", {"1", "2", "4"}), ("8", {"8"})],
 )
 def test_a_filter_compares_numbers_or_looks_for_text(
-    typed: str, kept: set[str], browser: Any, page_of: Callable[[str], Path]
+    typed: str, kept: set[str], browser: Browser, page_of: Callable[[str], Path]
 ) -> None:
-    seen = visit(browser, page_of("usual"))
+    seen = browser.visit(page_of("usual"))
     seen.page.get_by_label("Filter λ").first.scroll_into_view_if_needed()
     seen.page.locator("#settings").get_by_label("Filter λ").fill(typed)
     assert {row[LAMBDA] for row in rows(seen)} == kept
     assert "(of 10)" in status(seen)
-    seen.page.close()
 
 
-def test_a_search_that_finds_nothing_says_so(browser: Any, page_of: Callable[[str], Path]) -> None:
-    seen = visit(browser, page_of("usual"))
+def test_a_search_that_finds_nothing_says_so(browser: Browser, page_of: Callable[[str], Path]) -> None:
+    seen = browser.visit(page_of("usual"))
     seen.page.locator("#settings input[type=search]").fill("collapse")
     assert {row[LAMBDA] for row in rows(seen)} == {"4", "8"}
     seen.page.locator("#settings input[type=search]").fill("nowhere")
     assert rows(seen) == [] and status(seen) == "No row of 10"
-    seen.page.close()
 
 
-def test_ten_thousand_trials_are_leafed_through_quickly(browser: Any, tmp_path: Path) -> None:
+def test_ten_thousand_trials_are_leafed_through_quickly(browser: Browser, tmp_path: Path) -> None:
     made = [
         row | {"trial_id": f"{i:08x}{row['trial_id'][:8]}", "seed": i} for i in range(1000) for row in lambda_rows([0])
     ]
     folder = store(tmp_path, [trial()])
     publish(folder, "trials", made)
-    seen = visit(browser, write(folder))
+    seen = browser.visit(write(folder))
     seen.page.evaluate("document.querySelectorAll('details').forEach((it) => { it.open = true; })")
     assert status(seen, "trials").startswith("Rows 1 to 25 of 10,000")
     seen.page.locator("#trials").get_by_role("button", name="Next").press("Enter")
@@ -122,12 +120,11 @@ def test_ten_thousand_trials_are_leafed_through_quickly(browser: Any, tmp_path: 
         }"""
     )
     assert took < 2000
-    seen.page.close()
 
 
-def test_a_csv_has_the_rows_that_are_left_with_stable_names(browser: Any, page_of: Callable[[str], Path]) -> None:
+def test_a_csv_has_the_rows_that_are_left_with_stable_names(browser: Browser, page_of: Callable[[str], Path]) -> None:
     path = page_of("usual")
-    seen = visit(browser, path)
+    seen = browser.visit(path)
     seen.page.locator("#settings").get_by_label("Filter λ").fill("=4")
     with seen.page.expect_download() as download:
         seen.page.locator("#settings .tools button").first.click()
@@ -137,19 +134,17 @@ def test_a_csv_has_the_rows_that_are_left_with_stable_names(browser: Any, page_o
     assert [row["mi_weight"] for row in saved] == ["4", "4"]
     assert 0.6 < float(saved[1]["accuracy_majority"]) < 0.8 and float(saved[1]["accuracy_majority_half_width"]) > 0
     assert_quiet(seen, path)
-    seen.page.close()
 
 
-def test_the_parquet_link_gives_every_trial_offline(browser: Any, page_of: Callable[[str], Path]) -> None:
+def test_the_parquet_link_gives_every_trial_offline(browser: Browser, page_of: Callable[[str], Path]) -> None:
     path = page_of("usual")
-    seen = visit(browser, path)
+    seen = browser.visit(path)
     with seen.page.expect_download() as download:
         seen.page.get_by_role("link", name="as Parquet").click()
     table = pq.read_table(download.value.path())
     assert table.num_rows == 50 and {"mi_weight", "rate_c10_nats", "versions"} <= set(table.column_names)
     assert table.schema.field("distortion_nats").metadata
     assert_quiet(seen, path)
-    seen.page.close()
 
 
 def test_parquet_bytes_are_the_same_each_time_and_none_without_trials(tmp_path: Path) -> None:

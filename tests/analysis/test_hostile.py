@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,7 +14,7 @@ from rich.console import Console
 
 from analysis.read import open_study
 from analysis.table import terminal
-from tests.analysis.browsing import PHONE, assert_quiet, visit
+from tests.analysis.browsing import PHONE, Browser, assert_quiet
 from tests.analysis.cases import PAYLOADS, hostile, hostile_goals, hostile_name
 from tests.analysis.test_report import Elements
 from vmi.record.description import PARTS
@@ -62,10 +61,10 @@ def test_hostile_text_makes_no_element_and_no_attribute(case: str, page_of: Call
 
 @pytest.mark.parametrize("case", CASES_HERE)
 def test_hostile_text_runs_nothing_however_the_page_is_used(
-    case: str, browser: Any, page_of: Callable[[str], Path]
+    case: str, browser: Browser, page_of: Callable[[str], Path]
 ) -> None:
     path = page_of(case)
-    seen = visit(browser, path, PHONE)
+    seen = browser.visit(path, PHONE)
     page = seen.page
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     for summary in page.query_selector_all("summary"):
@@ -84,12 +83,11 @@ def test_hostile_text_runs_nothing_however_the_page_is_used(
         "undefined", 4
     ]  # fmt: skip
     assert_quiet(seen, path)
-    page.close()
 
 
-def test_hostile_text_is_shown_as_text(browser: Any, page_of: Callable[[str], Path]) -> None:
+def test_hostile_text_is_shown_as_text(browser: Browser, page_of: Callable[[str], Path]) -> None:
     path = page_of("hostile")
-    seen = visit(browser, path)
+    seen = browser.visit(path)
     cells = "Array.from(document.querySelectorAll('#settings td'), (cell) => cell.textContent)"
     seen.page.locator("#settings input[type=search]").fill("alert(1)")
     assert PAYLOADS[0] in seen.page.evaluate(cells)
@@ -97,11 +95,10 @@ def test_hostile_text_is_shown_as_text(browser: Any, page_of: Callable[[str], Pa
     figure.locator("summary").click()
     assert any("<svg/onload=alert(4)>" in said for said in figure.locator("td").all_inner_texts())
     assert_quiet(seen, path)
-    seen.page.close()
 
 
-def test_no_cell_of_a_saved_csv_is_a_formula(browser: Any, page_of: Callable[[str], Path]) -> None:
-    seen = visit(browser, page_of("hostile"))
+def test_no_cell_of_a_saved_csv_is_a_formula(browser: Browser, page_of: Callable[[str], Path]) -> None:
+    seen = browser.visit(page_of("hostile"))
     seen.page.evaluate("document.querySelectorAll('details').forEach((it) => { it.open = true; })")
     saved = 0
     for box in seen.page.query_selector_all(".explorer"):
@@ -114,7 +111,6 @@ def test_no_cell_of_a_saved_csv_is_a_formula(browser: Any, page_of: Callable[[st
         assert not [cell for cell in cells if set("\x00\x1b\x07\t\r\n\u202e") & set(cell)]
         saved += any(cell.startswith("'=cmd()") for cell in cells)
     assert saved
-    seen.page.close()
 
 
 @pytest.mark.parametrize("case", [hostile, hostile_name, hostile_goals])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,8 +14,10 @@ from typing import NamedTuple
 
 import pytest
 from sweep.runs import COMPILED, SMOKE, run
+from typer.testing import CliRunner
 
 from vmi import data
+from vmi.cli import app
 from vmi.footprint import base_bytes, member_bytes, shared_bytes
 from vmi.sweep import measure
 from vmi.sweep.costs import Seconds, costs_on, monotone, read
@@ -30,20 +33,26 @@ class Done(NamedTuple):
     code: int
     out: str
     err: str
-    cpu: float
 
 
-def vmi(cwd: Path, *arguments: object) -> Done:
-    """A command in a process of its own, and the CPU seconds that it took; the last line is what it had loaded."""
+def alone(cwd: Path, *arguments: object) -> Done:
+    """A command in a process of its own; the last line is what it had loaded."""
     program = (
-        "import sys, time\nfrom vmi.cli import app\ncode = 0\n"
+        "import sys\nfrom vmi.cli import app\ncode = 0\n"
         f"try:\n    app({[str(a) for a in arguments]!r})\nexcept SystemExit as ended:\n    code = ended.code or 0\n"
-        f"print([name for name in {HEAVY} if name in sys.modules], time.process_time())\nsys.exit(code)"
+        f"print([name for name in {HEAVY} if name in sys.modules])\nsys.exit(code)"
     )
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": COMPILED.name}
     done = subprocess.run([sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, env=environment)
-    out, _, last = done.stdout.rstrip("\n").rpartition("\n")
-    return Done(done.returncode, f"{out}\n{last.rpartition(' ')[0]}", done.stderr, float(last.rpartition(" ")[2]))
+    return Done(done.returncode, done.stdout.rstrip("\n"), done.stderr)
+
+
+def vmi(cwd: Path, *arguments: object) -> Done:
+    """A command in this process."""
+    with contextlib.chdir(cwd):
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return Done(done.exit_code, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def measured(home: Path) -> Done:
-    return vmi(home, "calibrate", SMOKE, "--pack-size", 4)
+    return alone(home, "calibrate", SMOKE, "--pack-size", 4)
 
 
 def test_calibrate_measures_every_size_and_keeps_it_without_ray(home: Path, measured: Done) -> None:
@@ -72,7 +81,7 @@ def test_a_larger_pack_takes_longer_steps_but_shorter_ones_per_member(home: Path
 
 
 def test_the_plan_predicts_from_it_and_loads_nothing_heavy(home: Path, measured: Done) -> None:
-    said = vmi(home, "plan", SMOKE, "--pack-size", 4, "--cpus", 1, "--gpu-hour", 2, "--simulate", "1,2,1000")
+    said = alone(home, "plan", SMOKE, "--pack-size", 4, "--cpus", 1, "--gpu-hour", 2, "--simulate", "1,2,1000")
     assert said.code == 0, said.err
     assert said.out.splitlines()[-1] == "[]"
     assert "predicted on 1 CPU core: " in said.out and " at 2 an hour" in said.out

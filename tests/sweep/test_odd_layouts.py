@@ -1,4 +1,4 @@
-"""Layouts beside the paper's two, from a study file through Ray to store, evaluation and page: nothing is mixed up."""
+"""Layouts beside the paper's two, from a study file to store, evaluation and page: nothing is mixed up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from analysis import labels
 from analysis.read import open_study
-from tests.analysis import browsing
+from tests.analysis.browsing import PHONE, Browser, assert_quiet
 from vmi import latents
 from vmi.arrays import layout_shapes
 from vmi.cli import app
@@ -47,10 +47,10 @@ class Result(NamedTuple):
     rows: dict[str, list[dict[str, Any]]]
 
 
-def finished(root: Path, name: str, weight: int, layouts: tuple[str, ...], *options: str) -> Result:
+def finished(root: Path, name: str, weight: int, layouts: tuple[str, ...]) -> Result:
     script = root / f"{name}.py"
     script.write_text(STUDY.format(name=name, weight=weight, layouts=layouts), encoding="utf-8")
-    done = run(script, "--keep-models", *options, cwd=root, WANDB_MODE="disabled")
+    done = run(script, "--local", "--keep-models", cwd=root, WANDB_MODE="disabled")
     assert (done.code, done.err) == (0, ""), done.err
     store = Store(root / "results", name)
     found = sorted(store.finished().values(), key=lambda row: row["seed"])
@@ -64,14 +64,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def odd(root: Path) -> Result:
-    """Layouts with an informed block, through Ray."""
+    """Layouts with an informed block."""
     return finished(root, "odd", 4, INFORMED)
 
 
 @pytest.fixture(scope="module")
 def plain(root: Path) -> Result:
-    """Layouts without one, in one process."""
-    return finished(root, "plain", 0, UNINFORMED, "--local")
+    """Layouts without one."""
+    return finished(root, "plain", 0, UNINFORMED)
 
 
 @pytest.fixture
@@ -158,11 +158,8 @@ def test_the_page_shows_every_block_s_values_beside_its_name(odd: Result, pages:
 
 
 @pytest.mark.parametrize("name", ["odd", "plain"])
-def test_a_browser_draws_the_page_without_a_word(pages: dict[str, Path], name: str) -> None:
-    if browsing.CHROMIUM is None:
-        pytest.skip("no Chromium: the page is not tried in a browser")
-    with browsing.chromium() as opened:
-        seen = browsing.visit(opened, pages[name], browsing.PHONE)
-        assert seen.page.locator(".plot svg.main-svg").count() > 0
-        assert seen.page.evaluate("document.documentElement.scrollWidth") <= browsing.PHONE[0]
-        browsing.assert_quiet(seen, pages[name])
+def test_a_browser_draws_the_page_without_a_word(pages: dict[str, Path], name: str, browser: Browser) -> None:
+    seen = browser.visit(pages[name], PHONE)
+    assert seen.page.locator(".plot svg.main-svg").count() > 0
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    assert_quiet(seen, pages[name])

@@ -24,8 +24,8 @@ study = Study(name="s", fixed={fixed}, space={{"mi_weight": choice{values}}}, se
 if __name__ == "__main__":
     main(study)
 """
-# Nine packs of two, of some seconds each: three cuts take two at most (both workers may commit), and some are left.
-LONG: dict[str, Any] = {"fixed": {"steps": 400}, "values": (0, 0.25, 0.5, 1, 2, 3, 4, 8, 16), "seeds": 2}
+# Nine packs of two, of a second or two each: three cuts take two at most (both workers may commit), and some are left.
+LONG: dict[str, Any] = {"fixed": {"steps": 250}, "values": (0, 0.25, 0.5, 1, 2, 3, 4, 8, 16), "seeds": 2}
 
 
 def written(folder: Path, **fields: Any) -> Path:

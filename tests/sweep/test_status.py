@@ -29,7 +29,7 @@ from vmi.sweep.main import main
 from vmi.sweep.space import choice
 from vmi.sweep.study import Study
 
-study = Study(name="s", fixed={"steps": 800}, space={"mi_weight": choice(0, 4)}, seeds=range(2))
+study = Study(name="s", fixed={"steps": 300}, space={"mi_weight": choice(0, 4)}, seeds=range(2))
 if __name__ == "__main__":
     main(study)
 """
