@@ -20,7 +20,7 @@ from tests.analysis.factory import choice, grid, store, trial
 from tests.record.test_to_wandb import runs
 from vmi.record import to_wandb
 from vmi.record.store import Store
-from vmi.sweep import run_writers
+from vmi.sweep import mirroring, run_writers
 from vmi.sweep.mirroring import Mirror, mirror_of
 from vmi.sweep.run_writers import Beside
 
@@ -126,7 +126,9 @@ def test_after_a_process_was_killed_another_one_writes_what_is_missing(study: St
         (killed,) = filter(is_service, run_writers._children(killed))
     os.kill(killed, signal.SIGKILL)
     until(lambda: not running(killed))
-    said += [*mirror.note(ids[2:7]), *mirror.note(ids[7:])]
+    mirror.finished = set(ids[2:5])  # as of a driver before this one
+    mirror.begin()
+    said += [*mirror.note(ids[5:7]), *mirror.note(ids[7:])]
     mirror.end()
     mirror.wait(nothing)
     said += mirror.close()
@@ -146,7 +148,7 @@ said = mirror.note(ids[:2])
 (service,) = _children(os.getpid())
 os.kill(service, signal.SIGKILL); os.waitpid(service, 0)
 said += [*mirror.note(ids[2:7]), *mirror.note(ids[7:])]
-mirror.end(); mirror.wait(print)
+mirror.end(); mirror.wait(str)
 print(*said, *mirror.close(), sep="\\n")
 """
 
@@ -185,6 +187,35 @@ def test_a_mirror_that_is_killed_again_is_a_warning_with_what_writes_its_runs(st
     following_start.finished = set(study.finished())
     following_start.begin()
     until(lambda: whole(study) == sorted(study.finished()))
+
+
+def test_a_run_that_was_reported_but_is_torn_is_written_again_once_nobody_can_write_it(
+    study: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tear(which: int) -> None:
+        path = runs(Path(str(study.folder)))[which]
+        path.write_bytes(path.read_bytes()[:100])  # as a kill of W&B's own process leaves it
+        os.utime(path, (0, 0))
+
+    def looked(trial_ids: set[str], folder: Path) -> list[str]:
+        assert list(following(study)) == []
+        monkeypatch.setattr(run_writers, "SILENT_SECONDS", 60)
+        return to_wandb.missing_runs(trial_ids, folder)
+
+    mirror, ids = mirror_of(study, "offline", local=False), sorted(study.finished())[:3]
+    mirror.note(ids)
+    until(lambda: whole(study) == ids and not mirror._writer.left())
+    tear(0)
+    (process,) = following(study)
+    os.kill(process, signal.SIGSTOP)
+    monkeypatch.setattr(run_writers, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(run_writers, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(mirroring, "missing_runs", looked)
+    mirror.end()
+    mirror.wait(nothing)
+    assert whole(study) == ids
+    tear(-1)
+    assert mirror.close()[-1].startswith("trials without a W&B run so far: 1; the next start, or vmi mirror ")
 
 
 def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interrupted_run(

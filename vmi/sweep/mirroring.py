@@ -16,7 +16,8 @@ class Mirror:
 
     `finished`: those that had a row when the driver started. `begin` has the runs written of those of them that a
     driver before this one did not come to, where W&B's folder is there. `wait` has those written once more, by another
-    process, whose writer could not: W&B's own process may die, and with it every run that its client would still write.
+    process, that have no whole run: W&B's own process may die, and with it every run that its client would still write,
+    of which some count as written.
     """
 
     def __init__(self, store: Store, mode: str, writer: Writer) -> None:
@@ -34,6 +35,7 @@ class Mirror:
             except OSError as error:
                 self._said.append(f"W&B mirror: {type(error).__name__}: {error}: runs of before are as they were")
                 return
+            self._asked.update(missing)
             self._write(missing)
 
     def start(self) -> None:
@@ -55,9 +57,10 @@ class Mirror:
 
     def wait(self, say: Callable[[str], None]) -> None:
         self._writer.wait(say)
-        if missing := self._unwritten():
-            self._writer.close()
-            self._said += self._writer.warnings()
+        if not self._keeps_folder():
+            return
+        self._close_writer()  # one that is silent, but lives, could still write a run that is looked at, and removed
+        if missing := self._without_run():
             self._writer = Beside(self._store, self._mode)
             self._writer.write(missing)
             self._writer.end()
@@ -68,22 +71,39 @@ class Mirror:
 
     def close(self) -> list[str]:
         """Stop, and wait a little for it; what to be warned of."""
-        self._writer.close()
+        self._close_writer()
+        missing = self._left() if self._ended else 0  # else the next start is what comes anyway
         said = self._warnings()
-        if self._ended and (missing := self._writer.left()):  # else the next start is what comes anyway
+        if missing:
             later = f"vmi mirror {self._store.folder} --online writes them"
             if isinstance(self._store.folder, Path):
                 later = f"the next start, or vmi mirror {self._store.folder}, writes them"
             said.append(f"trials without a W&B run so far: {missing}; {later}")
         return said
 
-    def _unwritten(self) -> list[str]:
-        """Those that were asked for and have no run, where they would be in a folder."""
-        if self._mode != "offline" or not isinstance(self._store.folder, Path) or not self._writer.left():
-            return []
-        with contextlib.suppress(OSError):  # said already of the first run
+    def _close_writer(self) -> None:
+        self._writer.close()
+        self._said += self._writer.warnings()
+
+    def _left(self) -> int:
+        """How many of those that were asked for have no run: by W&B's folder, or as the writer counts."""
+        if self._keeps_folder() and (missing := self._without_run()) is not None:
+            return len(missing)
+        return self._writer.left()
+
+    def _keeps_folder(self) -> bool:
+        """Whether runs are kept in W&B's folder, and it is there."""
+        folder = self._store.folder
+        return self._mode == "offline" and isinstance(folder, Path) and (folder / "wandb").is_dir()
+
+    def _without_run(self) -> list[str] | None:
+        """Those that were asked for and have no whole run in W&B's folder, now that nobody writes; None: unknown."""
+        assert isinstance(self._store.folder, Path)
+        try:
             return missing_runs(self._asked, self._store.folder)
-        return []
+        except OSError as error:
+            self._said.append(f"W&B mirror: {type(error).__name__}: {error}: runs that were cut short are as they were")
+            return None
 
     def _warnings(self) -> list[str]:
         """Each is said once: what is wrong with one run mostly is with the next ones."""
