@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import struct
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -97,11 +98,12 @@ def load_client() -> None:
 
 
 def finish_service() -> None:
-    """Wait until every run is on the disk, or sent. Raises no Exception."""
-    with contextlib.suppress(Exception):
-        import wandb
+    """Wait until every run that this process has written is on the disk, or sent. Raises no Exception."""
+    if "wandb" in sys.modules:
+        with contextlib.suppress(Exception):
+            import wandb
 
-        wandb.teardown()
+            wandb.teardown()
 
 
 def local_folder(folder: AnyPath) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vmi.record.store import Store
-from vmi.record.to_wandb import missing_runs
+from vmi.record.to_wandb import finish_service, missing_runs
 from vmi.sweep.run_writers import Beside, Here, Writer
 
 
@@ -61,6 +61,7 @@ class Mirror:
             return
         self._close_writer()  # one that is silent, but lives, could still write a run that is looked at, and removed
         if missing := self._without_run():
+            finish_service()  # where this process wrote them W&B's may be dead, which its client says with a traceback
             self._writer = Beside(self._store, self._mode)
             self._writer.write(missing)
             self._writer.end()
