@@ -94,6 +94,17 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: object, all
     assert str(caught.value).startswith("study.json: ")
 
 
+@pytest.mark.parametrize(("layout", "most"), [("n2*+n30", 15811), ("n2*+n30*+c10*", 11180), ("n32+c10*", 50_000)])
+def test_a_batch_whose_pairs_in_informed_normal_blocks_are_too_many_is_refused(layout: str, most: int) -> None:
+    fields = {"dataset": "mnist", "layout": layout, "mi_weight": 0, "entropy_weight": 0}
+    assert resolve({**fields, "batch_size": most}).batch_size == most
+    with pytest.raises(InputError, match=r"batch_size = \d+: at most"):
+        resolve({**fields, "batch_size": 60_001})
+    if most < 50_000:
+        with pytest.raises(InputError, match=r"at most 1 GB per trial with the informed Normal blocks? of 'n2"):
+            resolve({**fields, "batch_size": most + 1})
+
+
 def test_every_problem_is_shown_at_once() -> None:
     with pytest.raises(InputError) as caught:
         resolve({"steps": 0, "layout": "x", "learing_rate": 1, "temperature": -1, "dataset": "nope"})

@@ -15,13 +15,14 @@ from vmi.config import resolve
 from vmi.footprint import base_bytes, member_bytes, members_within, shared_bytes, trunks
 from vmi.pack import Pack
 
-# Small and large networks of either kind, and a term over pairs of images.
+# Small and large networks of either kind, a term over pairs of images, and an informed Normal block, as it has them.
 MEASURED: tuple[tuple[dict[str, Any], int], ...] = (
     ({"dataset": "digits"}, 16),
     ({"dataset": "digits", "hidden": "2048-1024"}, 2),
     ({"dataset": "digits", "network": "conv", "hidden": "8-16-32"}, 4),
     ({"dataset": "digits", "network": "conv", "hidden": "64-128-512"}, 2),
     ({"dataset": "digits", "tc_weight": 4.0, "batch_size": 256}, 2),
+    ({"dataset": "digits", "layout": "n8*+c10*", "batch_size": 1024}, 4),
 )
 FACTOR = 2.0
 

@@ -7,6 +7,8 @@ P parameters of encoder, decoder and Q: value and two moments stay, a gradient c
 normalised layers give, of which the backward pass keeps two of each; W the widest layer. An evaluation passes N images
 at a time and holds k tensors of the widest layer; of H held-out images it keeps what their codes are made of. A
 checkpoint, or a pack that others join, holds the state up to three times. T training images (each member's order).
+Terms are PAIRS B^2 for each informed Normal block, whatever its weight: the entropy of its code compares every image of
+the minibatch with every other; and what costly terms of the objective take.
 What is done member by member is shared: a convolution's workspace, and the pairs of an MI sandwich.
 Measured peaks of packs are between half and twice this (tests/test_footprint.py). Loads no torch.
 Symbols: B batch, D pixels, K member, L width of the code, Z Normal dimensions.
@@ -28,6 +30,8 @@ EVALUATED = 1000
 # Tensors of the widest layer while a chunk is evaluated, of each member, and more of the one whose turn it is.
 HELD, WORKED = {"mlp": 3, "conv": 8}, {"mlp": 0, "conv": 14}
 PAIRED, ROWS = 4096, 512
+# Tensors [B, B] of an informed Normal block, passes and what the allocator cannot give out again: measured were 3 to 8.
+PAIRS = 6
 # What the libraries keep and the allocator cannot give out again; measured, of the smallest packs.
 SCRATCH = 20_000_000
 # Of a process of its own: Python, torch, scikit-learn and Ray's worker, without the libraries' code, which processes
@@ -144,7 +148,7 @@ def _discriminator(layout: Layout, terms: Collection[str]) -> int:
 
 
 def _terms(architecture: Architecture, layout: Layout, nets: Sequence[Trunk], terms: Collection[str]) -> int:
-    """Numbers that costly terms keep for the backward pass: pairs of images, a second decoder and Q, views."""
+    """Numbers that costly terms take: pairs of images, a second decoder and Q, views."""
     batch, pixels = architecture.batch_size, spec_of(architecture.dataset).pixels
     pairs = batch * batch * sum(b.size for b in layout.normal)
     second = batch * (2 * sum(sum(net.layers) for net in nets[1:]) + 6 * pixels)
@@ -156,4 +160,5 @@ def _terms(architecture: Architecture, layout: Layout, nets: Sequence[Trunk], te
         "view_strength": 8 * batch * pixels,
         "view_target_strength": 8 * batch * pixels,
     }
-    return sum(kept[term] for term in terms if term)
+    informed = PAIRS * batch * batch * sum(not block.is_categorical for block in layout.informed)
+    return informed + sum(kept[term] for term in terms if term)

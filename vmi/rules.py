@@ -62,7 +62,8 @@ RANGES: Mapping[str, Range] = {
     "steps": Range(1, 1e9),
     "seed": Range(0, MAX_SEED),
 }
-# Total correlation and MMD compare every image of a minibatch with every other, in every Normal dimension.
+# Total correlation and MMD compare every image of a minibatch with every other, in every Normal dimension; the entropy
+# of an informed Normal block's code once for the whole block.
 MAX_PAIRWISE_GB = 1.0
 _TOO_FEW = "one Normal dimension has no total correlation: it takes two"
 _WIDTH = re.compile(r"[1-9][0-9]{0,4}")
@@ -120,12 +121,16 @@ def _layout_problems(values: Mapping[str, Any], complete: bool) -> Iterator[Prob
     dimensions = sum(block.size for block in layout.normal)
     if values["factor_weight"] and dimensions < 2:
         yield Problem("factor_weight", values["factor_weight"], f"0 for layout {values['layout']!r}", _TOO_FEW)
-    for name in (n for n in ("tc_weight", "mmd_weight") if values[n]):
+    pairs = {name: dimensions for name in ("tc_weight", "mmd_weight") if values[name]}
+    for name in pairs:
         if not layout.normal:
             yield Problem(name, values[name], f"0 for layout {values['layout']!r}", "it has no Normal block")
-        gigabytes = values["batch_size"] ** 2 * dimensions * 4 / 1e9
+    if informed := sum(not block.is_categorical for block in layout.informed):
+        pairs[f"the informed Normal block{'s' if informed > 1 else ''} of {values['layout']!r}"] = informed
+    for what, count in pairs.items():
+        gigabytes = values["batch_size"] ** 2 * count * 4 / 1e9
         if gigabytes > MAX_PAIRWISE_GB:
-            allowed = f"a batch whose pairs need at most {MAX_PAIRWISE_GB:g} GB per trial with {name}; these need "
+            allowed = f"a batch whose pairs need at most {MAX_PAIRWISE_GB:g} GB per trial with {what}; these need "
             yield Problem("batch_size", values["batch_size"], f"{allowed}{gigabytes:.3g} GB")
 
 
