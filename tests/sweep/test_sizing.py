@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,44 @@ def test_what_a_container_has_left_counts_where_it_is_less_than_the_machines(
     assert hardware.available_memory(machine(tmp_path, 8 * GIB, group, **limits)) == left * GIB
 
 
+def test_less_is_left_where_a_group_is_held_up_before_its_limit(tmp_path: Path) -> None:
+    root = machine(tmp_path, 8 * GIB, "0::/job\n", own=("job", 5 * GIB, GIB, 0))
+    for high, left in (("max", 4), (3 * GIB, 2), (6 * GIB, 4)):
+        (root / "sys/fs/cgroup/job/memory.high").write_text(f"{high}\n")
+        assert hardware.available_memory(root) == left * GIB
+
+
+@pytest.mark.parametrize(
+    ("group", "files", "allowed"),
+    [
+        ("", {}, None),
+        ("0::/job\n", {"job/cpu.max": "100000 100000"}, 1),
+        ("0::/job\n", {"job/cpu.max": "199999 100000"}, 1),
+        ("0::/job\n", {"job/cpu.max": "10000 100000"}, 1),  # there is no less than one
+        ("0::/job\n", {"job/cpu.max": "max 100000"}, None),
+        ("0::/job\n", {"job/cpu.max": "100000 0"}, None),
+        ("0::/job\n", {"job/cpu.max": "99900000 100000"}, None),
+        ("0::/job/step\n", {"job/step/cpu.max": "max 100000", "job/cpu.max": "100000 100000"}, 1),
+        ("0::/not/seen/here\n", {"cpu.max": "100000 100000"}, 1),  # a container's own root
+        ("1:cpu:/job\n", {"cpu/job/cpu.cfs_quota_us": "50000", "cpu/job/cpu.cfs_period_us": "50000"}, 1),
+        ("4:cpu,cpuacct:/x\n", {"cpu,cpuacct/cpu.cfs_quota_us": "7", "cpu,cpuacct/cpu.cfs_period_us": "7"}, 1),
+        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ("1:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "1", "cpu/cpu.cfs_period_us": "1"}, None),
+        ("nonsense\n", {}, None),
+    ],
+)
+def test_a_container_s_quota_counts_where_it_is_less_than_the_cores(
+    tmp_path: Path, group: str, files: dict[str, str], allowed: int | None
+) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(group)
+    for name, content in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+    assert hardware.cores(tmp_path) == (allowed or len(os.sched_getaffinity(0)))
+
+
 def test_this_machines_memory_is_shared_by_its_workers_and_a_silent_system_has_none(
     tmp_path: Path,
 ) -> None:
@@ -249,6 +288,9 @@ def test_a_node_without_cards_says_so_and_one_with_cards_names_their_free_bytes(
     program.chmod(0o755)
     assert hardware.free_on_cards() == [40000 * 2**20, 81000 * 2**20]
     assert room_here("cuda", 2) == Room("cuda", 40000 * 2**20)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert hardware.free_on_cards() == [] and room_here("cuda", 2) == Room("cuda", None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     program.write_text(f"#!{sys.executable}\nprint('No devices were found')\nraise SystemExit(6)")
     assert hardware.free_on_cards() == []
 
