@@ -13,7 +13,10 @@ from vmi.sweep.task import Update
 
 
 class Driving:
-    """Sees every update of a run, after the ledger: passes it on to display, heartbeat, account and mirror."""
+    """Sees every update of a run, after the ledger: passes it on to display, heartbeat, account and mirror.
+
+    What was committed before its pack's end the ledger is told here.
+    """
 
     def __init__(
         self, ledger: Ledger, planned: int, display: Display, heartbeat: Heartbeat, kept: Kept, mirror: Mirror
@@ -26,6 +29,7 @@ class Driving:
     def update(self, update: Update) -> None:
         """A pack went on. Raises RuntimeError where another driver has taken this study over."""
         self._steps[update.pack_id] = update
+        self._ledger.committed(update.pack_id, update.stored)
         self._display.update(update)
         self._kept.note(update)
         for said in self._mirror.note([*update.stored, *(ended.trial_id for ended in update.ended)]):
@@ -40,10 +44,10 @@ class Driving:
         running = ledger.running.items()
         return {
             "planned": self._planned,
-            "finished": len(ledger.finished),
+            "finished": ledger.safe,
             "reused": ledger.reused,
             "failed": len(ledger.failures()),
-            "running": sum(len(spec.trials) for _, spec in running),
+            "running": ledger.in_training,
             "done": self._display.done,
             "best": self._best(),
             "packs": [self._pack(pack_id, len(spec.trials)) for pack_id, spec in running],

@@ -245,7 +245,7 @@ def _taken_over(heartbeat: Heartbeat) -> list[str]:
 
 def _interrupted(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:
     command = shlex.join(["python", *sys.argv])
-    kept = f"interrupted: {len(ledger.finished)} of {asked['planned']} trials are safe in {near(store.folder)}"
+    kept = f"interrupted: {ledger.safe} of {asked['planned']} trials are safe in {near(store.folder)}"
     return [kept, f"resume with: {command}"]
 
 
@@ -257,8 +257,8 @@ def _summary(ledger: Ledger, store: Store) -> list[str]:
     counts = f"{trained} trained in this run + {ledger.reused} found in the store, {len(failures)} failed"
     lines = [f"{store.study}: {total} trials = {counts}"]
     lines += [*outcome_lines(ledger), *causes(failures)]
-    if ledger.lost:
-        lines.append(f"{len(ledger.lost)} of the failed trials have no result: the next start trains them again")
+    if ledger.without_result:
+        lines.append(f"{ledger.without_result} of the failed trials have no result: the next start trains them again")
     return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
 
 

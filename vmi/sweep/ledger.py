@@ -91,6 +91,7 @@ class Ledger:
         self.running: dict[str, PackSpec] = {}
         self.finished: dict[str, Ended] = {}  # without their metrics, which the ranking and the searcher have
         self.lost: dict[str, str] = {}
+        self._committed: set[str] = set()  # that are not finished: how they ended is told once their pack ends
         self._failed: dict[str, str] = {}
         self.reused = self.adopted = 0
         self.ranking = Ranking(study)
@@ -140,6 +141,28 @@ class Ledger:
         spec = self.running[pack_id]
         if places < min(self.places_of(spec), len(spec.trials)):
             self._fitting[spec.trials[0].config.architecture] = places
+
+    def committed(self, pack_id: str, trial_ids: Iterable[str]) -> None:
+        """These trials of a running pack have a row in the store; how they ended is told once the pack ends."""
+        spec = self.running.get(pack_id)
+        own = {trial.trial_id for trial in spec.trials} if spec else set[str]()
+        self._committed |= own.intersection(trial_ids) - self.finished.keys()
+
+    @property
+    def safe(self) -> int:
+        """How many trials of the study are known to be in the store, those of packs that still run included."""
+        return len(self.finished) + len(self._committed)
+
+    @property
+    def in_training(self) -> int:
+        """How many trials of the running packs have no row yet."""
+        trials = {trial.trial_id for spec in self.running.values() for trial in spec.trials}
+        return len(trials - self._committed - self.finished.keys())
+
+    @property
+    def without_result(self) -> int:
+        """How many trials were lost without a row: the next start trains them again."""
+        return len(self.lost.keys() - self._committed)
 
     def give_back(self, pack_id: str) -> None:
         """A running pack was cut short: it is the next to be handed out, as it is."""
@@ -247,6 +270,7 @@ class Ledger:
 
     def _keep(self, result: Ended) -> None:
         self.finished[result.trial_id] = result._replace(metrics=_NONE)
+        self._committed.discard(result.trial_id)
         if result.outcome == "failed":
             self._failed[result.trial_id] = result.reason
 

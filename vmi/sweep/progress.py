@@ -66,8 +66,8 @@ class Display:
     def line(self) -> str:
         """ "37/50 trials, 0 failed, 13 running | best nmi 0.743 ± 0.029 at mi_weight 4 | 0:31 elapsed, 0:11 left"."""
         ledger = self.ledger
-        failed, running = len(ledger.failures()), sum(len(spec.trials) for spec in ledger.running.values())
-        parts = [f"{len(ledger.finished)}/{self.planned} trials, {failed} failed, {running} running"]
+        counts = f"{len(ledger.failures())} failed, {ledger.in_training} running"
+        parts = [f"{ledger.safe}/{self.planned} trials, {counts}"]
         word, best = ("best", ledger.best) if ledger.best else ("leading", ledger.ranking.leader)
         if best:
             parts.append(f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}")
