@@ -70,14 +70,15 @@ def test_calibrate_measures_every_size_and_keeps_it_without_ray(home: Path, meas
     assert "pack of 1:" in measured.out and "pack of 4:" in measured.out and "ms a step" in measured.out
     assert "linear in its steps" in measured.out and "'ray'" not in measured.out.splitlines()[-1]
     entries = read(home / "results" / "calibration.json")
-    assert [(e.device, e.pack_size, e.kind.dataset) for e in entries] == [("cpu", 1, "digits"), ("cpu", 4, "digits")]
+    assert [(e.device, e.kind.dataset) for e in entries] == [("cpu", "digits")] * 3
+    assert [e.pack_size for e in entries] == [1, 4, 16], "up to what was asked for, and what is taken without measuring"
     assert all(0 < e.step.cpu < 1 and 0 < e.rest.cpu < 60 and 0.5 < e.start.cpu < 120 for e in entries)
     assert [p.name for p in (home / "results").iterdir()] == ["calibration.json"]  # no store was touched
 
 
 def test_a_larger_pack_takes_longer_steps_but_shorter_ones_per_member(home: Path, measured: Done) -> None:
-    one, four = read(home / "results" / "calibration.json")
-    assert monotone((one, four)) and four.step.cpu < 4 * one.step.cpu
+    one, four, many = read(home / "results" / "calibration.json")
+    assert monotone((one, four, many)) and four.step.cpu < 4 * one.step.cpu
 
 
 def test_the_plan_predicts_from_it_and_loads_nothing_heavy(home: Path, measured: Done) -> None:
@@ -145,6 +146,10 @@ def test_without_a_number_sizes_are_measured_as_far_as_memory_and_long_steps_all
         room = Room("cpu", round((enough + held * member_bytes(architecture)) / SHARE))
         monkeypatch.setattr(measure, "room_here", lambda device, workers, room=room: room)
         assert sizes() == measured
+    for asked, held, measured in ((7, 28.5, [1, 4, 7, 16]), (7, 27.5, [1, 4, 7]), (20, -9, [1, 4, 16, 20])):
+        room = Room("cpu", round((enough + held * member_bytes(architecture)) / SHARE))
+        monkeypatch.setattr(measure, "room_here", lambda device, workers, room=room: room)
+        assert sizes(asked) == measured, "what was asked for in any case, and no more than memory holds besides"
     packs = {size: _pack_of(members, size) for size in (1, 2)}
     dataset = data.load("digits")
     monkeypatch.setattr(measure, "STEP_SECONDS", 0.0)
@@ -152,7 +157,8 @@ def test_without_a_number_sizes_are_measured_as_far_as_memory_and_long_steps_all
     assert [*bench._steps(packs, dataset, bounded=True)] == [1, 2]
     monkeypatch.setattr(measure, "LONGEST_STEP", 0.0)
     assert [*bench._steps(packs, dataset, bounded=True)] == [1], "the smallest in any case"
-    assert [*bench._steps(packs, dataset, bounded=False)] == [1, 2], "what was asked for in any case"
+    assert [*bench._steps(packs, dataset, bounded=False)] == [1, 2]
+    assert [*bench._steps(packs, dataset, bounded=True, asked=2)] == [1, 2], "what was asked for in any case"
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from vmi.sweep.options import AUTO, PACK_SIZE, RESULTS, SEEDS, RunOptions, is_wh
 from vmi.sweep.usage import number, usage_problems, whole
 
 MAX_WORKERS = 100_000
+MEASURED = "A pack size to measure up to in any case; auto: those that memory holds and whose steps are not too long."
 
 StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")]
 Results = Annotated[str, typer.Option(help=RESULTS)]
@@ -95,7 +96,7 @@ def calibrate(
     smoke: Smoke = False,
     data: Data = None,
     scale: Scale = None,
-    pack_size: PackSize = AUTO,
+    pack_size: Annotated[str, typer.Option(help=MEASURED, parser=whole, metavar="INTEGER|auto")] = AUTO,
     debug: Debug = False,
 ) -> None:
     """Measure what packs of a study cost on this node, for `vmi plan`: a minute or so, one thread, no Ray."""

@@ -29,6 +29,7 @@ from vmi.pack import Pack
 from vmi.sweep import hardware
 from vmi.sweep.costs import TERMS, ZERO, Entry, Kind, Seconds, sizes_up_to
 from vmi.sweep.forecast import Extent
+from vmi.sweep.options import DEFAULT_PACK_SIZE
 from vmi.sweep.sizing import SHARE, room_here
 from vmi.sweep.task import Task
 from vmi.sweep.work import prepare, work
@@ -42,6 +43,8 @@ MAX_CHUNK = 50
 # Where no largest size is given: nothing is known to be gained beyond these, nor measured of steps that take so long.
 LARGEST = {"cpu": 64, "cuda": 256}
 LONGEST_STEP = 1.5
+# Where one is given, these are measured besides: it is none that packs are kept to afterwards.
+UNMEASURED = {"cpu": DEFAULT_PACK_SIZE, "cuda": LARGEST["cuda"]}
 _DIGITS = TrialConfig(steps=REPORTS)
 
 Say = Callable[[str], None]
@@ -50,7 +53,8 @@ Say = Callable[[str], None]
 def measure(extent: Extent, device: str, largest: int | None, began: Seconds, say: Say) -> list[Entry]:
     """One entry per kind of pack of the study and pack size. `began`: what this process has cost until now.
 
-    largest  of the sizes; None: as many as memory holds, and as may help (LARGEST, LONGEST_STEP)
+    largest  of the sizes that are measured in any case; above it, or where it is None, those that memory holds and
+             that may help (UNMEASURED, LARGEST, LONGEST_STEP)
 
     Raises InputError when a data set cannot be had.
     """
@@ -91,8 +95,8 @@ class _Bench:
     def entries(self, kind: Kind, members: Sequence[Trial], start: Seconds, largest: int | None) -> list[Entry]:
         loaded, reference = self._load(kind.dataset), self._reference(kind)
         dataset = data.load(kind.dataset, self._folder).to(torch.device(self.device))
-        wanted = sizes_up_to(largest) if largest else self._sizes(members[0].config.architecture, kind)
-        steps = self._steps({size: _pack_of(members, size) for size in wanted}, dataset, largest is None)
+        wanted = self._sizes(members[0].config.architecture, kind, largest)
+        steps = self._steps({size: _pack_of(members, size) for size in wanted}, dataset, True, largest or 0)
         sizes = [*steps]
         beyond = {size: self._rest(_pack_of(members, size), steps[size]) for size in sizes[:2]}
         return [
@@ -113,20 +117,24 @@ class _Bench:
             for size in sizes
         ]
 
-    def _sizes(self, architecture: Architecture, kind: Kind) -> list[int]:
-        """Those that memory holds beside the smaller ones, all of them at the same time; 1 in any case."""
-        sizes, free = sizes_up_to(LARGEST[self.device]), room_here(self.device, 1).free
+    def _sizes(self, architecture: Architecture, kind: Kind, largest: int | None = None) -> list[int]:
+        """Those up to the given one; above those that memory holds beside the smaller ones, all at the same time."""
+        asked, most = (sizes_up_to(largest), UNMEASURED) if largest else ((1,), LARGEST)
+        more = [size for size in sizes_up_to(most[self.device]) if size > asked[-1]]
+        sizes, free = [*asked, *more], room_here(self.device, 1).free
         if free is None:
-            return [*sizes]
-        most = members_within(architecture, round(SHARE * free), kind.terms.split("+"), self.device)
-        return [size for i, size in enumerate(sizes) if not i or sum(sizes[: i + 1]) <= most]
+            return sizes
+        held = members_within(architecture, round(SHARE * free), kind.terms.split("+"), self.device)
+        return [size for i, size in enumerate(sizes) if i < len(asked) or sum(sizes[: i + 1]) <= held]
 
-    def _steps(self, packs: dict[int, list[Trial]], dataset: Dataset, bounded: bool) -> dict[int, Seconds]:
-        """The median seconds per step of packs that take turns; `bounded`: of those whose steps are not too long."""
+    def _steps(
+        self, packs: dict[int, list[Trial]], dataset: Dataset, bounded: bool, asked: int = 0
+    ) -> dict[int, Seconds]:
+        """The median seconds per step of packs that take turns; `bounded`: above `asked` members only of short ones."""
         made: dict[int, Pack] = {}
         first: dict[int, Seconds] = {}
         for size, trials in packs.items():
-            if bounded and made and size * min(first[s].wall / 2 / s for s in made) > LONGEST_STEP:
+            if bounded and made and size > asked and size * min(first[s].wall / 2 / s for s in made) > LONGEST_STEP:
                 break
             made[size] = Pack(trials, self.device)
             made[size].train_mode(True)
