@@ -22,11 +22,13 @@ from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import leaky_relu, softplus
+from torch.nn.functional import leaky_relu
 
 from vmi.config import TrialConfig
 from vmi.data import seeded
+from vmi.elementwise import softplus
 from vmi.optim import MemberAdam
+from vmi.products import baddbmm
 from vmi.stacked import StackedLinear, flatten_parameters
 
 WIDTHS = (128, 128, 128)
@@ -64,7 +66,7 @@ class Discriminator(nn.Module):
         for linear in self.linears:
             assert isinstance(linear, StackedLinear)
             x = x if linear is self.linears[0] else leaky_relu(x, NEGATIVE_SLOPE)
-            x = torch.baddbmm(linear.bias_K1O[members_F], x, linear.weight_KIO[members_F])
+            x = baddbmm(linear.bias_K1O[members_F], x, linear.weight_KIO[members_F])
         return x
 
 
