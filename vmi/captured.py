@@ -22,13 +22,12 @@ from torch import Generator
 from vmi.config import Architecture
 from vmi.data import Dataset, Resident
 from vmi.pack import Pack
+from vmi.reports import LEAST_STEPS
 from vmi.step import train_step
 
 VARIABLE = "VMI_CUDA_GRAPH"
 # Steps that are launched one by one before a capture, so that libraries have made what they need.
 WARM_UP = 3
-# Warming up, capturing and making the graph take about as long as so many steps: fewer are run as they are. A guess.
-LEAST_STEPS = 20
 
 
 class Graph(Protocol):
@@ -155,6 +154,11 @@ def replayed(
         _CAPTURED[pack] = found
     found.run(pack, count)
     return True
+
+
+def has_graph(pack: Pack) -> bool:
+    """Whether the next steps of this pack are replayed."""
+    return pack in _CAPTURED
 
 
 def forget(pack: Pack) -> None:
