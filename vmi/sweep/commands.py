@@ -17,6 +17,7 @@ from vmi.sweep.options import AUTO, PACK_SIZE, RESULTS, SEEDS, RunOptions, is_wh
 from vmi.sweep.usage import number, usage_problems, whole
 
 MAX_WORKERS = 100_000
+MAX_GIGABYTES = 10_000
 
 StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")]
 Results = Annotated[str, typer.Option(help=RESULTS)]
@@ -52,6 +53,10 @@ def plan(
     gpu_hour: Annotated[
         float | None, typer.Option(help="Price of one GPU (or core) for an hour.", parser=number, metavar="FLOAT")
     ] = None,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(help="Free memory of one GPU, in GB; default: this node's.", parser=number, metavar="FLOAT"),
+    ] = None,
     calibration: Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
     simulate: Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")] = None,
     debug: Debug = False,
@@ -65,7 +70,7 @@ def plan(
         numbers = _numbers(simulate)
         where = place_of(results)
         options = _options(where, seeds, pack_size, usage_problems(context))
-        wrong = [*options.problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]]
+        wrong = [*options.problems(), *_hardware(gpus, cpus, gpu_hour, gpu_memory), *numbers[1]]
         study = _study(study_file, wrong, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
         given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration}
         given |= {"--pack-size": pack_size if pack_size != AUTO else None}
@@ -78,6 +83,7 @@ def plan(
             calibration=opened(calibration, "--calibration") if calibration else None,
             command=_command(study_file, {**given, "--device": "cuda" if gpus else None}, smoke),
             simulate=numbers[0],
+            gpu_bytes=None if gpu_memory is None else round(gpu_memory * 1e9),
         )
         for line in plan_lines(study, request):
             typer.echo(line)
@@ -167,7 +173,7 @@ def _options(results: AnyPath, seeds: str | None, pack_size: int | str, usage: t
     return RunOptions(results=results, seeds=seeds, pack_size=pack_size, usage=usage)
 
 
-def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None) -> list[Problem]:
+def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None, gpu_memory: float | None) -> list[Problem]:
     named = (("--gpus", gpus), ("--cpus", cpus))
     allowed = f"a whole number from 1 to {MAX_WORKERS}"
     found = [Problem(n, v, allowed) for n, v in named if v is not None and not is_whole(v, 1, MAX_WORKERS)]
@@ -175,6 +181,11 @@ def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None) -> lis
         found.append(Problem("--cpus", cpus, "not together with --gpus: a pack runs on one of the two"))
     if gpu_hour is not None and not (isinstance(gpu_hour, int | float) and math.isfinite(gpu_hour) and gpu_hour >= 0):
         found.append(Problem("--gpu-hour", gpu_hour, "a price, at least 0"))
+    if gpu_memory is not None:
+        if not (isinstance(gpu_memory, int | float) and 0 < gpu_memory <= MAX_GIGABYTES):
+            found.append(Problem("--gpu-memory", gpu_memory, f"GB above 0, at most {MAX_GIGABYTES}"))
+        if gpus is None:
+            found.append(Problem("--gpu-memory", gpu_memory, "only together with --gpus"))
     return found
 
 
