@@ -12,23 +12,31 @@ from rich.console import Console
 
 from vmi.errors import InputError, Problem, printable
 from vmi.record.paths import AnyPath, opened
+from vmi.sweep.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
 from vmi.sweep.main import guarded
-from vmi.sweep.options import AUTO, PACK_SIZE, RESULTS, SEEDS, RunOptions, is_whole, parse_seeds, place_of
+from vmi.sweep.options import AUTO, RunOptions, is_whole, parse_seeds, place_of
 from vmi.sweep.usage import number, usage_problems, whole
 
 MAX_WORKERS = 100_000
 MAX_GIGABYTES = 10_000
 
 StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")]
-Results = Annotated[str, typer.Option(help=RESULTS)]
-Smoke = Annotated[bool, typer.Option("--smoke", help="The tiny version of the study.")]
-Data = Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")]
-Steps = Annotated[int | None, typer.Option(help="Training steps of every trial.", parser=whole, metavar="INTEGER")]
-Seeds = Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")]
-Scale = Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")]
-Name = Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")]
-PackSize = Annotated[str, typer.Option(help=PACK_SIZE, parser=whole, metavar="INTEGER|auto")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Gpus = Annotated[
+    int | None, typer.Option(help="Plan for so many GPUs, one pack on each.", parser=whole, metavar="INTEGER")
+]
+Cpus = Annotated[
+    int | None, typer.Option(help="Plan for so many CPU cores; default: this node's.", parser=whole, metavar="INTEGER")
+]
+Hardware = Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")]
+GpuHour = Annotated[
+    float | None, typer.Option(help="Price of one GPU (or core) for an hour.", parser=number, metavar="FLOAT")
+]
+GpuMemory = Annotated[
+    float | None,
+    typer.Option(help="Free memory of one GPU, in GB; default: this node's.", parser=number, metavar="FLOAT"),
+]
+Calibration = Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")]
+Simulate = Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")]
 
 
 def plan(
@@ -42,23 +50,13 @@ def plan(
     scale: Scale = None,
     name: Name = None,
     pack_size: PackSize = AUTO,
-    gpus: Annotated[
-        int | None, typer.Option(help="Plan for so many GPUs, one pack on each.", parser=whole, metavar="INTEGER")
-    ] = None,
-    cpus: Annotated[
-        int | None,
-        typer.Option(help="Plan for so many CPU cores; default: this node's.", parser=whole, metavar="INTEGER"),
-    ] = None,
-    hardware: Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")] = None,
-    gpu_hour: Annotated[
-        float | None, typer.Option(help="Price of one GPU (or core) for an hour.", parser=number, metavar="FLOAT")
-    ] = None,
-    gpu_memory: Annotated[
-        float | None,
-        typer.Option(help="Free memory of one GPU, in GB; default: this node's.", parser=number, metavar="FLOAT"),
-    ] = None,
-    calibration: Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
-    simulate: Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")] = None,
+    gpus: Gpus = None,
+    cpus: Cpus = None,
+    hardware: Hardware = None,
+    gpu_hour: GpuHour = None,
+    gpu_memory: GpuMemory = None,
+    calibration: Calibration = None,
+    simulate: Simulate = None,
     debug: Debug = False,
 ) -> None:
     """Say what running a study would do and take: trials, packs, what is finished already, warnings, time and cost."""
