@@ -80,7 +80,7 @@ def as_on_a_card(monkeypatch: pytest.MonkeyPatch, launch: Callable[..., None], g
         monkeypatch.setattr(module, "run_steps", run)
 
 
-@pytest.mark.filterwarnings("ignore:steps are launched one by one")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_steps_are_measured_as_a_graph_takes_them_its_capture_by_itself_and_neither_is_in_what_is_beyond(
     tmp_path: Path, clock: Clock
 ) -> None:

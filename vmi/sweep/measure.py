@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -178,7 +179,10 @@ class _Bench:
                 device=self.device,
                 data_folder=str(self._folder),
             )
-            return self._time(lambda: [*work(task)])
+            with warnings.catch_warnings():
+                # That so few steps are not captured is known, and nothing that a user could mend.
+                warnings.filterwarnings("ignore", ".*fewer than", RuntimeWarning)
+                return self._time(lambda: [*work(task)])
 
     def _load(self, name: str) -> Seconds:
         if name not in self._loaded:
