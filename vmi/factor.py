@@ -83,7 +83,7 @@ class Factor:
         weighted = [k for k, config in enumerate(configs) if config.factor_weight]
         self.members_F = torch.tensor(weighted, dtype=torch.int64, device=device)
         self.permutation_generators = [seeded(config.seed, "permutation", device) for config in configs]
-        self._drawn = [self.permutation_generators[k] for k in weighted]
+        self._weighted = weighted
         initial = [seeded(config.seed, "discriminator") for config in configs]
         self.discriminator = Discriminator(dimensions, initial, dtype).to(device)
         rates = [config.learning_rate for config in configs]
@@ -112,6 +112,6 @@ class Factor:
 
     def _uniform(self, code_FBZ: Tensor) -> Tensor:
         noise_FBZ = torch.empty_like(code_FBZ)
-        for noise_BZ, generator in zip(noise_FBZ, self._drawn, strict=True):
-            noise_BZ.uniform_(generator=generator)
+        for noise_BZ, k in zip(noise_FBZ, self._weighted, strict=True):
+            noise_BZ.uniform_(generator=self.permutation_generators[k])
         return noise_FBZ
