@@ -97,7 +97,7 @@ def test_the_library_below_knows_neither_sweeps_nor_records(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "home"),
     [
-        ("ray", "vmi/sweep/to_tune.py"),
+        ("ray", "vmi/sweep/to_tune.py vmi/sweep/ray_cluster.py"),
         ("optuna", "vmi/sweep/to_optuna.py"),
         ("wandb", "vmi/record/to_wandb.py vmi/record/to_wandb_report.py"),
         ("wandb_workspaces", "vmi/record/wandb_blocks.py"),
@@ -131,7 +131,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("path", "line", "broken"),
     [
         ("vmi/trial.py", "", ""),
-        ("vmi/train.py", "import ray", "Ray stands only in to_tune.py BROKEN"),
+        ("vmi/train.py", "import ray", "Ray stands only in to_tune.py and ray_cluster.py BROKEN"),
         ("vmi/record/store.py", "import wandb", "W&B stands only in the mirror and in the uploaded report BROKEN"),
         ("analysis/wandb_spec.py", "import wandb_workspaces", "and in the uploaded report BROKEN"),
         ("vmi/record/store.py", "import boto3", "boto3 stands only in the object store BROKEN"),

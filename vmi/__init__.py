@@ -3,10 +3,14 @@
 `vmi.evaluate(model, data)` is the MI account of a fixed model (`vmi.account`), loaded when it is first asked for.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vmi.account import evaluate as evaluate
+
+# Before torch multiplies for the first time, after which it is too late: see `vmi.products`.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __version__ = "0.1.0"
 

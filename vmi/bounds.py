@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from vmi.distributions import LOG_2PI, DiagonalNormal
+from vmi.elementwise import sigmoid, softplus
+from vmi.products import bmm
 from vmi.squares import squared_error
 
 
@@ -26,7 +28,7 @@ class Decoded(NamedTuple):
 
     @classmethod
     def of(cls, logits_KBD: Tensor) -> Decoded:
-        return cls(logits_KBD, logits_KBD.sigmoid())
+        return cls(logits_KBD, sigmoid(logits_KBD))
 
 
 def distortion(likelihood: str, x_KBD: Tensor, decoded: Decoded, variance_K: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ def distortion_gaussian(x_KBD: Tensor, image_KBD: Tensor, variance_K: Tensor) ->
 
 def distortion_bernoulli(x_KBD: Tensor, logits_KBD: Tensor) -> Tensor:
     """-E [x log x_hat + (1 - x) log(1 - x_hat)] with x_hat = sigmoid(logits)."""
-    return (torch.nn.functional.softplus(logits_KBD) - x_KBD * logits_KBD).sum(-1).mean(-1)
+    return (softplus(logits_KBD) - x_KBD * logits_KBD).sum(-1).mean(-1)
 
 
 def entropy(probabilities: Tensor) -> Tensor:
@@ -90,7 +92,7 @@ def pairwise_log_density(posterior: DiagonalNormal, code_KMZ: Tensor) -> Tensor:
     """
     precision_KNZ = (-posterior.log_variance_KBZ).exp()
     constant_KN = (posterior.mean_KBZ.square() * precision_KNZ + posterior.log_variance_KBZ + LOG_2PI).sum(-1)
-    quadratic = code_KMZ.square() @ precision_KNZ.mT - 2 * code_KMZ @ (posterior.mean_KBZ * precision_KNZ).mT
+    quadratic = bmm(code_KMZ.square(), precision_KNZ.mT) - bmm(2 * code_KMZ, (posterior.mean_KBZ * precision_KNZ).mT)
     return -0.5 * (quadratic + constant_KN[:, None, :])
 
 

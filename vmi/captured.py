@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from vmi.config import Architecture
 from vmi.data import Dataset, Resident
 from vmi.pack import Pack
+from vmi.reports import LEAST_STEPS
 from vmi.step import train_step
 
 VARIABLE = "VMI_CUDA_GRAPH"
 # Steps that are launched one by one before a capture, so that libraries have made what they need.
 WARM_UP = 3
-# Warming up, capturing and making the graph take about as long as so many steps: fewer are run as they are. A guess.
-LEAST_STEPS = 20
 
 
 class Graph(Protocol):
@@ -75,7 +74,8 @@ def cuda_graph(body: Step, pack: Pack, data: Dataset, batches: Resident) -> Grap
         warnings.simplefilter("ignore")
         for generator in drawn(pack):
             graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
+    # Before torch 2.15 a capture that fails leaves its own stream the current one.
+    with torch.cuda.stream(torch.cuda.current_stream(pack.device)), torch.cuda.graph(graph):
         body(pack, data, batches)
     return graph
 
@@ -103,9 +103,7 @@ class Captured:
         try:
             self._graph = capture(step, pack, data, self._batches)
         except Exception:
-            for name, generators in pack.generators().items():
-                for generator, state in zip(generators, states[name], strict=True):
-                    generator.set_state(state)
+            _renew_generators(pack, states)
             raise
         finally:
             # The host has counted a step that was not taken.
@@ -157,6 +155,11 @@ def replayed(
     return True
 
 
+def has_graph(pack: Pack) -> bool:
+    """Whether the next steps of this pack are replayed."""
+    return pack in _CAPTURED
+
+
 def forget(pack: Pack) -> None:
     """Let go of the pack's graph, and of the memory that its steps take, where there is one."""
     _CAPTURED.pop(pack, None)
@@ -174,6 +177,18 @@ def _not(reason: str) -> bool:
         _REASONS.append(f"steps are launched one by one, not by a CUDA graph: {reason}")
         warnings.warn(f"steps are launched one by one, not by a CUDA graph: {reason}", RuntimeWarning, stacklevel=3)
     return False
+
+
+def _renew_generators(pack: Pack, states: Mapping[str, Sequence[Tensor]]) -> None:
+    """Others in place of all generators, in the states of before a capture that failed.
+
+    Before torch 2.15 a generator that is known to a graph stays in capture where that fails: it can be set, but raises
+    when something is drawn ("Offset increment outside graph capture encountered unexpectedly").
+    """
+    for name, generators in pack.generators().items():
+        for k, state in enumerate(states[name]):
+            generators[k] = Generator(device=generators[k].device)
+            generators[k].set_state(state)
 
 
 def _counters(pack: Pack) -> dict[str, list[int]]:

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import leaky_relu_
 
+from vmi.products import bmm
+
 EPSILON, SLOPE = 1e-5, 0.2
 
 # What the factors of matrix products are rounded to; None: they stay as they are.
@@ -80,7 +82,7 @@ class _Hidden(Function):
         ctx: Any, x: Tensor, weight: Tensor, shift: Tensor, scale: Tensor, bias: Tensor, lower: Precision
     ) -> tuple[Tensor, ...]:
         x, weight = in_precision(x, lower), in_precision(weight, lower)
-        z = in_precision(torch.bmm(weight.mT, x), scale.dtype)
+        z = in_precision(bmm(weight.mT, x), scale.dtype)
         groups, batch = scale.numel(), z.shape[-1]
         y, mean, inverse_std = torch.native_group_norm(
             z.view(1, groups, batch), scale.flatten(), bias.flatten(), 1, groups, batch, groups, EPSILON
@@ -106,10 +108,10 @@ class _Hidden(Function):
             1, groups, batch, groups, [True, needs_weight, needs_weight],
         )  # fmt: skip
         of_z = in_precision(of_z.view_as(z), weight.dtype)
-        of_x = in_precision(torch.bmm(weight, of_z), z.dtype) if needs_x else None
+        of_x = in_precision(bmm(weight, of_z), z.dtype) if needs_x else None
         if not needs_weight:
             return of_x, None, None, None, None, None
-        of_weight, of_shift = in_precision(torch.bmm(x, of_z.mT), z.dtype), torch.zeros_like(scale)
+        of_weight, of_shift = in_precision(bmm(x, of_z.mT), z.dtype), torch.zeros_like(scale)
         return of_x, of_weight, of_shift, of_scale.view_as(scale), of_bias.view_as(scale), None
 
 
@@ -120,8 +122,8 @@ class _Affine(Function):
         ctx.save_for_backward(x, weight)
         ctx.rows, ctx.dtype = rows, bias.dtype
         if rows:
-            return in_precision(torch.bmm(x.mT, weight), bias.dtype).add_(bias)
-        return in_precision(torch.bmm(weight.mT, x), bias.dtype).add_(bias.mT)
+            return in_precision(bmm(x.mT, weight), bias.dtype).add_(bias)
+        return in_precision(bmm(weight.mT, x), bias.dtype).add_(bias.mT)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
@@ -130,10 +132,10 @@ class _Affine(Function):
         gradient = gradient.contiguous()
         g_KOB = in_precision(gradient, weight.dtype)
         g_KOB = g_KOB.mT if ctx.rows else g_KOB
-        of_x = in_precision(torch.bmm(weight, g_KOB), ctx.dtype) if needs_x else None
+        of_x = in_precision(bmm(weight, g_KOB), ctx.dtype) if needs_x else None
         if not needs_weight:
             return of_x, None, None, None, None
         # Rows of the wider side: outputs are many with `rows`, and few without.
-        of_weight = torch.bmm(x, g_KOB.mT) if ctx.rows else torch.bmm(g_KOB, x.mT).mT
+        of_weight = bmm(x, g_KOB.mT) if ctx.rows else bmm(g_KOB, x.mT).mT
         of_bias = gradient.sum(1, keepdim=True) if ctx.rows else gradient.sum(2, keepdim=True).mT
         return of_x, in_precision(of_weight, ctx.dtype), of_bias, None, None

@@ -18,6 +18,7 @@ from vmi.bounds import Decoded
 from vmi.card import Pass, card
 from vmi.data import Dataset, Split, seeded
 from vmi.distributions import Categorical, Distribution
+from vmi.elementwise import sigmoid
 from vmi.objective import Noise, sample, side_by_side
 from vmi.pack import Pack, draw_noise
 from vmi.pictures import member_arrays
@@ -119,7 +120,7 @@ def _pass(pack: Pack, images_KND: Tensor, noise: Noise) -> Pass:
     if not pack.layout.informed:
         return Pass(posterior, hard, (), distortion_K, (), ())
     log_q_hard = _log_q(pack, decoded.image_KBD, hard)
-    log_q_soft = _log_q(pack, pack.decoder(side_by_side(soft)).sigmoid(), soft)
+    log_q_soft = _log_q(pack, sigmoid(pack.decoder(side_by_side(soft))), soft)
     return Pass(posterior, hard, pack.auxiliary(images_KND), distortion_K, log_q_hard, log_q_soft)
 
 

@@ -22,11 +22,13 @@ from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import leaky_relu, softplus
+from torch.nn.functional import leaky_relu
 
 from vmi.config import TrialConfig
 from vmi.data import seeded
+from vmi.elementwise import softplus
 from vmi.optim import MemberAdam
+from vmi.products import baddbmm
 from vmi.stacked import StackedLinear, flatten_parameters
 
 WIDTHS = (128, 128, 128)
@@ -64,7 +66,7 @@ class Discriminator(nn.Module):
         for linear in self.linears:
             assert isinstance(linear, StackedLinear)
             x = x if linear is self.linears[0] else leaky_relu(x, NEGATIVE_SLOPE)
-            x = torch.baddbmm(linear.bias_K1O[members_F], x, linear.weight_KIO[members_F])
+            x = baddbmm(linear.bias_K1O[members_F], x, linear.weight_KIO[members_F])
         return x
 
 
@@ -81,7 +83,7 @@ class Factor:
         weighted = [k for k, config in enumerate(configs) if config.factor_weight]
         self.members_F = torch.tensor(weighted, dtype=torch.int64, device=device)
         self.permutation_generators = [seeded(config.seed, "permutation", device) for config in configs]
-        self._drawn = [self.permutation_generators[k] for k in weighted]
+        self._weighted = weighted
         initial = [seeded(config.seed, "discriminator") for config in configs]
         self.discriminator = Discriminator(dimensions, initial, dtype).to(device)
         rates = [config.learning_rate for config in configs]
@@ -110,6 +112,6 @@ class Factor:
 
     def _uniform(self, code_FBZ: Tensor) -> Tensor:
         noise_FBZ = torch.empty_like(code_FBZ)
-        for noise_BZ, generator in zip(noise_FBZ, self._drawn, strict=True):
-            noise_BZ.uniform_(generator=generator)
+        for noise_BZ, k in zip(noise_FBZ, self._weighted, strict=True):
+            noise_BZ.uniform_(generator=self.permutation_generators[k])
         return noise_FBZ

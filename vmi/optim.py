@@ -48,7 +48,8 @@ class MemberAdam:
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One update from the gradients of the parameters, in the order in which they lie in the flat buffer."""
-        pieces = [gradient.reshape(len(gradient), -1) for gradient in gradients]
+        # The kernel reads memory as it lies, whatever the strides.
+        pieces = [gradient.reshape(len(gradient), -1).contiguous() for gradient in gradients]
         if self._gathered_KP is not None:
             pieces = [torch.cat(pieces, dim=1, out=self._gathered_KP)]
         if self._views is None:

@@ -20,6 +20,7 @@ from vmi.bounds import Decoded
 from vmi.correlation import total_correlation
 from vmi.dense import frozen
 from vmi.distributions import DiagonalNormal, Distribution
+from vmi.elementwise import sigmoid
 from vmi.objective import (
     Noise,
     code_entropy,
@@ -73,7 +74,7 @@ def encode_decode(pack: Pack, images_KBD: Tensor, noise: Noise) -> Forward:
         return Forward(posterior, codes, decoded)
     prior = prior_codes(pack.layout.blocks, pack.prior_noise())
     # Generated images are normalised by their own statistics and leave the running ones alone.
-    generated = pack.decoder(side_by_side(prior), track=False).sigmoid() if pack.uses.generator else None
+    generated = sigmoid(pack.decoder(side_by_side(prior), track=False)) if pack.uses.generator else None
     return Forward(posterior, codes, decoded, prior, generated)
 
 

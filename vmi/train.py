@@ -18,12 +18,9 @@ from vmi.evaluation import measure
 from vmi.memory import exhaustible
 from vmi.pack import Pack
 from vmi.pictures import probability_histograms
+from vmi.reports import REPORTS, report_steps, rungs
 from vmi.step import train_step
 from vmi.trial import Failed, Judge, Pruned, Report, Trial
-
-REPORTS = 10
-# Shares of its steps after which a judge is asked about a member: see "Decisions" in CONTRIBUTING.md.
-RUNGS = (0.2, 0.4, 0.6)
 
 
 class Stop(NamedTuple):
@@ -108,21 +105,14 @@ def run_steps(pack: Pack, data: Dataset, count: int) -> None:
     """So many steps of every member: nothing else costs time between two reports. On CUDA by a graph, where it can."""
     if pack.device.type == "cuda" and captured.replayed(pack, data, count):
         return
+    launch_steps(pack, data, count)
+
+
+def launch_steps(pack: Pack, data: Dataset, count: int) -> None:
+    """The same steps, launched one by one on any device."""
     for _ in range(count):
         images_KBD = data.images(data.train, pack.minibatches.next().to(pack.device), pack.dtype)
         pack.window.add(train_step(pack, images_KBD, pack.noise()))
-
-
-def report_steps(steps: int, reports: int = REPORTS) -> tuple[int, ...]:
-    """The steps, counted from 1, after which a member reports: evenly apart, the last one always."""
-    every = max(1, steps // reports)
-    return (*range(every, steps - every + 1, every), steps)
-
-
-def rungs(steps: int, reports: int = REPORTS) -> tuple[int, ...]:
-    """The reports at which a judge is asked: those nearest to the shares RUNGS of the steps, never the last one."""
-    early = report_steps(steps, reports)[:-1]
-    return tuple(sorted({min(early, key=lambda step: abs(step - share * steps)) for share in RUNGS if early}))
 
 
 def _done(pack: Pack) -> list[int]:

@@ -174,6 +174,7 @@ OPTIONS = (
     "--gpus",
     "--cpus",
     "--gpu-hour",
+    "--gpu-memory",
     "--gpus-per-pack",
     "--simulate",
     "--hardware",

@@ -272,6 +272,8 @@ ROWS: dict[str, list[Variant]] = {
         command("plan SMOKE --gpus 0", "--gpus = 0: a whole number from 1 to 100000"),
         command("plan SMOKE --gpus two --cpus 1.5", "--gpus = 'two'", "--cpus = '1.5'", "3 problems"),
         command("plan SMOKE --gpu-hour free", "--gpu-hour = 'free': a price"),
+        command("plan SMOKE --gpus 1 --gpu-memory 0", "--gpu-memory = 0.0: GB above 0, at most 10000"),
+        command("plan SMOKE --gpu-memory large", "--gpu-memory = 'large': GB above 0", "only together with --gpus"),
         command("plan SMOKE --simulate 10,x", "--simulate = '10,x'", "numbers of workers from 1 to 100000"),
         options("--local --pack-size 0", "--pack-size = 0: auto, or a whole number from 1 to 1024"),
         options("--local --pack-size 99999", "--pack-size = 99999: auto, or a whole number from 1 to 1024"),

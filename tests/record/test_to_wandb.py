@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from vmi.config import FIELD_TYPES
 from vmi.errors import InputError
 from vmi.record import to_wandb
+from vmi.record.paths import ObjectPath
 from vmi.record.to_wandb import Mirrored, mirror
 from vmi.record.wandb_access import mode_from
 from vmi.trial import Failed
@@ -104,6 +106,13 @@ def test_a_folder_that_cannot_be_written_to_is_a_warning(stored, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "wandb").write_text("a file")
     assert mirror(*stored, tmp_path / "other", "lambda", "offline").runs == 0
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_a_warning(stored, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    mirrored = mirror(*stored, ObjectPath("bucket", "study"), "lambda", "online")
+    assert mirrored.runs == 0 and mirrored.warning.startswith("W&B mirror: FileNotFoundError: ")
+    assert str(tmp_path / "gone") in mirrored.warning
 
 
 def test_whatever_is_raised_is_a_warning_without_the_key(stored, tmp_path, monkeypatch):

@@ -25,6 +25,8 @@ from vmi.sweep.mirroring import Mirror, mirror_of
 from vmi.sweep.run_writers import Beside
 
 SPACE = {"mi_weight": choice(0, 1, 2, 4)}
+# What W&B's client says of its own process that is gone: to whoever waited for it just then, and to everyone after.
+CLOSED = {"W&B mirror: HandleAbandonedError", "W&B mirror: MailboxClosedError"}
 
 
 @pytest.fixture
@@ -133,8 +135,11 @@ def test_after_a_process_was_killed_another_one_writes_what_is_missing(study: St
     mirror.wait(nothing)
     said += mirror.close()
     assert whole(study) == ids and len(runs(Path(str(study.folder)))) == 16
-    (line,) = said
-    assert ("MailboxClosedError" if whose == "W&B's" else "exit code -9") in line
+    if whose == "W&B's":
+        assert said and set(said) <= CLOSED
+    else:
+        (line,) = said
+        assert "exit code -9" in line
 
 
 IN_ONE_PROCESS = """
@@ -158,8 +163,8 @@ def test_so_it_is_where_everything_is_trained_in_the_driver(study: Store) -> Non
     alone = {name: value for name, value in os.environ.items() if name != run_writers.SERVICE}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=alone)
     assert (done.returncode, done.stderr) == (0, "")
-    (line,) = done.stdout.splitlines()
-    assert "MailboxClosedError" in line and len(whole(study)) >= 15  # of the last before the kill nothing is known
+    said = done.stdout.splitlines()
+    assert said and set(said) <= CLOSED and len(whole(study)) >= 15  # of the last before the kill nothing is known
     assert len(runs(Path(str(study.folder)))) == 16
 
 

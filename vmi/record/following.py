@@ -76,23 +76,29 @@ class _Rows:
     """Rows of `trials` and `curves` by trial. What a part has is kept until it is taken, but for the parts of before.
 
     The first time the whole store is read, afterwards parts that are new; and all of it again where a trial is in none
-    of these, as when a compaction has replaced its part.
+    of these. Of a compacted part those rows are new whose published parts were not read: the others are kept already,
+    or nobody asks for them any more.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._seen: dict[str, set[str]] = {}
+        # Those that were taken, and those that were finished before any was: nothing of them is kept.
+        self._past: set[str] = set()
         self._trials: dict[str, list[Row]] = {}
         self._curves: dict[str, list[Row]] = {}
 
     def take(self, trial_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """The row of each of these trials, and their rows of curves. Raises StoreError or OSError."""
-        if not self._seen:
+        is_first = not self._seen
+        if is_first:
             self._seen = {table: set(self._names(table)) for table in ("trials", "curves")}
         else:
             self._read_new()
         if any(trial_id not in self._trials for trial_id in trial_ids):
-            self._read_all(trial_ids)
+            finished = self._read_all(trial_ids)
+            self._past |= finished if is_first else set()
+        self._past.update(trial_ids)
         found = [min(self._trials.pop(i), key=_rank) for i in trial_ids if i in self._trials]
         return found, [row for i in trial_ids for row in self._curves.pop(i, ())]
 
@@ -102,11 +108,13 @@ class _Rows:
             for name in sorted(set(self._names(table)) - self._seen[table]):
                 part = read_part(self._store.folder_of(table) / name, self._store.files)
                 if isinstance(part, Part):  # else it is found again, and named, where all is read
-                    self._seen[table].add(name)
-                    for row in part.table.to_pylist():
-                        kept.setdefault(row["trial_id"], []).append(row)
+                    for row in _new_rows(part, self._seen[table]):
+                        if row["trial_id"] not in self._past:
+                            kept.setdefault(row["trial_id"], []).append(row)
+                    self._seen[table].update((name, *(published for published, _ in part.held)))
 
-    def _read_all(self, trial_ids: Collection[str]) -> None:
+    def _read_all(self, trial_ids: Collection[str]) -> set[str]:
+        """Keep the rows of these trials; all that are finished."""
         wanted = set(trial_ids)
         rows = self._store.finished()
         self._trials |= {i: [rows[i]] for i in wanted if i in rows}
@@ -115,12 +123,22 @@ class _Rows:
         for row in self._store.read("curves").checked().to_pylist():
             if row["trial_id"] in wanted:
                 self._curves.setdefault(row["trial_id"], []).append(row)
+        return set(rows)
 
     def _names(self, table: str) -> list[str]:
         try:
             return [name for name in self._store.files.names(self._store.folder_of(table)) if name.startswith("part-")]
         except FileNotFoundError:
             return []
+
+
+def _new_rows(part: Part, seen: Collection[str]) -> Iterator[Row]:
+    """The rows of those published parts that are in this file, and were not read before."""
+    start = 0
+    for name, count in part.held:
+        if name not in seen:
+            yield from part.table.slice(start, count).to_pylist()
+        start += count
 
 
 def _rank(row: Row) -> tuple[int, int]:

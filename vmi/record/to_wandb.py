@@ -63,29 +63,51 @@ def mirror(
     written = 0
     if mode == "disabled" or (mode == "offline" and not isinstance(folder, Path)):
         return Mirrored(0, "")
-    if not isinstance(folder, Path):
-        with tempfile.TemporaryDirectory(prefix="vmi-wandb-", ignore_cleanup_errors=True) as scratch:
-            return mirror(rows, curves, Path(scratch), project, mode, entity, go_on)
     try:
-        import wandb
-
-        # First of all, because logging in prints before a run's own settings hold.
-        settings: Any = wandb.Settings
-        wandb.setup(settings(silent=True, quiet=True, mode=mode))
-        # W&B would turn to the system's temporary folder, or keep the run's id taken, where it cannot write.
-        (folder / "wandb").mkdir(parents=True, exist_ok=True)
-        reports: dict[tuple[str, int], list[Row]] = {}
-        for curve in curves:
-            reports.setdefault((curve["trial_id"], curve["attempt"]), []).append(curve)
-        for row in rows:
-            if not go_on():
-                break
-            own = reports.get((row["trial_id"], row["attempt"]), [])
-            _write_run(wandb, row, own, folder, project, mode, entity)
-            written += 1
+        with _own_folder(folder) as own:
+            for _ in _write_runs(rows, curves, own, project, mode, entity, go_on):
+                written += 1
     except Exception as error:
         return Mirrored(written, without_keys(f"W&B mirror: {type(error).__name__}: {error}".rstrip(": "), os.environ))
     return Mirrored(written, "")
+
+
+@contextlib.contextmanager
+def _own_folder(folder: AnyPath) -> Iterator[Path]:
+    """The folder itself; of results in an object store one of this machine, which is gone afterwards."""
+    if isinstance(folder, Path):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="vmi-wandb-", ignore_cleanup_errors=True) as scratch:
+        yield Path(scratch)
+
+
+def _write_runs(
+    rows: Sequence[Row],
+    curves: Sequence[Row],
+    folder: Path,
+    project: str,
+    mode: str,
+    entity: str | None,
+    go_on: Callable[[], bool],
+) -> Iterator[None]:
+    """Yields after each run."""
+    import wandb
+
+    # First of all, because logging in prints before a run's own settings hold.
+    settings: Any = wandb.Settings
+    wandb.setup(settings(silent=True, quiet=True, mode=mode))
+    # W&B would turn to the system's temporary folder, or keep the run's id taken, where it cannot write.
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    reports: dict[tuple[str, int], list[Row]] = {}
+    for curve in curves:
+        reports.setdefault((curve["trial_id"], curve["attempt"]), []).append(curve)
+    for row in rows:
+        if not go_on():
+            return
+        own = reports.get((row["trial_id"], row["attempt"]), [])
+        _write_run(wandb, row, own, folder, project, mode, entity)
+        yield
 
 
 def load_client() -> None:

@@ -72,7 +72,7 @@ def _table(entries: Sequence[Entry]) -> Iterator[str]:
         yield (
             f"{kind.dataset} {kind.layout} {kind.network} {kind.hidden}{' ' if kind.terms else ''}{kind.terms}, "
             f"pack of {entry.pack_size}: {1e3 * step:.2f} ms a step ({1e3 * step / entry.pack_size:.2f} a member), "
-            f"{entry.rest.on(device):.2f} s beyond its steps"
+            f"{entry.rest.on(device):.2f} s beyond its steps{_of_graph(entry)}"
         )
     once = {e.kind.data_key: e.data for e in entries} | {e.kind.reference_key: e.reference for e in entries}
     paid = ", ".join(f"{seconds.on(device):.1f} s {key}" for key, seconds in once.items() if key)
@@ -83,3 +83,11 @@ def _table(entries: Sequence[Entry]) -> Iterator[str]:
     kinds = {entry.kind for entry in entries}
     if not all(monotone([e for e in entries if e.kind == kind]) for kind in kinds):
         yield "note: a larger pack took shorter steps than a smaller one: measure again on a quieter machine"
+
+
+def _of_graph(entry: Entry) -> str:
+    """On a card: what the graph costs by which the steps were taken, and what they cost without; or that none was."""
+    if entry.launched is None:
+        return "" if entry.device == "cpu" else ", launched one by one"
+    launched, capture = entry.launched.on(entry.device), entry.capture.on(entry.device)
+    return f", {capture:.2f} s to capture the step ({1e3 * launched:.2f} ms without)"

@@ -12,23 +12,32 @@ from rich.console import Console
 
 from vmi.errors import InputError, Problem, printable
 from vmi.record.paths import AnyPath, opened
+from vmi.sweep.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
 from vmi.sweep.main import guarded
-from vmi.sweep.options import AUTO, PACK_SIZE, RESULTS, SEEDS, RunOptions, is_whole, parse_seeds, place_of
+from vmi.sweep.options import AUTO, RunOptions, is_whole, parse_seeds, place_of
 from vmi.sweep.usage import number, usage_problems, whole
 
 MAX_WORKERS = 100_000
 MEASURED = "A pack size to measure up to in any case; auto: those that memory holds and whose steps are not too long."
+MAX_GIGABYTES = 10_000
 
 StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")]
-Results = Annotated[str, typer.Option(help=RESULTS)]
-Smoke = Annotated[bool, typer.Option("--smoke", help="The tiny version of the study.")]
-Data = Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")]
-Steps = Annotated[int | None, typer.Option(help="Training steps of every trial.", parser=whole, metavar="INTEGER")]
-Seeds = Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")]
-Scale = Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")]
-Name = Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")]
-PackSize = Annotated[str, typer.Option(help=PACK_SIZE, parser=whole, metavar="INTEGER|auto")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Gpus = Annotated[
+    int | None, typer.Option(help="Plan for so many GPUs, one pack on each.", parser=whole, metavar="INTEGER")
+]
+Cpus = Annotated[
+    int | None, typer.Option(help="Plan for so many CPU cores; default: this node's.", parser=whole, metavar="INTEGER")
+]
+Hardware = Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")]
+GpuHour = Annotated[
+    float | None, typer.Option(help="Price of one GPU (or core) for an hour.", parser=number, metavar="FLOAT")
+]
+GpuMemory = Annotated[
+    float | None,
+    typer.Option(help="Free memory of one GPU, in GB; default: this node's.", parser=number, metavar="FLOAT"),
+]
+Calibration = Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")]
+Simulate = Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")]
 
 
 def plan(
@@ -42,19 +51,13 @@ def plan(
     scale: Scale = None,
     name: Name = None,
     pack_size: PackSize = AUTO,
-    gpus: Annotated[
-        int | None, typer.Option(help="Plan for so many GPUs, one pack on each.", parser=whole, metavar="INTEGER")
-    ] = None,
-    cpus: Annotated[
-        int | None,
-        typer.Option(help="Plan for so many CPU cores; default: this node's.", parser=whole, metavar="INTEGER"),
-    ] = None,
-    hardware: Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")] = None,
-    gpu_hour: Annotated[
-        float | None, typer.Option(help="Price of one GPU (or core) for an hour.", parser=number, metavar="FLOAT")
-    ] = None,
-    calibration: Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")] = None,
-    simulate: Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")] = None,
+    gpus: Gpus = None,
+    cpus: Cpus = None,
+    hardware: Hardware = None,
+    gpu_hour: GpuHour = None,
+    gpu_memory: GpuMemory = None,
+    calibration: Calibration = None,
+    simulate: Simulate = None,
     debug: Debug = False,
 ) -> None:
     """Say what running a study would do and take: trials, packs, what is finished already, warnings, time and cost."""
@@ -66,7 +69,7 @@ def plan(
         numbers = _numbers(simulate)
         where = place_of(results)
         options = _options(where, seeds, pack_size, usage_problems(context))
-        wrong = [*options.problems(), *_hardware(gpus, cpus, gpu_hour), *numbers[1]]
+        wrong = [*options.problems(), *_hardware(gpus, cpus, gpu_hour, gpu_memory), *numbers[1]]
         study = _study(study_file, wrong, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
         given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration}
         given |= {"--pack-size": pack_size if pack_size != AUTO else None}
@@ -79,6 +82,7 @@ def plan(
             calibration=opened(calibration, "--calibration") if calibration else None,
             command=_command(study_file, {**given, "--device": "cuda" if gpus else None}, smoke),
             simulate=numbers[0],
+            gpu_bytes=None if gpu_memory is None else round(gpu_memory * 1e9),
         )
         for line in plan_lines(study, request):
             typer.echo(line)
@@ -168,7 +172,7 @@ def _options(results: AnyPath, seeds: str | None, pack_size: int | str, usage: t
     return RunOptions(results=results, seeds=seeds, pack_size=pack_size, usage=usage)
 
 
-def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None) -> list[Problem]:
+def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None, gpu_memory: float | None) -> list[Problem]:
     named = (("--gpus", gpus), ("--cpus", cpus))
     allowed = f"a whole number from 1 to {MAX_WORKERS}"
     found = [Problem(n, v, allowed) for n, v in named if v is not None and not is_whole(v, 1, MAX_WORKERS)]
@@ -176,6 +180,11 @@ def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None) -> lis
         found.append(Problem("--cpus", cpus, "not together with --gpus: a pack runs on one of the two"))
     if gpu_hour is not None and not (isinstance(gpu_hour, int | float) and math.isfinite(gpu_hour) and gpu_hour >= 0):
         found.append(Problem("--gpu-hour", gpu_hour, "a price, at least 0"))
+    if gpu_memory is not None:
+        if not (isinstance(gpu_memory, int | float) and 0 < gpu_memory <= MAX_GIGABYTES):
+            found.append(Problem("--gpu-memory", gpu_memory, f"GB above 0, at most {MAX_GIGABYTES}"))
+        if gpus is None:
+            found.append(Problem("--gpu-memory", gpu_memory, "only together with --gpus"))
     return found
 
 

@@ -2,18 +2,21 @@
 
 The model, of a pack of K members of one Architecture, n steps and R rounds of members in its places:
 
-    seconds(K, n) = R * (n * step(K) + rest(K))
+    seconds(K, n) = R * (n * step(K) + rest(K))                                            on a CPU
+    seconds(K, n) = R * (l * launched(K) + capture(K) + (n - l) * step(K) + rest(K))       on a card
 
-step(K) is linear between the measured pack sizes; there is none outside of them, as that would be a guess. rest(K)
-(building, reports, evaluation, commit) is linear in K. A worker pays its start once, and each data set and k-means
-reference at its first pack with them. Loads neither torch nor Arrow.
+On a card l steps are launched one by one before the others replay a graph (`vmi.reports.launched_steps`): none of a
+long run, all of a short one, which then captures nothing. What is measured of steps and captures is linear between the
+measured pack sizes; there is none outside of them, as that would be a guess. rest(K) (building, reports, evaluation,
+commit) is linear in K. A worker pays its start once, and each data set and k-means reference at its first pack with
+them. Loads neither torch nor Arrow.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,6 +26,7 @@ from vmi.latents import parse
 from vmi.record.files import LOCAL, Files, put_replacing
 from vmi.record.paths import AnyPath
 from vmi.record.sealed import sealed, unsealed
+from vmi.reports import launched_steps
 
 VERSION = 1
 FILE = "calibration.json"
@@ -90,7 +94,14 @@ def kind_of(architecture: Architecture, configs: Iterable[TrialConfig]) -> Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One measurement: hardware x kind x pack size. `rest`: of a pack beyond its steps; the others once per worker."""
+    """One measurement: hardware x kind x pack size.
+
+    step      of a pack, as a long run takes it: on a card by a graph
+    rest      of a pack beyond its steps
+    start     once per worker, as are `data` and `reference`
+    launched  of a step of a pack that is launched by itself; None where every step is, and `step` is one
+    capture   of a pack: the graph by which its other steps are taken
+    """
 
     device: str
     hardware: str
@@ -104,10 +115,20 @@ class Entry:
     start: Seconds
     data: Seconds
     reference: Seconds
+    launched: Seconds | None = None
+    capture: Seconds = ZERO
 
     @property
     def key(self) -> tuple[str, str, Kind, int]:
         return self.device, self.hardware, self.kind, self.pack_size
+
+    def taken(self, steps: int) -> Seconds:
+        """Of so many steps of a pack of this size, in a run of so many."""
+        if self.launched is None:
+            return self.step.times(steps)
+        alone = launched_steps(steps)
+        replayed = self.capture + self.step.times(steps - alone) if alone < steps else ZERO
+        return self.launched.times(alone) + replayed
 
 
 class Costs(NamedTuple):
@@ -139,8 +160,8 @@ class Costs(NamedTuple):
         low = max((e for e in entries if e.pack_size <= members), key=lambda e: e.pack_size)
         high = min((e for e in entries if e.pack_size >= members), key=lambda e: e.pack_size)
         share = (members - low.pack_size) / max(high.pack_size - low.pack_size, 1)
-        step, rest = low.step.towards(high.step, share), low.rest.towards(high.rest, share)
-        return (step.times(steps) + rest).times(rounds)
+        one, other = low.taken(steps) + low.rest, high.taken(steps) + high.rest
+        return one.towards(other, share).times(rounds)
 
     def once(self, kind: Kind) -> dict[str, Seconds]:
         """What a worker pays at its first pack of this data set and of this reference."""
@@ -199,7 +220,8 @@ def _named(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(given: Mapping[str, Any]) -> Entry:
-    values = {f.name: given[f.name] for f in fields(Entry)}
+    # What was measured before a field was added lacks it.
+    values = {f.name: given[f.name] for f in fields(Entry) if f.name in given or f.default is MISSING}
     for name, value in values.items():
         if isinstance(value, dict) and name != "kind":
             values[name] = Seconds(float(value["cpu"]), float(value["wall"]))

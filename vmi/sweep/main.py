@@ -14,15 +14,25 @@ from rich.console import Console
 
 from vmi.errors import InputError, Problem, StoreError, printable
 from vmi.secrecy import redacted
-from vmi.sweep.options import AUTO, PACK_SIZE, RESULTS, SEEDS, RunOptions, parse_seeds, place_of
+from vmi.sweep.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
+from vmi.sweep.options import AUTO, RunOptions, parse_seeds, place_of
 from vmi.sweep.override import wished
 from vmi.sweep.signals import exit_code
 from vmi.sweep.study import Study
-from vmi.sweep.usage import BAD_INPUT, Gathering, number, usage_problems, whole
+from vmi.sweep.usage import BAD_INPUT, Gathering, number, usage_problems
 
 BROKEN, DAMAGED_STORE = 1, 3
 # What the system says of a path that is not for this user or this use.
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+Local = Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster; default: this machine's, else a new local one.")]
+GpusPerPack = Annotated[
+    float | None,
+    typer.Option(help="GPU share of a pack; default: 1 where there are any.", parser=number, metavar="FLOAT"),
+]
+KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep the trained packs, for `vmi evaluate`.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a study that is there; refuse to begin one.")]
 
 
 def main(study: Study) -> NoReturn:
@@ -30,33 +40,20 @@ def main(study: Study) -> NoReturn:
 
     def run(
         context: typer.Context,
-        smoke: Annotated[
-            bool, typer.Option("--smoke", help="A tiny version: 20 steps, 2 seeds, ends of each axis.")
-        ] = False,
-        local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
-        data: Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")] = None,
-        steps: Annotated[
-            int | None, typer.Option(help="Training steps of every trial.", parser=whole, metavar="INTEGER")
-        ] = None,
-        seeds: Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")] = None,
-        scale: Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")] = None,
-        name: Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")] = None,
-        results: Annotated[str, typer.Option(help=RESULTS)] = "results",
-        address: Annotated[
-            str | None, typer.Option(help="Ray cluster; default: this machine's, else a new local one.")
-        ] = None,
-        gpus_per_pack: Annotated[
-            float | None,
-            typer.Option(help="GPU share of a pack; default: 1 where there are any.", parser=number, metavar="FLOAT"),
-        ] = None,
-        pack_size: Annotated[str, typer.Option(help=PACK_SIZE, parser=whole, metavar="INTEGER|auto")] = AUTO,
-        keep_models: Annotated[
-            bool, typer.Option("--keep-models", help="Keep the trained packs, for `vmi evaluate`.")
-        ] = False,
-        resume: Annotated[
-            bool, typer.Option("--resume", help="Go on with a study that is there; refuse to begin one.")
-        ] = False,
-        debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+        smoke: Smoke = False,
+        local: Local = False,
+        data: Data = None,
+        steps: Steps = None,
+        seeds: Seeds = None,
+        scale: Scale = None,
+        name: Name = None,
+        results: Results = "results",
+        address: Address = None,
+        gpus_per_pack: GpusPerPack = None,
+        pack_size: PackSize = AUTO,
+        keep_models: KeepModels = False,
+        resume: Resume = False,
+        debug: Debug = False,
     ) -> None:
         """Run this study: what is finished is found in the results, the rest is trained."""
 

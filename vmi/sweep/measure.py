@@ -2,15 +2,17 @@
 
 Steps are timed by the function that trains, what is beyond them by whole tasks as a worker runs them, into a temporary
 folder. Packs of all sizes take turns, so that a disturbance of the machine falls on all of them; medians are kept.
-The number of steps of the study does not matter: a step costs the same whenever it is taken.
+The number of steps of the study does not matter: a step costs the same whenever it is taken. On a card a step is timed
+both ways, replayed and launched by itself, as a whole task is too short for a graph; and so is the graph's capture.
+NOT RUN ON A DEVICE YET: all but the graph is tested with a stand-in and a clock of its own.
 """
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,22 +20,23 @@ from pathlib import Path
 
 import torch
 
-from vmi import accuracy, data
-from vmi.captured import LEAST_STEPS
+from vmi import accuracy, captured, data
 from vmi.config import Architecture, TrialConfig
 from vmi.data import Dataset
 from vmi.datasets import data_folder
 from vmi.footprint import members_within
 from vmi.latents import parse
 from vmi.pack import Pack
+from vmi.reports import LEAST_STEPS, REPORTS
 from vmi.sweep import hardware
 from vmi.sweep.costs import TERMS, ZERO, Entry, Kind, Seconds, sizes_up_to
 from vmi.sweep.forecast import Extent
 from vmi.sweep.options import DEFAULT_PACK_SIZE
 from vmi.sweep.sizing import SHARE, room_here
+from vmi.sweep.stepped import Stepped, beyond, linear, median, stepped
 from vmi.sweep.task import Task
 from vmi.sweep.work import prepare, work
-from vmi.train import REPORTS, run_steps
+from vmi.train import launch_steps, run_steps
 from vmi.trial import PackSpec, Trial
 
 ROUNDS, LEAST_ROUNDS = 5, 3
@@ -48,6 +51,7 @@ UNMEASURED = {"cpu": DEFAULT_PACK_SIZE, "cuda": LARGEST["cuda"]}
 _DIGITS = TrialConfig(steps=REPORTS)
 
 Say = Callable[[str], None]
+Run = Callable[[Pack, Dataset, int], None]
 
 
 def measure(extent: Extent, device: str, largest: int | None, began: Seconds, say: Say) -> list[Entry]:
@@ -79,10 +83,14 @@ def _kinds(extent: Extent) -> dict[Kind, list[Trial]]:
 
 
 class _Bench:
-    """Times things on one device."""
+    """Times things on one device. `captures`: whether a graph may take its steps; `now`: what was spent until now."""
 
-    def __init__(self, device: str, scratch: Path) -> None:
+    def __init__(
+        self, device: str, scratch: Path, captures: bool | None = None, now: Callable[[], Seconds] | None = None
+    ) -> None:
         self.device, self._scratch = device, scratch
+        self._captures = device == "cuda" if captures is None else captures
+        self._now = now or self._spent
         self._folder = data_folder().absolute()
         self._loaded: dict[str, Seconds] = {}
         self._references: dict[tuple[str, int], Seconds] = {}
@@ -98,7 +106,7 @@ class _Bench:
         wanted = self._sizes(members[0].config.architecture, kind, largest)
         steps = self._steps({size: _pack_of(members, size) for size in wanted}, dataset, True, largest or 0)
         sizes = [*steps]
-        beyond = {size: self._rest(_pack_of(members, size), steps[size]) for size in sizes[:2]}
+        rests = {size: self._rest(_pack_of(members, size), steps[size].alone) for size in sizes[:2]}
         return [
             Entry(
                 device=self.device,
@@ -108,8 +116,8 @@ class _Bench:
                 measured=datetime.now(UTC).isoformat(timespec="seconds"),
                 kind=kind,
                 pack_size=size,
-                step=steps[size],
-                rest=_linear(beyond, size),
+                **steps[size]._asdict(),
+                rest=linear(rests, size),
                 start=start,
                 data=loaded,
                 reference=reference,
@@ -129,33 +137,44 @@ class _Bench:
 
     def _steps(
         self, packs: dict[int, list[Trial]], dataset: Dataset, bounded: bool, asked: int = 0
-    ) -> dict[int, Seconds]:
-        """The median seconds per step of packs that take turns; `bounded`: above `asked` members only of short ones."""
+    ) -> dict[int, Stepped]:
+        """What steps of packs cost that take turns; `bounded`: above `asked` members only while steps are short."""
         made: dict[int, Pack] = {}
         first: dict[int, Seconds] = {}
+        capturing: dict[int, Seconds] = {}
         for size, trials in packs.items():
             if bounded and made and size > asked and size * min(first[s].wall / 2 / s for s in made) > LONGEST_STEP:
                 break
-            made[size] = Pack(trials, self.device)
-            made[size].train_mode(True)
-            if self.device == "cuda":
-                run_steps(made[size], dataset, LEAST_STEPS)  # the graph is made that longer runs replay
-            first[size] = self._time(partial(run_steps, made[size], dataset, 2))
-        counts = {size: _count(seconds.wall / 2) for size, seconds in first.items()}
-        times: dict[int, list[Seconds]] = {size: [] for size in made}
+            pack = made[size] = Pack(trials, self.device)
+            pack.train_mode(True)
+            # Before a graph is: libraries make here what they need once, which is none of its cost.
+            first[size] = self._time(partial(launch_steps, pack, dataset, 2))
+            if self._captures:
+                capturing[size] = self._time(partial(run_steps, pack, dataset, LEAST_STEPS))
+        replaying = {size: pack for size, pack in made.items() if captured.has_graph(pack)}
+        replayed = self._in_turns(run_steps, replaying, dataset)
+        launched = self._in_turns(launch_steps, made, dataset, first)
+        return {size: stepped(launched[size], replayed.get(size), capturing.get(size, ZERO)) for size in made}
+
+    def _in_turns(
+        self, run: Run, packs: Mapping[int, Pack], dataset: Dataset, first: Mapping[int, Seconds] | None = None
+    ) -> dict[int, Seconds]:
+        """The median seconds per step of these packs; `first`: what two steps of each took, where that is known."""
+        first = first or {size: self._time(partial(run, pack, dataset, 2)) for size, pack in packs.items()}
+        counts = {size: _count(first[size].wall / 2) for size in packs}
+        times: dict[int, list[Seconds]] = {size: [] for size in packs}
         began = time.perf_counter()
         for turn in range(ROUNDS):
             if turn >= LEAST_ROUNDS and time.perf_counter() - began > STEP_SECONDS:
                 break
-            for size, pack in made.items():
-                taken = self._time(partial(run_steps, pack, dataset, counts[size]))
+            for size, pack in packs.items():
+                taken = self._time(partial(run, pack, dataset, counts[size]))
                 times[size].append(taken.times(1 / counts[size]))
-        return {size: _median(found) for size, found in times.items()}
+        return {size: median(found) for size, found in times.items()}
 
     def _rest(self, trials: Sequence[Trial], step: Seconds) -> Seconds:
         """What a whole task of REPORTS steps costs beyond its steps: all that a longer one costs beyond its own."""
-        whole = self._task(trials)
-        return Seconds(max(0.0, whole.cpu - REPORTS * step.cpu), max(0.0, whole.wall - REPORTS * step.wall))
+        return beyond(self._task(trials), step, REPORTS)
 
     def _task(self, trials: Sequence[Trial]) -> Seconds:
         with tempfile.TemporaryDirectory(dir=self._scratch) as root:
@@ -168,7 +187,10 @@ class _Bench:
                 device=self.device,
                 data_folder=str(self._folder),
             )
-            return self._time(lambda: [*work(task)])
+            with warnings.catch_warnings():
+                # That so few steps are not captured is known, and nothing that a user could mend.
+                warnings.filterwarnings("ignore", ".*fewer than", RuntimeWarning)
+                return self._time(lambda: [*work(task)])
 
     def _load(self, name: str) -> Seconds:
         if name not in self._loaded:
@@ -196,7 +218,7 @@ class _Bench:
         after = self._now()
         return Seconds(after.cpu - before.cpu, after.wall - before.wall)
 
-    def _now(self) -> Seconds:
+    def _spent(self) -> Seconds:
         if self.device == "cuda":
             torch.cuda.synchronize()
         return Seconds(time.process_time(), time.perf_counter())
@@ -204,20 +226,6 @@ class _Bench:
 
 def _count(step_seconds: float) -> int:
     return max(1, min(MAX_CHUNK, round(CHUNK_SECONDS / max(step_seconds, 1e-6))))
-
-
-def _median(times: Sequence[Seconds]) -> Seconds:
-    return Seconds(statistics.median(t.cpu for t in times), statistics.median(t.wall for t in times))
-
-
-def _linear(measured: dict[int, Seconds], size: int) -> Seconds:
-    """Of a pack of this size, on the line through what was measured (through the one, where packs are of one)."""
-    (small, least), (large, most) = min(measured.items()), max(measured.items())
-    if small == large:
-        return least
-    share = (size - small) / (large - small)
-    slope = Seconds(max(0.0, most.cpu - least.cpu), max(0.0, most.wall - least.wall))
-    return least + slope.times(share)
 
 
 def _pack_of(members: Sequence[Trial], size: int) -> list[Trial]:

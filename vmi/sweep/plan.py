@@ -17,7 +17,7 @@ from vmi.sweep.forecast import Extent
 from vmi.sweep.options import AUTO
 from vmi.sweep.prediction import Target, prediction_lines, simulation_lines
 from vmi.sweep.preflight import asked_of, check_rows
-from vmi.sweep.sizing import Sizing, room_here
+from vmi.sweep.sizing import Room, Sizing, gigabytes, room_here
 from vmi.sweep.study import Study, validate
 
 CPU = Target("cpu", 1)
@@ -32,6 +32,7 @@ class Request:
     calibration  the file of measurements; None: the one in the results
     command      what measures that is missing
     simulate     numbers of workers to put beside each other
+    gpu_bytes    free memory of each card; None: what the cards of this node have
     """
 
     results: AnyPath = Path("results")
@@ -40,6 +41,13 @@ class Request:
     calibration: AnyPath | None = None
     command: str = "vmi calibrate STUDY"
     simulate: tuple[int, ...] = ()
+    gpu_bytes: int | None = None
+
+    def room(self) -> Room:
+        """What a pack is planned to have to itself."""
+        if self.target.device != "cpu" and self.gpu_bytes is not None:
+            return Room(self.target.device, self.gpu_bytes)
+        return room_here(self.target.device, self.target.workers)
 
 
 def plan_lines(study: Study, request: Request) -> Iterator[str]:
@@ -57,10 +65,10 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     yield from _wanted(study)
     yield f"in the store already: {len(finished)}"
     path = request.calibration or results / FILE
-    room = lambda: room_here(target.device, target.workers)  # noqa: E731
-    sizing = Sizing(study, request.pack_size, room, lambda: target.costs(path))
+    sizing = Sizing(study, request.pack_size, request.room, lambda: target.costs(path))
     extent = Extent(study, finished.keys(), sizing)
     yield from _packs(extent, target.workers, sizing)
+    yield from _assumed(request, sizing)
     if extent.is_grid:
         configs = [resolve({**study.fixed, **s.params}) for s in extent.suggestions]
         for warning in dict.fromkeys(printable(w) for config in configs for w in warnings(config)):
@@ -96,6 +104,18 @@ def _packs(extent: Extent, workers: int, sizing: Sizing) -> Iterator[str]:
     if chosen:
         yield printable("pack size: " + "; ".join(f"{size} ({why})" for size, why in chosen))
     yield from (printable(f"warning: {line}") for line in sizing.warnings(specs))
+
+
+def _assumed(request: Request, sizing: Sizing) -> Iterator[str]:
+    """On what the packs of a card rest, where any were planned."""
+    room = sizing.room
+    if room is None or room.device == "cpu":
+        return
+    if room.free is None:
+        yield "assumed: GPUs whose memory holds these packs, as none is here to ask (--gpu-memory GB says it)"
+    else:
+        where = "as on this node" if request.gpu_bytes is None else "as --gpu-memory says"
+        yield f"assumed: {gigabytes(room.free)} of memory free on each GPU, {where}"
 
 
 def _range(sizes: list[int]) -> str:

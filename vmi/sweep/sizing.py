@@ -57,6 +57,11 @@ class Sizing:
         self._asked: tuple[Room, Costs | None] | None = None
         self._chosen: dict[Architecture, Chosen] = {}
 
+    @property
+    def room(self) -> Room | None:
+        """What the sizes were chosen for; None while none was."""
+        return self._asked[0] if self._asked else None
+
     def __call__(self, architecture: Architecture) -> int:
         return self.chosen(architecture).size
 
@@ -82,7 +87,7 @@ class Sizing:
                 needs += members * member_bytes(architecture, self._terms, room.device)
                 yield (
                     f"a pack of {members} of {architecture.dataset} {architecture.layout} {architecture.network} "
-                    f"{architecture.hidden} needs about {_gigabytes(needs)}, and {_gigabytes(room.free or 0)} are free "
+                    f"{architecture.hidden} needs about {gigabytes(needs)}, and {gigabytes(room.free or 0)} are free "
                     f"for each: it may be killed, and go on with half as many; memory holds about {fits}"
                 )
 
@@ -98,12 +103,12 @@ class Sizing:
         elif room.device == "cuda" and fits is not None:
             size, why = MAX_PACK_SIZE, "the most that is allowed"
         else:
-            unknown = " and no card to ask" if room.device == "cuda" else ""
+            unknown = " and no card to ask; a run takes what its card holds" if room.device == "cuda" else ""
             size, why = DEFAULT_PACK_SIZE, f"the default: not measured here{unknown}"
         if fits is None or size <= fits:
             return Chosen(size, why, fits)
-        member = _gigabytes(member_bytes(architecture, self._terms, room.device))
-        why = f"memory: {_gigabytes(room.free or 0)} are free for each, a member takes about {member}"
+        member = gigabytes(member_bytes(architecture, self._terms, room.device))
+        why = f"memory: {gigabytes(room.free or 0)} are free for each, a member takes about {member}"
         return Chosen(max(1, fits), why, fits)
 
 
@@ -161,5 +166,6 @@ def _values(study: Study, field: str) -> tuple[object, ...]:
     return (*searched, study.baseline.get(field))
 
 
-def _gigabytes(count: int) -> str:
+def gigabytes(count: int) -> str:
+    """ "1.5 GB", "40 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

@@ -1,11 +1,15 @@
-"""What a run says at its end: how many trials, what leads, what is best, what failed and why."""
+"""What a run says at its start and at its end: how many trials, what leads, what is best, what failed and why."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from vmi.record.paths import AnyPath
+from vmi.record.store import Store
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.progress import shown
 from vmi.sweep.ranking import Confirmed, Ranking, Standing
@@ -14,6 +18,40 @@ from vmi.sweep.study import Study
 
 SHOWN_CAUSES = SHOWN_TRIALS = 3
 SHOWN_FRONT = 10
+
+
+def start_line(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
+    planned = asked["planned"]
+    before = ledger.reused - ledger.adopted
+    count = f"resuming: {before} of {planned} trials are finished" if before else f"{planned} trials"
+    found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
+    return f"{store.study}: {count}{found}; results go to {near(store.folder)}"
+
+
+def fewer(ledger: Ledger) -> str:
+    """Why a finished study has fewer trials than were asked for."""
+    short = len(ledger.ranking.confirmed) < ledger.study.confirm
+    return "fewer suggestions can be confirmed than asked for" if short else "the space has no more points"
+
+
+def interrupted_lines(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:
+    """What is safe, and the command that goes on."""
+    command = shlex.join(["python", *sys.argv])
+    kept = f"interrupted: {ledger.safe} of {asked['planned']} trials are safe in {near(store.folder)}"
+    return [kept, f"resume with: {command}"]
+
+
+def summary_lines(ledger: Ledger, store: Store) -> list[str]:
+    """The last lines of a run."""
+    failures, folder = ledger.failures(), near(store.folder)
+    total = len(ledger.finished) + len(ledger.lost)
+    trained = len(ledger.finished) - ledger.reused
+    counts = f"{trained} trained in this run + {ledger.reused} found in the store, {len(failures)} failed"
+    lines = [f"{store.study}: {total} trials = {counts}"]
+    lines += [*outcome_lines(ledger), *causes(failures)]
+    if ledger.without_result:
+        lines.append(f"{ledger.without_result} of the failed trials have no result: the next start trains them again")
+    return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
 
 
 def outcome_lines(ledger: Ledger) -> Iterator[str]:

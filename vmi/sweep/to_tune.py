@@ -1,4 +1,4 @@
-"""The Ray Tune runner: one Tune trial is one pack. The only file that knows Ray.
+"""The Ray Tune runner: one Tune trial is one pack. The only file that knows Ray beside `ray_cluster.py`.
 
 Tune schedules, restarts packs whose worker died and spreads them over the cluster; what is trained, what is finished
 and what is stored is ours, so Tune's own state may be deleted at any time.
@@ -7,50 +7,33 @@ and what is stored is ours, so Tune's own state may be deleted at any time.
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import json
 import logging
 import os
-import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Before Ray is imported: no per-trial logger files, no output of its own, Ctrl-C is ours to handle.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-# What becomes of a pack whose worker died is ours to say.
-os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# A cluster that refuses the token is asked once a second: it shall be said within half a minute, start included.
-os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
+from vmi.sweep import ray_cluster as cluster  # first: what it sets in the environment must be there before Ray is
 
+# isort: split
 import ray
 from ray import cloudpickle, tune
-from ray._private import parameter
 from ray.air._internal import usage
 from ray.tune.execution import class_cache
 from ray.tune.search import Searcher as TuneSearcher
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
 from vmi.record.paths import path_of
 from vmi.record.store import Store
 from vmi.secrecy import redacted
 from vmi.sweep.handing import Handing, Worker
-from vmi.sweep.hardware import available_memory, free_on_cards
-from vmi.sweep.joining import joined
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.lost import ClusterLostError, Watch, end_process
-from vmi.sweep.probe import Needs, check_nodes
-from vmi.sweep.reach import REACH_SECONDS, private, reach
+from vmi.sweep.probe import Needs
 from vmi.sweep.retries import death_of
-from vmi.sweep.signals import kept_handlers
 from vmi.sweep.sizing import Room
 from vmi.sweep.task import Task, Update
 from vmi.trial import PackSpec
@@ -64,16 +47,6 @@ class_cache.ENV_VARS_TO_PROPAGATE.clear()
 class_cache.DEFAULT_ENV_VARS.clear()
 # For statistics that are not sent it imports every library that Tune has a callback for, W&B's and MLflow's.
 usage.tag_callbacks = lambda callbacks: False
-# A cluster that lives for one run on this machine scales nothing, and nobody follows its logs: without these processes
-# it starts 1.4 s sooner and ends 1 s sooner, as the first of them does not heed SIGTERM for that long.
-SPARED = {"no_monitor": True, "include_log_monitor": False}
-# A node has this long to start a worker and to look at its folders.
-NODE_SECONDS = 60.0
-# Ray only says that it could not connect where a cluster asks for a token and the driver was not told to send one.
-ADDRESS = (
-    "the address of a running Ray cluster (host:6379), 'auto', or 'local' for a new one; "
-    "RAY_AUTH_MODE=token where the cluster asks for its token"
-)
 
 
 class TuneRunner:
@@ -94,18 +67,13 @@ class TuneRunner:
 
         Raises InputError when there is no such cluster or no such GPU, or a node does not see what it needs.
         """
-        if not ray.is_initialized():
-            self._connect()
-            joined(ray.cluster_resources, self._say)
-            self._check_nodes()
-        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        gpus = float(resources.get("GPU", 0))
+        cluster.connect(self._address, self._needs, self._say)
+        cpus, gpus = cluster.capacity()
         self._gpus = self._gpus_per_pack if self._gpus_per_pack is not None else (1.0 if gpus else 0.0)
         if self._gpus > gpus:
             allowed = f"at most the {gpus:g} GPUs of the Ray cluster" if gpus else "0: the Ray cluster has no GPU"
             self.close()
             raise InputError([Problem("--gpus-per-pack", self._gpus, allowed)])
-        cpus = int(resources.get("CPU", 0))
         if not cpus:
             self.close()
             allowed = "a Ray cluster with CPUs, or whose workers join: each pack takes one CPU (see ray status)"
@@ -117,25 +85,14 @@ class TuneRunner:
         return "cuda" if self._gpus else "cpu"
 
     def room(self) -> Room:
-        """Of the node where a pack has least. Of other nodes than this one Ray knows what they had at their start."""
-        if self._gpus:
-            asked = [("", free_on_cards())] if len(_nodes()) == 1 else _everywhere(free_on_cards)
-            cards = [free for _, found in asked if isinstance(found, list) for free in found]
-            return Room("cuda", int(min(cards) * self._gpus) if cards else None)
-        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]  # type: ignore[no-untyped-call]
-        resources = [node["Resources"] for node in nodes]
-        if [node["NodeID"] for node in nodes] == [ray.get_runtime_context().get_node_id()]:
-            free = available_memory()
-            return Room("cpu", None if free is None else int(free / resources[0]["CPU"]))
-        at_start = [int(node["memory"] / node["CPU"]) for node in resources if node.get("memory")]
-        return Room("cpu", min(at_start, default=None))
+        return cluster.room(self._gpus)
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
         """Raises ClusterLostError once the cluster does not answer any more."""
         workers = self.workers()
         handing = Handing(ledger, task_of, show)
         logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # which trials did not complete is ours to say
-        with Watch(_is_there, end_process) as watch:
+        with Watch(cluster.is_there, end_process) as watch:
             try:
                 self._fit_until_done(handing, workers)
             except KeyboardInterrupt:
@@ -154,7 +111,7 @@ class TuneRunner:
                 aborts, settled = aborts + 1 if handing.settled == settled else 1, handing.settled
                 if handing.broken or aborts > MAX_ABORTS:
                     raise
-                _everywhere(_end, handing.workers())
+                cluster.everywhere(cluster.end, handing.workers())
                 handing.abort(str(error))
 
     def _fit(self, searcher: _PackSearcher, workers: int) -> None:
@@ -182,97 +139,7 @@ class TuneRunner:
             tuner.fit()
 
     def close(self) -> None:
-        ray.shutdown()
-
-    def _connect(self) -> None:
-        """Raises InputError naming where the address comes from: the option, RAY_ADDRESS, or Ray's own note of it."""
-        address = self._address or os.environ.get("RAY_ADDRESS") or None
-        field = "--address" if self._address or not address else "RAY_ADDRESS"
-        try:
-            reach(address)
-            private(Path.home() / ".ray")
-            with kept_handlers(), _spared():
-                ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-            private(Path.home() / ".ray")
-        except (OSError, ValueError, RuntimeError) as error:
-            # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.
-            if address is None and not isinstance(error, ConnectionError):
-                raise
-            self.close()
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise InputError([Problem(field, address, ADDRESS, said)]) from error
-
-    def _check_nodes(self) -> None:
-        try:
-            if len(_nodes()) > 1:
-                check_nodes(self._needs, _everywhere)
-        except InputError:
-            self.close()
-            raise
-
-
-@contextlib.contextmanager
-def _spared() -> Iterator[None]:
-    """A cluster that Ray starts inside does without SPARED, as far as this Ray knows of them."""
-    private: Any = parameter
-    made = private.RayParams
-    known = inspect.signature(made).parameters
-    private.RayParams = functools.partial(made, **{name: SPARED[name] for name in SPARED if name in known})
-    try:
-        yield
-    finally:
-        private.RayParams = made
-
-
-def _nodes() -> dict[str, str]:
-    """The name of every living node, host and address, by its id."""
-    living = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return {node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})" for node in living}
-
-
-def _everywhere(function: Callable[..., Any], *arguments: object) -> list[tuple[str, Any]]:
-    """Every living node's name with what the function returns there, or with the exception that came instead.
-
-    A node that goes away meanwhile is left out: whatever it would have trained, another one trains.
-    """
-    task = ray.remote(num_cpus=0, max_retries=0)(function)
-    asked = {
-        node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(*arguments)
-        for node in _nodes()
-    }
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_SECONDS)
-    said: dict[str, Any] = {}
-    for node, answer in asked.items():
-        try:
-            said[node] = ray.get(answer, timeout=0)
-        except Exception as error:  # of a node that runs other code, whatever that raises
-            said[node] = error
-    return [(name, said[node]) for node, name in _nodes().items() if node in said]
-
-
-def _is_there() -> str:
-    """What is wrong with the cluster, nothing while it is well: its head answers, this machine's part of it too."""
-    if not ray.is_initialized():  # what is asked below would start a cluster
-        return ""
-    context = ray.get_runtime_context()
-    host, _, port = context.gcs_address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
-    except OSError as error:
-        return f"its head at {context.gcs_address} does not answer: {error}"
-    return "" if context.get_node_id() in _nodes() else "its node on this machine is gone"
-
-
-def _end(workers: list[Worker]) -> int:
-    """On a node: kill those of these workers that are there and still alive; how many."""
-    here, ended = ray.get_runtime_context().get_node_id(), 0
-    for worker in (worker for worker in workers if worker.node == here):
-        # Another process may have the number of one that has ended.
-        with contextlib.suppress(OSError):
-            if b"ray::" in Path(f"/proc/{worker.pid}/cmdline").read_bytes():
-                os.kill(worker.pid, signal.SIGKILL)
-                ended += 1
-    return ended
+        cluster.leave()
 
 
 def train_pack(config: dict[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""Matrix products of K members, each bitwise what it is in a pack of any other size, and in any place of it.
+
+Two habits of MKL, which multiplies on a CPU in float32, would break that. It takes another path for another alignment
+of memory, and a member's weights lie wherever its row begins: `MKL_CBWR=AUTO,STRICT`, set when `vmi` is imported, has
+it add in one order whatever the alignment (oneMKL's "Conditional Numerical Reproducibility"). And a product with a side
+of 1 is taken for one with a vector when it is alone, and by strides that mean nothing: here it is laid out anew, and
+never alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+def bmm(a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
+    """a b: [K, M, N]."""
+    return _thin(a_KMI, b_KIN) if _has_one(a_KMI, b_KIN) else torch.bmm(a_KMI, b_KIN)
+
+
+def baddbmm(c_K1N: Tensor, a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
+    """c + a b: [K, M, N]."""
+    return c_K1N + _thin(a_KMI, b_KIN) if _has_one(a_KMI, b_KIN) else torch.baddbmm(c_K1N, a_KMI, b_KIN)
+
+
+def _has_one(a_KMI: Tensor, b_KIN: Tensor) -> bool:
+    return 1 in (*a_KMI.shape[1:], b_KIN.shape[2])
+
+
+def _thin(a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
+    product: Tensor = _Thin.apply(a_KMI, b_KIN)
+    return product
+
+
+class _Thin(Function):
+    """The backward products have a side of 1 as well."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return _never_alone(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        of_a = _never_alone(gradient, b.mT) if ctx.needs_input_grad[0] else None
+        return of_a, _never_alone(a.mT, gradient) if ctx.needs_input_grad[1] else None
+
+
+def _never_alone(a: Tensor, b: Tensor) -> Tensor:
+    members = len(a)
+    a, b = (_laid_out(x if members > 1 else torch.cat([x, x])) for x in (a, b))
+    return torch.bmm(a, b)[:members]
+
+
+def _laid_out(x: Tensor) -> Tensor:
+    """Row by row, dimensions of 1 as well, whose strides torch leaves as they come."""
+    return x.flatten().view(x.shape)
