@@ -30,7 +30,7 @@ EVALUATED = 1000
 # Tensors of the widest layer while a chunk is evaluated, of each member, and more of the one whose turn it is.
 HELD, WORKED = {"mlp": 3, "conv": 8}, {"mlp": 0, "conv": 14}
 PAIRED, ROWS = 4096, 512
-# Tensors [B, B] of an informed Normal block, passes and what the allocator cannot give out again: measured were 3 to 8.
+# Tensors [B, B] of an informed Normal block, passes and what the allocator cannot give out again: measured were 3 to 9.
 PAIRS = 6
 # What the libraries keep and the allocator cannot give out again; measured, of the smallest packs.
 SCRATCH = 20_000_000
