@@ -2,11 +2,12 @@
 
     python benchmarks/ray_alone.py [--rounds 1] [--seeds 5] [--their-seeds 5]
 
-Ray Tune alone: OptunaSearch over the same space, one trial per process, no callbacks (Tune's own loggers of CSV, JSON and
-TensorBoard are off, and it is looked whether they wrote anything), each trial training plain.py's model (its own loader, Adam and steps) and scoring one accuracy on the held-out split. Ours is the command that a user
-types: it also keeps checkpoints, an account of the mutual information, Parquet and W&B's files. Both are timed from
-outside and take turns: wall time, and CPU time of all their processes, which is what to read on a machine that others
-use.
+Ray Tune alone: OptunaSearch over the same space, one trial per process, no callbacks, each trial training plain.py's
+model (its own loader, Adam and steps) and scoring one accuracy on the held-out split. Tune's default loggers of CSV,
+JSON and TensorBoard are callbacks too: they are off, and it is an error if they wrote anything. Ours is the command
+that a user types: it also keeps checkpoints, an account of the mutual information, Parquet and W&B's files. Both are
+timed from outside and take turns: wall time, and CPU time of all their processes, which is what to read on a machine
+that others use.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ piece within another, as the k-means reference in an evaluation, is cut out of i
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import time
@@ -89,9 +90,8 @@ def _with_libraries(evaluating: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(evaluating)
     def imported(*given: Any) -> Any:
         with span(LIBRARIES):
-            import scipy.optimize
-            import sklearn.cluster
-            import sklearn.metrics  # noqa: F401
+            for module in ("scipy.optimize", "sklearn.cluster", "sklearn.metrics"):
+                importlib.import_module(module)
         return evaluating(*given)
 
     return imported

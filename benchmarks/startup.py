@@ -4,8 +4,8 @@
 
 Runs the study of sweeps/lambda.py on digits with Ray, W&B offline, every worker noting when it came to what, and prints
 that as a time line; then what workers did with their time after their start, by timers around the functions that train
-and evaluate, and the overhead that follows from it; then the dearest imports of the driver, of a worker before its first
-step and of its first evaluation (`python -X importtime`).
+and evaluate, and the overhead that follows from it; then the dearest imports of the driver, of a worker before its
+first step and of a worker's first evaluation (`python -X importtime`).
 """
 
 from __future__ import annotations
@@ -119,10 +119,8 @@ def overhead(pieces: list[dict[str, Any]]) -> Iterator[str]:
     overhead  1 - training / (held - idle), and the plain 1 - training / held
     """
     first = first_steps(pieces)
-    begin, end = (
-        max(piece["since"] for piece in first.values()),
-        max(p["until"] for p in pieces if p["what"] == spans.COMMITS),
-    )
+    begin = max(piece["since"] for piece in first.values())
+    end = max(piece["until"] for piece in pieces if piece["what"] == spans.COMMITS)
     held, sums = len(first) * (end - begin), dict.fromkeys(PARTS, 0.0)
     for pid in first:
         own = [p for p in pieces if p["pid"] == pid]
