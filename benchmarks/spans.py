@@ -7,7 +7,6 @@ piece within another, as the k-means reference in an evaluation, is cut out of i
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import os
 import time
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-STEPS, EVALUATION, REFERENCE, LIBRARIES = "steps", "evaluation", "k-means reference", "libraries of an evaluation"
+STEPS, EVALUATION, REFERENCE, LIBRARIES = "steps", "evaluation", "k-means reference", "loading libraries"
 REPORTS, HANDING, COMMITS, LOADING = "reports", "updates to Tune", "commits", "loading data"
 REST, BETWEEN = "rest of a task", "between tasks"
 
@@ -75,23 +74,10 @@ def watch() -> None:
     from vmi.sweep import session
 
     cut(data, "load", LOADING)
+    cut(accuracy, "load_libraries", LIBRARIES)
     cut(train, "run_steps", STEPS)
     cut(train, "_reports", REPORTS)
     cut(accuracy, "kmeans_reference", REFERENCE)
     cut(ParquetRecorder, "commit", COMMITS)
-    for owner, name in ((session, "evaluate"), (train, "measure")):
-        cut(owner, name, EVALUATION)
-        setattr(owner, name, _with_libraries(getattr(owner, name)))
-
-
-def _with_libraries(evaluating: Callable[..., Any]) -> Callable[..., Any]:
-    """What an evaluation imports is imported just before the first one, so that it is a piece of its own."""
-
-    @functools.wraps(evaluating)
-    def imported(*given: Any) -> Any:
-        with span(LIBRARIES):
-            for module in ("scipy.optimize", "sklearn.cluster", "sklearn.metrics"):
-                importlib.import_module(module)
-        return evaluating(*given)
-
-    return imported
+    cut(session, "evaluate", EVALUATION)
+    cut(train, "measure", EVALUATION)

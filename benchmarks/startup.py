@@ -4,8 +4,8 @@
 
 Runs the study of sweeps/lambda.py on digits with Ray, W&B offline, every worker noting when it came to what, and prints
 that as a time line; then what workers did with their time after their start, by timers around the functions that train
-and evaluate, and the overhead that follows from it; then the dearest imports of the driver, of a worker before its
-first step and of a worker's first evaluation (`python -X importtime`).
+and evaluate, and the overhead that follows from it; then the dearest imports of the driver and of a worker
+(`python -X importtime`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ PARTS = (
 )
 IMPORTS = {
     "driver": "import vmi.sweep.launch, vmi.sweep.to_tune",
-    "worker, until its first step": "import vmi.sweep.work; from vmi import data; data.load('digits')",
-    "worker, in its first evaluation": "import vmi.sweep.work; import scipy.optimize, sklearn.cluster, sklearn.metrics",
+    "worker": "import vmi.sweep.work",
+    "worker, what scores its codes": "import vmi.sweep.work; from vmi import accuracy; accuracy.load_libraries()",
 }
 
 
@@ -113,8 +113,8 @@ def overhead(pieces: list[dict[str, Any]]) -> Iterator[str]:
     from      the moment when every worker has loaded its data: the first step of the last one to come to it
     until     the last commit of trials
     held      workers x (until - from), of which every moment of a worker is in one piece of the table
-    training  seconds in steps and in evaluations, which are a trial's own work; not the k-means reference and the
-              libraries of an evaluation, which a worker pays once
+    training  seconds in steps and in evaluations, which are a trial's own work; not the k-means reference, which a
+              worker pays once
     idle      from a worker's last task until the last commit: there was nothing left to do
     overhead  1 - training / (held - idle), and the plain 1 - training / held
     """
@@ -131,10 +131,10 @@ def overhead(pieces: list[dict[str, Any]]) -> Iterator[str]:
     yield from (f"{seconds:8.2f} s  {seconds / held:6.1%}  {part}" for part, seconds in sums.items())
     yield f"{held - sum(sums.values()):8.2f} s  {1 - sum(sums.values()) / held:6.1%}  in none of these"
     training, busy = sums[spans.STEPS] + sums[spans.EVALUATION], held - sums[IDLE]
-    once = sums[spans.REFERENCE] + sums[spans.LIBRARIES]
     yield f"overhead: {1 - training / busy:.1%} of the time that workers had something to do"
     yield f"          {1 - training / held:.1%} with their idle time at the end"
-    yield f"          {1 - (training + once) / busy:.1%} without what a worker pays once: k-means reference, libraries"
+    training += sums[spans.REFERENCE]
+    yield f"          {1 - training / busy:.1%} without the k-means reference, which a worker pays once"
 
 
 def imports(code: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from vmi import data
+from vmi import accuracy, data
 from vmi.memory import ExhaustedError, is_out_of_memory
 from vmi.sweep.allocator import keep_freed_memory
 from vmi.sweep.session import Session
@@ -92,6 +92,8 @@ def _attempt(
         yield session.update()
         if exhausted and (steps := session.next_trials()):
             return _smaller(session, steps, 0.0)
+        if session.pack is not None and session.pack.layout.primary("c"):
+            accuracy.load_libraries()
         dataset = data.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
         while session.pack is not None:
             waiting, stop = session.waiting, session.stop
