@@ -28,8 +28,8 @@ def section(results: StudyResults, plan: Design) -> Markup:
         return Markup("")
     text = f"{duration(seconds(timed))} of training in {labels.plural(len(timed), 'trial')}"
     text += "".join(f", of these {what}" for what in _parts(results, timed)) + ". "
-    text += "A trial’s seconds are its equal share of its pack’s training time: evaluation, waiting and "
-    text += "starting up are not in them, and trials of one pack run at the same time."
+    text += "A trial’s seconds are its equal share of those that its pack’s training steps took: starting up, loading, "
+    text += "evaluation, checkpoints and waiting are not in them. Trials of one pack run at the same time."
     untimed = len(results.trials) - len(timed)
     text += f" Without a time: {labels.plural(untimed, 'trial')}." if untimed else ""
     pieces = [element("h2", "What it cost"), element("p", text), _kinds(timed)]

@@ -19,11 +19,12 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 from cases import CASES
-from timing import keep
+from timing import Action, interleaved, keep
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 ROOT = Path(__file__).parents[1]
@@ -43,27 +44,31 @@ def most_mb(pid: int) -> float:
 
 
 def packs(name: str, rounds: int) -> list[dict[str, object]]:
-    """Every size takes its turn in every round; sizes ascend, so that growth is a size's own."""
+    """Every size takes its turn in every round. Memory is looked at before, of one pack at a time.
+
+    Sizes ascend, so that growth is a size's own. For the timings the packs of all sizes are there at the same time.
+    """
     from vmi import data
     from vmi.sweep.work import prepare
     from vmi.train import run_steps
 
     prepare("cpu")
     case = CASES[name]
-    dataset, found = data.load(case.dataset), []
-    before = resident_mb()
+    dataset = data.load(case.dataset)
+    before, grown = resident_mb(), {}
     for size in SIZES:
-        pack, times = case.pack(size), []
+        pack = case.pack(size)
         run_steps(pack, dataset, 2)
-        for _ in range(rounds):
-            began = time.process_time()
-            run_steps(pack, dataset, case.steps)
-            times.append((time.process_time() - began) * 1e3 / case.steps / size)
-        row = {"what": name, "x": size, "milliseconds": statistics.median(times), "megabytes": resident_mb() - before}
-        print(row, flush=True)
-        found.append(row)
+        grown[size] = resident_mb() - before
         del pack
-    return found
+    made = {size: case.pack(size) for size in SIZES}
+    actions = [
+        Action(str(size), partial(run_steps, made[size], dataset, case.steps), case.steps * size) for size in SIZES
+    ]
+    times = {size: 1e3 * statistics.median(seconds) for size, seconds in interleaved(actions, rounds).items()}
+    rows = [{"what": name, "x": s, "milliseconds": times[str(s)], "megabytes": grown[s]} for s in SIZES]
+    print(*rows, sep="\n", flush=True)
+    return rows
 
 
 def study(trials: int) -> dict[str, object]:

@@ -2,8 +2,10 @@
 
     python benchmarks/startup.py [--steps 300]
 
-Runs the study of sweeps/lambda.py on digits with Ray, every worker noting when it came to what, and prints that as a
-time line; then the dearest imports of the driver and of a worker (`python -X importtime`).
+Runs the study of sweeps/lambda.py on digits with Ray, W&B offline, every worker noting when it came to what, and prints
+that as a time line; then what workers did with their time after their start, by timers around the functions that train
+and evaluate, and the overhead that follows from it; then the dearest imports of the driver and of a worker
+(`python -X importtime`).
 """
 
 from __future__ import annotations
@@ -20,44 +22,55 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import spans
+
 BEGAN = time.time() - time.process_time()
 ROOT = Path(__file__).parents[1]
-
-
-def note(path: str, event: str, **more: object) -> None:
-    """One line; a single short write appends whole."""
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"at": time.time(), "pid": os.getpid(), "event": event, **more}) + "\n")
+IDLE = "idle: no task was left"
+PARTS = (
+    *(spans.STEPS, spans.EVALUATION, spans.REFERENCE, spans.LIBRARIES, spans.REPORTS, spans.HANDING, spans.COMMITS),
+    *(spans.LOADING, spans.REST, spans.BETWEEN, IDLE),
+)
+IMPORTS = {
+    "driver": "import vmi.sweep.launch, vmi.sweep.to_tune",
+    "worker": "import vmi.sweep.work",
+    "worker, what scores its codes": "import vmi.sweep.work; from vmi import accuracy; accuracy.load_libraries()",
+}
 
 
 def traced(config: dict[str, Any]) -> None:
     """`vmi.sweep.to_tune.train_pack`, with notes."""
-    path = os.environ["VMI_TRACE"]
-    note(path, "task")
+    import spans
+
+    spans.event("task")
     from ray import tune
 
     from vmi.sweep.task import Task
     from vmi.sweep.work import work
 
-    note(path, "imported")
+    spans.watch()
+    spans.turn(spans.REST)
+    spans.event("imported")
     for i, update in enumerate(work(Task.from_json(config["task"]))):
-        note(path, "built" if i == 0 else "ended" if update.ended else "report")
-        tune.report({"update": update.to_json()})
+        spans.event("built" if i == 0 else "ended" if update.ended else "report")
+        with spans.span(spans.HANDING):
+            tune.report({"update": update.to_json()})
+    spans.turn(spans.BETWEEN)
 
 
-def noted(path: str, owner: Any, name: str, event: str) -> None:
+def noted(owner: Any, name: str, event: str) -> None:
     """The method notes when it returns."""
     method = getattr(owner, name)
 
     def called(self: Any, *given: Any) -> Any:
         found = method(self, *given)
-        note(path, event)
+        spans.event(event)
         return found
 
     setattr(owner, name, called)
 
 
-def run(path: str, steps: int, results: str) -> None:
+def run(steps: int, results: str) -> None:
     """The study in this process, traced."""
     from rich.console import Console
 
@@ -67,18 +80,18 @@ def run(path: str, steps: int, results: str) -> None:
     from vmi.sweep.run_writers import Beside
     from vmi.sweep.study import load
 
-    note(path, "driver imported", began=BEGAN)
+    spans.event("driver imported", began=BEGAN)
     from vmi.sweep import to_tune
 
-    note(path, "Ray imported")
+    spans.event("Ray imported")
     to_tune.train_pack = traced
-    noted(path, to_tune.TuneRunner, "workers", "Ray started")
-    noted(path, to_tune.TuneRunner, "run", "all trained")
-    noted(path, to_tune.TuneRunner, "close", "Ray ended")
-    noted(path, Beside, "wait", "W&B's runs written")
+    noted(to_tune.TuneRunner, "workers", "Ray started")
+    noted(to_tune.TuneRunner, "run", "all trained")
+    noted(to_tune.TuneRunner, "close", "Ray ended")
+    noted(Beside, "wait", "W&B's runs written")
     study = override(load(ROOT / "sweeps" / "lambda.py"), steps=steps)
     launch(study, RunOptions(results=Path(results)), Console(quiet=True))
-    note(path, "study done")
+    spans.event("study done")
 
 
 def timeline(events: list[dict[str, Any]]) -> Iterator[str]:
@@ -88,19 +101,40 @@ def timeline(events: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{event['at'] - began:7.2f} s  {event['event']:<18} process {event['pid']}"
 
 
-def overhead(events: list[dict[str, Any]], results: str) -> str:
-    """Of each worker from its first task's built pack to its last commit: what was no training and no evaluation."""
-    import pyarrow.dataset as ds
+def first_steps(pieces: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Of each worker the piece in which it took its first steps."""
+    steps = [piece for piece in pieces if piece["what"] == spans.STEPS]
+    return {piece["pid"]: piece for piece in sorted(steps, key=lambda p: -p["since"])}
 
-    trained = sum(ds.dataset(f"{results}/lambda/trials", format="parquet").to_table()["train_seconds"].to_pylist())
-    held = 0.0
-    for pid in {e["pid"] for e in events if e["event"] == "built"}:
-        own = [e["at"] for e in events if e["pid"] == pid and e["event"] in ("built", "ended")]
-        held += max(own) - min(own)
-    return (
-        f"workers held {held:.1f} s after their start, {trained:.1f} s of it training and evaluation: "
-        f"{1 - trained / held:.1%} is overhead"
-    )
+
+def overhead(pieces: list[dict[str, Any]]) -> Iterator[str]:
+    """What workers did from their start to the end of the sweep, and how much of it was no training.
+
+    from      the moment when every worker has loaded its data: the first step of the last one to come to it
+    until     the last commit of trials
+    held      workers x (until - from), of which every moment of a worker is in one piece of the table
+    training  seconds in steps and in evaluations, which are a trial's own work; not the k-means reference, which a
+              worker pays once
+    idle      from a worker's last task until the last commit: there was nothing left to do
+    overhead  1 - training / (held - idle), and the plain 1 - training / held
+    """
+    first = first_steps(pieces)
+    begin = max(piece["since"] for piece in first.values())
+    end = max(piece["until"] for piece in pieces if piece["what"] == spans.COMMITS)
+    held, sums = len(first) * (end - begin), dict.fromkeys(PARTS, 0.0)
+    for pid in first:
+        own = [p for p in pieces if p["pid"] == pid]
+        for piece in own:
+            sums[piece["what"]] += max(0.0, min(piece["until"], end) - max(piece["since"], begin))
+        sums[IDLE] += max(0.0, end - max(begin, *(p["until"] for p in own)))
+    yield f"{len(first)} workers x {end - begin:.2f} s, from when both had data to the last commit"
+    yield from (f"{seconds:8.2f} s  {seconds / held:6.1%}  {part}" for part, seconds in sums.items())
+    yield f"{held - sum(sums.values()):8.2f} s  {1 - sum(sums.values()) / held:6.1%}  in none of these"
+    training, busy = sums[spans.STEPS] + sums[spans.EVALUATION], held - sums[IDLE]
+    yield f"overhead: {1 - training / busy:.1%} of the time that workers had something to do"
+    yield f"          {1 - training / held:.1%} with their idle time at the end"
+    training += sums[spans.REFERENCE]
+    yield f"          {1 - training / busy:.1%} without the k-means reference, which a worker pays once"
 
 
 def imports(code: str) -> Iterator[str]:
@@ -114,20 +148,22 @@ def imports(code: str) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--inner", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--inner", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inner:
-        run(given.inner[0], given.steps, given.inner[1])
+        run(given.steps, given.inner)
         return
     with tempfile.TemporaryDirectory() as folder:
         path, results = f"{folder}/trace.jsonl", f"{folder}/results"
-        command = [sys.executable, __file__, "--steps", str(given.steps), "--inner", path, results]
+        command = [sys.executable, __file__, "--steps", str(given.steps), "--inner", results]
         subprocess.run(command, check=True, env={**os.environ, "VMI_TRACE": path})
-        events = [json.loads(line) for line in Path(path).read_text().splitlines()]
-        print("\n".join(timeline(events)))
-        print(overhead(events, results))
-    for name, code in (("driver", "import vmi.sweep.launch, vmi.sweep.to_tune"), ("worker", "import vmi.sweep.work")):
-        print(f"\n{name}: {code}", *imports(code), sep="\n")
+        lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
+        pieces, events = ([line for line in lines if key in line] for key in ("what", "event"))
+        steps = [{**p, "at": p["since"], "event": "first step"} for p in first_steps(pieces).values()]
+        print(*timeline(events + steps), sep="\n", flush=True)
+        print(*overhead(pieces), sep="\n", flush=True)
+    for name, code in IMPORTS.items():
+        print(f"\n{name}: {code}", *imports(code), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from vmi import data
+from vmi import data, digits
 from vmi.datasets import DATASETS, spec_of
 from vmi.errors import InputError
 
 
 def test_digits_are_whole_and_split_as_declared() -> None:
-    digits, spec = data.load("digits"), spec_of("digits")
-    assert digits.train.pixels_ND.shape == (spec.train_count, spec.pixels)
-    assert digits.held_out.pixels_ND.shape == (spec.held_out_count, spec.pixels)
-    assert data.fingerprint(digits) == spec.fingerprint
-    counts = torch.bincount(torch.cat([digits.train.labels_N, digits.held_out.labels_N]))
+    loaded, spec = data.load("digits"), spec_of("digits")
+    assert loaded.train.pixels_ND.shape == (spec.train_count, spec.pixels)
+    assert loaded.held_out.pixels_ND.shape == (spec.held_out_count, spec.pixels)
+    assert data.fingerprint(loaded) == spec.fingerprint
+    counts = torch.bincount(torch.cat([loaded.train.labels_N, loaded.held_out.labels_N]))
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
-    assert digits.held_out.labels_N.bincount().min() >= 25
-    images = digits.images(digits.train, slice(None), torch.float32)
+    assert loaded.held_out.labels_N.bincount().min() >= 25
+    images = loaded.images(loaded.train, slice(None), torch.float32)
     assert images.min() == 0 and images.max() == 1
 
 
+def test_the_digits_are_read_without_scikit_learn_and_where_the_file_is_gone_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = """import sys
+from vmi import digits
+from vmi.datasets import spec_of
+print(digits.table(spec_of("digits")).sum(), *(m for m in sys.modules if m.split(".")[0] in ("sklearn", "scipy")))"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    monkeypatch.setattr(digits, "FILE", Path("absent.csv.gz"))
+    assert said == [str(digits.table(spec_of("digits")).sum())]
+    assert data.fingerprint(data._digits(spec_of("digits"))) == spec_of("digits").fingerprint
+
+
+@pytest.mark.filterwarnings("ignore:loadtxt")
+@pytest.mark.parametrize("kind", ["truncated", "empty", "html", "flipped", "short"])
+def test_a_damaged_file_of_digits_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "digits.csv.gz"
+    whole = gzip.compress(b"0,1,2\n" * 400, mtime=0)
+    path.write_bytes(gzip.compress(b"0,1,2\n" * 399) if kind == "short" else damaged(whole, kind, 40))
+    with pytest.raises(InputError, match="400 rows of 3 numbers, found") as caught:
+        digits.read(path, (400, 3))
+    assert str(path) in str(caught.value)
+
+
 def test_no_image_is_in_both_splits() -> None:
-    digits = data.load("digits")
-    train = {bytes(row.tolist()) for row in digits.train.pixels_ND}
-    assert not any(bytes(row.tolist()) in train for row in digits.held_out.pixels_ND)
+    loaded = data.load("digits")
+    train = {bytes(row.tolist()) for row in loaded.train.pixels_ND}
+    assert not any(bytes(row.tolist()) in train for row in loaded.held_out.pixels_ND)
 
 
 def test_the_fingerprint_sees_every_pixel_label_and_the_split() -> None:
-    digits = data.load("digits")
-    pixels = digits.train.pixels_ND.clone()
+    loaded = data.load("digits")
+    pixels = loaded.train.pixels_ND.clone()
     pixels[7, 3] += 1
-    labels = digits.held_out.labels_N.flip(0)
-    swapped = data.Dataset(digits.spec, digits.held_out, digits.train)
+    labels = loaded.held_out.labels_N.flip(0)
+    swapped = data.Dataset(loaded.spec, loaded.held_out, loaded.train)
     changed = [
-        digits._replace(train=digits.train._replace(pixels_ND=pixels)),
-        digits._replace(held_out=digits.held_out._replace(labels_N=labels)),
+        loaded._replace(train=loaded.train._replace(pixels_ND=pixels)),
+        loaded._replace(held_out=loaded.held_out._replace(labels_N=labels)),
         swapped,
     ]
-    assert len({data.fingerprint(d) for d in [digits, *changed]}) == 4
+    assert len({data.fingerprint(d) for d in [loaded, *changed]}) == 4
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -53,8 +80,8 @@ def test_torchvision_data_sets_load_from_a_folder(name: str, data_folder: Path) 
     assert data.fingerprint(loaded) == DATASETS[name].fingerprint
 
 
-def damaged(content: bytes, kind: str) -> bytes:
-    return {"truncated": content[:1000], "empty": b"", "html": b"<html>404</html>", "flipped": content[:-1] + b"\x7f"}[
+def damaged(content: bytes, kind: str, left: int = 1000) -> bytes:
+    return {"truncated": content[:left], "empty": b"", "html": b"<html>404</html>", "flipped": content[:-1] + b"\x7f"}[
         kind
     ]
 

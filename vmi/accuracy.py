@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -60,6 +62,14 @@ def scores(
         "ari": float(adjusted_rand_score(labels, categories)),
         "categories_used": float(used.sum()),
     }
+
+
+def load_libraries() -> None:
+    """Import what scores and references need, before there is a pack: where memory ends, a library that cannot be
+    mapped raises ImportError, or ends the process, and is no longer known for want of memory.
+    """
+    for name in ("scipy.optimize", "sklearn.metrics", "sklearn.cluster"):
+        importlib.import_module(name)
 
 
 _REFERENCES: dict[tuple[str, int], float] = {}

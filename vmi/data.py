@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from vmi import digits
 from vmi.datasets import DatasetSpec, data_folder, spec_of
 from vmi.errors import InputError, Problem
 
@@ -174,11 +175,8 @@ def _sendable(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _digits(spec: DatasetSpec) -> Dataset:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    pixels = torch.from_numpy(bunch.data.astype("uint8"))
-    labels = torch.from_numpy(bunch.target.astype("int64"))
+    table = digits.table(spec)
+    pixels, labels = torch.from_numpy(table[:, :-1].astype("uint8")), torch.from_numpy(table[:, -1].astype("int64"))
     # Ordered by a hash of the index: a fixed shuffle that no library's generator can change.
     order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(f"digits-{i}".encode()).digest())
     train, held_out = order[: spec.train_count], order[spec.train_count :]

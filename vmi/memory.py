@@ -10,10 +10,14 @@ _SAID = ("out of memory", "can't allocate memory", "Cannot allocate memory", "no
 
 
 class ExhaustedError(MemoryError):
-    """There was no memory to train these trials further. `steps`: how many each had been trained."""
+    """There was no memory to train these trials further.
 
-    def __init__(self, steps: Mapping[str, int]) -> None:
-        self.steps = dict(steps)
+    steps    how many each had been trained
+    seconds  of those steps, and of the one that there was no memory for, that no report has told of
+    """
+
+    def __init__(self, steps: Mapping[str, int], seconds: float) -> None:
+        self.steps, self.seconds = dict(steps), seconds
         super().__init__(f"out of memory at step {max(self.steps.values(), default=0)}")
 
 
@@ -33,11 +37,12 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def exhaustible(steps: Callable[[], Mapping[str, int]]) -> Iterator[None]:
-    """What runs out of memory inside raises ExhaustedError with what `steps` says then."""
+def exhaustible(steps: Callable[[], Mapping[str, int]], clock: Callable[[], float]) -> Iterator[None]:
+    """What runs out of memory inside raises ExhaustedError with what `steps` says then, and its seconds by `clock`."""
+    began = clock()
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise ExhaustedError(steps()) from error
+        raise ExhaustedError(steps(), clock() - began) from error

@@ -7,9 +7,10 @@ Shapes: K member, B batch, D pixels, T terms.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from vmi import captured
@@ -38,6 +39,7 @@ class Progress(NamedTuple):
     failed   the members that broke since the last yield
     pruned   the members that the judge has stopped here, with the metrics of `vmi.evaluation.measure`
     waiting  the trials that wait for a place, before those that this yield frees are filled
+    seconds  that the steps since the last yield took, of all members; what is measured or reported is not in them
     """
 
     pack: Pack | None
@@ -45,6 +47,7 @@ class Progress(NamedTuple):
     failed: Mapping[str, Failed]
     pruned: Mapping[str, Pruned]
     waiting: tuple[Trial, ...]
+    seconds: float = 0.0
 
     @property
     def done(self) -> list[int]:
@@ -65,6 +68,7 @@ def train(
     *,
     places: int | None = None,
     reports: int = REPORTS,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
     """Train every member, and every trial that waits, to its last step, yielding at the reports of each.
 
@@ -73,6 +77,7 @@ def train(
     waiting  trials of the pack's Architecture; each is admitted at step 0 once there is a place
     stop     is asked at the `rungs` of each member, all of them before its last report
     places   how many members the pack has at most, by default as many as now
+    clock    gives seconds
     Goes on from where the members stand, so a restored pack continues; members that are done leave it at once.
     Raises vmi.memory.ExhaustedError, with the members' steps, where there is no memory to train them.
     """
@@ -82,12 +87,15 @@ def train(
     while standing is not None:
         pack = standing
         pack.train_mode(True)
-        with exhaustible(pack.standing):
+        began = clock()
+        with exhaustible(pack.standing, clock):
             run_steps(pack, data, min(marks[bisect_right(marks, step)] - step for step in pack.steps))
         failed = _failures(pack)
+        # A card has taken its steps only once something was read from it, as who broke was just now.
+        seconds = clock() - began
         whole = [k for k, trial in enumerate(pack.trials) if trial.trial_id not in failed]
         if not whole:
-            yield Progress(None, (), failed, {}, tuple(queue))
+            yield Progress(None, (), failed, {}, tuple(queue), seconds)
             standing = _succeeded(pack, (), queue, places)
             continue
         if failed:
@@ -97,7 +105,7 @@ def train(
         measured = _measured(pack, data, [k for k in due if pack.steps[k] in asked])
         reports_now = _reports(pack, data, due, {k: m[stop.metric] for k, m in measured.items()} if stop else {})
         pruned = _judged(pack, measured, stop) if stop else {}
-        yield Progress(pack, reports_now, failed, pruned, tuple(queue))
+        yield Progress(pack, reports_now, failed, pruned, tuple(queue), seconds)
         standing = _succeeded(pack, _going(pack, pruned), queue, places)
 
 

@@ -81,7 +81,11 @@ Outcome = Completed | Pruned | Failed
 
 
 class Cost(NamedTuple):
-    """What a trial cost and where it ran: its share, by steps of all members, of its pack's training seconds."""
+    """What a trial cost and where it ran.
+
+    `train_seconds` is its share of the seconds of the steps that its pack took while it was a member: no loading, no
+    evaluation, no report, checkpoint or commit.
+    """
 
     train_seconds: float
     pack_id: str

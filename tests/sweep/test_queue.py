@@ -182,12 +182,11 @@ def test_a_judge_is_told_again_what_it_was_told() -> None:
 
 
 def test_seconds_are_shared_by_those_that_they_were_spent_on() -> None:
-    times = iter([0.0, 10.0, 16.0, 20.0, 21.0])
-    shares = Shares(lambda: next(times), {"a": 1.0})
-    shares.charge(["a", "b"])
-    shares.charge(["b", "c"])
-    shares.charge([])
-    shares.charge(["c"])
+    shares = Shares({"a": 1.0})
+    shares.charge(["a", "b"], 10.0)
+    shares.charge(["b", "c"], 6.0)
+    shares.charge([], 4.0)
+    shares.charge(["c"], 5.0)
     assert shares.seconds == {"a": 6.0, "b": 8.0, "c": 3.0 + 5.0}
 
 

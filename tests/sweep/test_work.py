@@ -19,7 +19,7 @@ import pytest
 import torch
 from packs import trial
 
-from vmi import checkpoint, data
+from vmi import accuracy, checkpoint, data, train
 from vmi.evaluation import evaluate
 from vmi.record.store import Store
 from vmi.sweep.ledger import Ended
@@ -74,6 +74,19 @@ def test_a_pack_becomes_rows_in_every_table_and_says_how_each_trial_ended(tmp_pa
     assert set(curves.values()) == {steps} and set(curves) == set(stored)
     assert len(rows(tmp_path, "arrays")) == 4
     assert not list((tmp_path / "s" / "checkpoints").rglob("*.pt"))
+
+
+@pytest.mark.parametrize("layout", ["n4+c10*", "n4*"])
+def test_what_scores_a_code_is_imported_before_there_are_steps_and_only_for_a_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """Where memory ends in the training, a library can no longer be mapped."""
+    order: list[str] = []
+    monkeypatch.setattr(accuracy, "load_libraries", lambda: order.append("libraries"))
+    steps = train.run_steps
+    monkeypatch.setattr(train, "run_steps", lambda *given: (order.append("steps"), steps(*given))[1])
+    list(work(task_of(tmp_path, [trial(layout=layout, steps=2)], layouts=(layout,))))
+    assert order == ["libraries"] * ("c" in layout) + ["steps"] * 2
 
 
 def test_a_pack_whose_worker_died_after_the_commit_is_not_committed_twice(tmp_path: Path) -> None:

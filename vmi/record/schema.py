@@ -48,7 +48,8 @@ def trials_schema(layouts: Iterable[str]) -> pa.Schema:
     config += [_field("data_fingerprint", pa.string())]
     metrics = [_field(n, pa.int64() if n in INTEGER_METRICS else pa.float64(), *c) for n, c in METRICS.items()]
     blocks = [_field(n, pa.float64(), "nats") for b in _all_blocks(layouts) for n in block_columns(b)]
-    cost = [_field("train_seconds", pa.float64(), "s", "the trial's equal share of its pack's training time")]
+    share = "the trial's share of the seconds that its pack's training steps took; no loading, evaluation or waiting"
+    cost = [_field("train_seconds", pa.float64(), "s", share)]
     cost += [_field("pack_id", pa.string()), _field("pack_size", pa.int64()), _field("attempt", pa.int64())]
     cost += [_field("device", pa.string()), _field("versions", pa.string())]
     cost += [_field("finished_at", pa.timestamp("us", tz="UTC"))]

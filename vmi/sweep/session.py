@@ -42,7 +42,7 @@ class Parked(NamedTuple):
 
 
 class Session:
-    """One task between its start and its end: recorder, checkpoints, judge, clock.
+    """One task between its start and its end: recorder, checkpoints, judge, what each trial has cost.
 
     A trial is waiting, in the pack, parked, ended (`outcomes`), or stored: committed here or by a worker that had this
     task. `begun` has those of before, `places` is how many members are trained at a time.
@@ -63,7 +63,7 @@ class Session:
         self.reports: list[Report] = []
         self.outcomes: dict[str, Outcome] = {}
         self.reached: dict[str, int] = {}
-        self.shares = Shares(time.monotonic)
+        self.shares = Shares()
         self.judge: Remembering | None = None
         self.stop: Stop | None = None
 
@@ -73,7 +73,7 @@ class Session:
         self.reports = [Report(*report) for report in kept.get("reports", ())]
         self.outcomes = {i: Failed(*failed) for i, failed in kept.get("failed", {}).items()}
         self.outcomes |= {i: Pruned(*pruned) for i, pruned in kept.get("pruned", {}).items()}
-        self.shares = Shares(time.monotonic, kept.get("seconds"))
+        self.shares = Shares(kept.get("seconds"))
         self.judge, self.stop = self._judge(self._given, kept.get("seen", ()))
         standing = self.pack.standing() if self.pack else {}
         parked = {trial_id: step for group in self.parked for trial_id, step in group.steps.items()}
@@ -181,7 +181,7 @@ class Session:
     def note(self, progress: Progress, dataset: data.Dataset) -> None:
         """Keep what was reported and what has ended; now and then make it durable and write a checkpoint."""
         standing = progress.pack.standing() if progress.pack else {}
-        self.shares.charge({**standing, **progress.failed})
+        self.shares.charge({**standing, **progress.failed}, progress.seconds)
         self.reports += progress.reports
         self.outcomes |= {**progress.failed, **self._pruned(progress), **self._completed(progress, dataset)}
         self.reached |= standing | dict.fromkeys(self.outcomes, self.steps)
@@ -208,7 +208,6 @@ class Session:
             # With a queue members end in several groups.
             name = f"{self.task.pack.pack_id}-{pack.trials[0].trial_id}" if self.has_queue else self.task.pack.pack_id
             checkpoint.save(pack, self.store.models / f"{name}.pt")
-        self.shares.charge(completed)
         return {**completed}
 
     def _save(self, progress: Progress) -> None:
@@ -237,10 +236,13 @@ class Session:
             self.warnings.append(f"no checkpoint of pack {self.task.pack.pack_id} could be written: {said}")
         self.saved = time.monotonic()
 
-    def fail(self, steps: Mapping[str, int]) -> None:
-        """These trials end here, by themselves in the pack and out of memory all the same; committed at once."""
+    def fail(self, steps: Mapping[str, int], seconds: float) -> None:
+        """These trials end here, by themselves in the pack and out of memory all the same; committed at once.
+
+        `seconds`: of steps, since the last report.
+        """
         self.outcomes = {i: Failed(f"{OUT_OF_MEMORY} {step}", step) for i, step in steps.items()}
-        self.shares.charge(steps)
+        self.shares.charge(steps, seconds)
         self._commit()
 
     def next_trials(self) -> dict[str, int]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 
 class Shares:
-    """Seconds by trial; the time between two charges goes to those that the second one names, in equal parts.
+    """Seconds of training steps by trial; those of a pack are charged to its members in equal parts.
 
-    Members of a pack take every step together, so a member's sum is its share by steps. `clock` gives seconds.
+    Members of a pack take every step together, so a member's sum is its share by steps.
     """
 
-    def __init__(self, clock: Callable[[], float], seconds: Mapping[str, float] | None = None) -> None:
-        self._clock = clock
+    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
         self.seconds = dict(seconds or {})
-        self._since = clock()
 
-    def charge(self, trial_ids: Iterable[str]) -> None:
-        """Charge the time since the last charge to these trials; to nobody where there are none."""
-        now, ids = self._clock(), list(trial_ids)
-        for trial_id in ids:
-            self.seconds[trial_id] = self.seconds.get(trial_id, 0.0) + (now - self._since) / len(ids)
-        self._since = now if ids else self._since
+    def charge(self, trial_ids: Collection[str], seconds: float) -> None:
+        """Charge seconds to these trials; to nobody where there are none."""
+        for trial_id in trial_ids:
+            self.seconds[trial_id] = self.seconds.get(trial_id, 0.0) + seconds / len(trial_ids)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from vmi import data
+from vmi import accuracy, data
 from vmi.memory import ExhaustedError, is_out_of_memory
 from vmi.sweep.allocator import keep_freed_memory
 from vmi.sweep.session import Session
@@ -23,7 +23,7 @@ from vmi.trial import Judge
 _SPENT = [0.0]
 
 
-def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
+def work(task: Task, judge: Judge | None = None, clock: Callable[[], float] = time.monotonic) -> Iterator[Update]:
     """Train, evaluate and commit the trials of a task, yielding its progress; the last update comes after the commit.
 
     Checkpoints are kept beside the results while it trains, and a task that was cut short goes on from the newest one
@@ -31,6 +31,7 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
     each checkpoint; a task without a queue is committed at its end, in one part of each table. Where memory runs out,
     half as many are trained at a time from the checkpoint on; one that has none by itself has failed.
     `judge` is asked instead of the one that the task describes; both only where the task has `pruning`.
+    `clock` gives the seconds that steps are timed by.
     """
     prepare(task.device)
     began, trials, begun = time.monotonic(), task.pack.trials, begin(task)
@@ -42,7 +43,7 @@ def work(task: Task, judge: Judge | None = None) -> Iterator[Update]:
     places, warning, exhausted = min(task.places or len(trials), len(trials)), "", task.exhausted
     while True:
         session = Session(task, judge, begun, places)
-        ended = yield from _attempt(session, warning, exhausted)
+        ended = yield from _attempt(session, warning, exhausted, clock)
         if isinstance(ended, Update):
             yield _timed(ended, began)
             return
@@ -77,7 +78,9 @@ class _Smaller(NamedTuple):
     warning: str
 
 
-def _attempt(session: Session, warning: str, exhausted: bool) -> Generator[Update, None, Update | _Smaller]:
+def _attempt(
+    session: Session, warning: str, exhausted: bool, clock: Callable[[], float]
+) -> Generator[Update, None, Update | _Smaller]:
     """Train what is left of the session's task, from its newest checkpoint on: the last update, unless memory ends.
 
     `exhausted`: there is known to be none for the trials that come next.
@@ -88,10 +91,13 @@ def _attempt(session: Session, warning: str, exhausted: bool) -> Generator[Updat
         session.warnings += [warning] if warning else []
         yield session.update()
         if exhausted and (steps := session.next_trials()):
-            return _smaller(session, steps)
+            return _smaller(session, steps, 0.0)
+        if session.pack is not None and session.pack.layout.primary("c"):
+            accuracy.load_libraries()
         dataset = data.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
         while session.pack is not None:
-            for progress in train(session.pack, dataset, session.waiting, session.stop, places=session.places):
+            waiting, stop = session.waiting, session.stop
+            for progress in train(session.pack, dataset, waiting, stop, places=session.places, clock=clock):
                 session.note(progress, dataset)
                 yield session.update()
             session.go_on()
@@ -99,19 +105,21 @@ def _attempt(session: Session, warning: str, exhausted: bool) -> Generator[Updat
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        steps = error.steps if isinstance(error, ExhaustedError) else session.next_trials()
+        steps, seconds = session.next_trials(), 0.0
+        if isinstance(error, ExhaustedError):
+            steps, seconds = dict(error.steps), error.seconds
         if not steps:  # in the commit, which fewer members make no smaller
             raise
-    return _smaller(session, steps)
+    return _smaller(session, steps, seconds)
 
 
-def _smaller(session: Session, steps: Mapping[str, int]) -> _Smaller:
+def _smaller(session: Session, steps: Mapping[str, int], seconds: float) -> _Smaller:
     """Half of those that there was no memory for; one that was alone has failed, and the others go on."""
     step, pack_id = max(steps.values()), session.task.pack.pack_id
     if len(steps) > 1:
         places = len(steps) // 2
         said = f"pack {pack_id} ran out of memory at step {step} with {len(steps)} members"
         return _Smaller(places, f"{said}: it goes on from its last checkpoint with {places} at a time")
-    session.fail(steps)
+    session.fail(steps, seconds)
     (trial_id,) = steps
     return _Smaller(1, f"trial {trial_id} of pack {pack_id} ran out of memory at step {step} by itself: it has failed")
