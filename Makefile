@@ -35,7 +35,7 @@ demo: install  ## the main job: the lambda sweep on embedded digits, then its re
 	@$(BIN)/vmi report results/lambda
 
 test: install  ## the whole test suite (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster and not faults and not soak"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20 -m "not slow and not cluster and not faults and not soak"
 
 test-slow: install  ## the checks that take minutes each
 	@$(BIN)/python -m pytest -m slow

@@ -143,6 +143,7 @@ def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
     yield done.stdout, folder
 
 
+@pytest.mark.slow
 def test_ray_asks_each_of_its_nodes(two_nodes: tuple[str, Path]) -> None:
     said, folder = two_nodes
     assert "workers 2" in said and "cluster: 2 problems" in said and said.count("has other code") == 2

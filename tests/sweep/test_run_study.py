@@ -138,6 +138,7 @@ def test_failed_trials_are_named_with_their_cause_and_make_the_exit_code_1(home:
     assert again.code == 1 and "nothing to train" in again.out
 
 
+@pytest.mark.faults
 def test_a_pack_that_cannot_be_stored_is_lost_with_its_reason_and_trained_at_the_next_start(home: Path) -> None:
     folder = home / "full"
     folder.mkdir()
