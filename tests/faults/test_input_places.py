@@ -88,7 +88,7 @@ def disk(work: Path) -> Iterator[Path]:
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
     if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("needs root: a file system is mounted")
+        pytest.skip("needs root, and a kernel that lets it mount a file system")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
 

@@ -87,6 +87,18 @@ def test_each_trial_is_one_offline_run_with_its_config_history_and_summary(store
     assert [record["exit"][0].exit_code for record in (done, broken)] == [0, 1]
 
 
+def test_what_is_read_of_a_record_is_what_its_protocol_says(stored, tmp_path):
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    assert mirror(*stored, tmp_path, "lambda", "offline") == Mirrored(2, "")
+    for path in runs(tmp_path):
+        assert "exit" in records(path)
+        for data in to_wandb.records(path.read_bytes()):
+            fields = {field.number for field, _ in Record.FromString(data).ListFields()}
+            assert to_wandb._fields(data) == fields
+            assert all(to_wandb._fields(data[:end]) <= fields for end in range(len(data)))
+
+
 def test_several_commits_in_one_process_mirror_one_after_the_other(stored, tmp_path):
     rows, curves = stored
     for number in range(3):

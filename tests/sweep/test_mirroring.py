@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wandb.proto import wandb_internal_pb2
 
 from tests.analysis.factory import choice, grid, store, trial
 from tests.record.test_to_wandb import runs
@@ -303,18 +302,6 @@ def test_a_folder_that_cannot_be_written_to_is_a_warning(study: Store) -> None:
     (Path(str(study.folder)) / "wandb").write_text("a file")
     (said,) = mirror_of(study, "offline", local=True).note(sorted(study.finished()))
     assert said.startswith("W&B mirror: ") and "wandb" in said
-
-
-def test_what_is_read_of_a_record_is_what_its_protocol_says(study: Store) -> None:
-    ids = sorted(study.finished())[:1]
-    assert mirror_of(study, "offline", local=True).note(ids) == []
-    until(lambda: whole(study))
-    (path,) = runs(Path(str(study.folder)))
-    for record in to_wandb.records(path.read_bytes()):
-        fields = {field.number for field, _ in wandb_internal_pb2.Record.FromString(record).ListFields()}
-        assert to_wandb._fields(record) == fields
-        for end in range(len(record)):
-            assert to_wandb._fields(record[:end]) <= fields
 
 
 def test_a_process_that_cannot_be_started_is_a_warning(study: Store, monkeypatch: pytest.MonkeyPatch) -> None:
