@@ -7,7 +7,7 @@ Shapes: K member, N images, D pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -37,11 +37,14 @@ class Evaluation(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate(pack: Pack, data: Dataset) -> list[Evaluation]:
-    """The card of every member, in the order of `pack.trials`; the pack is left as it was."""
+def evaluate(pack: Pack, data: Dataset, look: Callable[[], None] = lambda: None) -> list[Evaluation]:
+    """The card of every member, in the order of `pack.trials`; the pack is left as it was.
+
+    `look` is called before each chunk of images; what it raises ends the evaluation.
+    """
     pack.train_mode(False)
-    passed = held_out_pass(pack, data)
-    metrics = _metrics(pack, data, passed, card(pack.layout, passed), data)
+    passed = held_out_pass(pack, data, look)
+    metrics = _metrics(pack, data, passed, card(pack.layout, passed), data, look)
     arrays = [member_arrays(pack, data, passed.posterior, k) for k in range(pack.size)]
     pack.train_mode(True)
     return [Evaluation(*of_member) for of_member in zip(metrics, arrays, strict=True)]
@@ -57,27 +60,33 @@ def measure(pack: Pack, data: Dataset) -> list[dict[str, float]]:
     pack.train_mode(False)
     part = data.first(QUICK_IMAGES)
     passed = held_out_pass(pack, part)
-    metrics = _metrics(pack, part, passed, card(pack.layout, passed, QUICK_SANDWICH_IMAGES), data)
+    metrics = _metrics(pack, part, passed, card(pack.layout, passed, QUICK_SANDWICH_IMAGES), data, lambda: None)
     pack.train_mode(True)
     return metrics
 
 
 def _metrics(
-    pack: Pack, data: Dataset, passed: Pass, cards_K: Mapping[str, Tensor], whole: Dataset
+    pack: Pack,
+    data: Dataset,
+    passed: Pass,
+    cards_K: Mapping[str, Tensor],
+    whole: Dataset,
+    look: Callable[[], None],
 ) -> list[dict[str, float]]:
     """Card and accuracies of every member, with the k-means reference of the whole data set beside them."""
     cards = {name: value_K.tolist() for name, value_K in cards_K.items()}
-    scores = code_scores(pack, data, passed.posterior)
+    scores = code_scores(pack, data, passed.posterior, look)
     block = pack.layout.primary("c")
     reference = {"accuracy_kmeans": accuracy.kmeans_reference(whole, block.size)} if block else {}
     return [{name: v[k] for name, v in cards.items()} | scores[k] | reference for k in range(pack.size)]
 
 
-def held_out_pass(pack: Pack, data: Dataset) -> Pass:
+def held_out_pass(pack: Pack, data: Dataset, look: Callable[[], None] = lambda: None) -> Pass:
     """Encode, sample (hard for the model's own numbers, relaxed for the paper's), decode and score by Q."""
     generators = [seeded(trial.config.seed, "evaluate", pack.device) for trial in pack.trials]
     pieces = []
     for images_KND in _chunks(pack, data, data.held_out):
+        look()
         noise = draw_noise(pack.layout, generators, images_KND.shape[1], pack.dtype, pack.device)
         pieces.append(_pass(pack, images_KND, noise))
     count = len(data.held_out.labels_N)
@@ -92,15 +101,19 @@ def held_out_pass(pack: Pack, data: Dataset) -> Pass:
     )
 
 
-def code_scores(pack: Pack, data: Dataset, posterior: Sequence[Distribution]) -> list[dict[str, float]]:
+def code_scores(
+    pack: Pack, data: Dataset, posterior: Sequence[Distribution], look: Callable[[], None] = lambda: None
+) -> list[dict[str, float]]:
     """Accuracies of each member's primary categorical block (none: empty)."""
     block = pack.layout.primary("c")
     if block is None:
         return [{} for _ in pack.trials]
     place = pack.layout.blocks.index(block)
-    train_KN = (
-        torch.cat([_categories(pack.encoder(x)[place]) for x in _chunks(pack, data, data.train)], 1).cpu().numpy()
-    )
+    of_chunks = []
+    for images_KND in _chunks(pack, data, data.train):
+        look()
+        of_chunks.append(_categories(pack.encoder(images_KND)[place]))
+    train_KN = torch.cat(of_chunks, 1).cpu().numpy()
     held_out_KN = _categories(posterior[place]).cpu().numpy()
     train_labels, labels = (split.labels_N.cpu().numpy() for split in (data.train, data.held_out))
     return [

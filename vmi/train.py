@@ -1,12 +1,15 @@
 """train(pack, data): the training of a pack as an iterator of reports. It never logs and never writes.
 
 Each member has its own step: it reports at its own steps, leaves the pack when these are done, when it broke or when a
-judge stops it, and its place goes to the next trial that waits.
+judge stops it, and its place goes to the next trial that waits. Between two reports it yields after slices of time, so
+that whoever trains can look how far it is, write a checkpoint, or stop.
 Shapes: K member, B batch, D pixels, T terms.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from bisect import bisect_right
 from collections import deque
@@ -19,9 +22,12 @@ from vmi.evaluation import measure
 from vmi.memory import exhaustible
 from vmi.pack import Pack
 from vmi.pictures import probability_histograms
-from vmi.reports import REPORTS, report_steps, rungs
+from vmi.reports import LEAST_STEPS, REPORTS, report_steps, rungs
 from vmi.step import train_step
 from vmi.trial import Failed, Judge, Pruned, Report, Trial
+
+# A slice has at most so many times the steps of the one before: one that was quick by chance says little.
+GROWTH = 4
 
 
 class Stop(NamedTuple):
@@ -32,11 +38,11 @@ class Stop(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a training yields at a report.
+    """What a training yields at a report, and after each slice of time before it.
 
     pack     the members that are whole (None when all broke); those that end here leave it after the yield
-    reports  of the members that have come to a report of theirs
-    failed   the members that broke since the last yield
+    reports  of the members that have come to a report of theirs; none within a slice
+    failed   the members that left since the last yield because they broke
     pruned   the members that the judge has stopped here, with the metrics of `vmi.evaluation.measure`
     waiting  the trials that wait for a place, before those that this yield frees are filled
     seconds  that the steps since the last yield took, of all members; what is measured or reported is not in them
@@ -68,31 +74,40 @@ def train(
     *,
     places: int | None = None,
     reports: int = REPORTS,
+    slice_seconds: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
     """Train every member, and every trial that waits, to its last step, yielding at the reports of each.
 
-    A member reports `reports` times, always at its last step. One whose loss stopped being finite leaves as Failed,
-    with its step and the term, at the next report of any member; the others go on bitwise as they would have.
-    waiting  trials of the pack's Architecture; each is admitted at step 0 once there is a place
-    stop     is asked at the `rungs` of each member, all of them before its last report
-    places   how many members the pack has at most, by default as many as now
-    clock    gives seconds
-    Goes on from where the members stand, so a restored pack continues; members that are done leave it at once.
+    A member reports at least `reports` times (`report_steps`), always at its last step. One whose loss stopped being
+    finite leaves as Failed, with its step and the term, at the next yield; the others go on bitwise as they would have.
+    waiting        trials of the pack's Architecture; each is admitted at step 0 once there is a place
+    stop           is asked at the `rungs` of each member, all of them before its last report. With it members that
+                   broke leave at a report of some member, so that who is judged beside whom does not depend on time
+    places         how many members the pack has at most, by default as many as now
+    slice_seconds  about how long it trains without a yield; a slice has at least one step
+    clock          gives seconds
+    Goes on from where the members stand, so a restored pack continues; those that are done are yielded first.
     Raises vmi.memory.ExhaustedError, with the members' steps, where there is no memory to train them.
     """
     steps, queue, places = pack.architecture.steps, deque(waiting), places or pack.size
     marks, asked = report_steps(steps, reports), rungs(steps, reports) if stop else ()
+    pace = _Pace(slice_seconds, LEAST_STEPS if pack.device.type == "cuda" else 1)
+    if _done(pack):
+        yield Progress(pack, (), {}, {}, tuple(queue))
     standing = _succeeded(pack, _going(pack, {}), queue, places)
     while standing is not None:
         pack = standing
         pack.train_mode(True)
-        began = clock()
+        began, count = clock(), pace.count(min(marks[bisect_right(marks, step)] - step for step in pack.steps))
         with exhaustible(pack.standing, clock):
-            run_steps(pack, data, min(marks[bisect_right(marks, step)] - step for step in pack.steps))
-        failed = _failures(pack)
+            run_steps(pack, data, count)
+        due, failed = [k for k, step in enumerate(pack.steps) if step in marks], _failures(pack)
         # A card has taken its steps only once something was read from it, as who broke was just now.
         seconds = clock() - began
+        pace.took(count, seconds)
+        if stop and not due and len(failed) < pack.size:
+            failed = {}
         whole = [k for k, trial in enumerate(pack.trials) if trial.trial_id not in failed]
         if not whole:
             yield Progress(None, (), failed, {}, tuple(queue), seconds)
@@ -101,12 +116,31 @@ def train(
         if failed:
             captured.forget(pack)
             pack = pack.keep(whole)
-        due = [k for k, step in enumerate(pack.steps) if step in marks]
+            due = [k for k, step in enumerate(pack.steps) if step in marks]
         measured = _measured(pack, data, [k for k in due if pack.steps[k] in asked])
-        reports_now = _reports(pack, data, due, {k: m[stop.metric] for k, m in measured.items()} if stop else {})
+        told = {k: m[stop.metric] for k, m in measured.items()} if stop else {}
+        reports_now = _reports(pack, data, due, told) if due else ()
         pruned = _judged(pack, measured, stop) if stop else {}
         yield Progress(pack, reports_now, failed, pruned, tuple(queue), seconds)
         standing = _succeeded(pack, _going(pack, pruned), queue, places)
+
+
+class _Pace:
+    """How many steps a slice of time has, as the last one took; `least`: no fewer, where so many are left."""
+
+    def __init__(self, seconds: float, least: int) -> None:
+        self._seconds, self._least = seconds, least
+        self._next = least if seconds < math.inf else sys.maxsize
+
+    def count(self, left: int) -> int:
+        """Of the next slice; `left`: steps until a report."""
+        return min(left, self._next)
+
+    def took(self, count: int, seconds: float) -> None:
+        """A slice of so many steps took so long."""
+        if self._seconds < math.inf:
+            fitting = int(self._seconds * count / seconds) if seconds > 0 else sys.maxsize
+            self._next = max(self._least, min(fitting, GROWTH * self._next))
 
 
 def run_steps(pack: Pack, data: Dataset, count: int) -> None:

@@ -64,7 +64,7 @@ def test_an_interrupted_run_counts_each_row_of_the_store_once(tmp_path: Path, mo
     safe = len(Store(tmp_path, "s").finished())
     assert 0 < said.rows == safe < 4
     assert f"{safe}/4 trials, 0 failed, {4 - safe} running" in said.getvalue()
-    assert f"interrupted: {safe} of 4 trials are safe in " in said.getvalue()
+    assert f"interrupted: {safe} of 4 trials are finished in " in said.getvalue()
     assert {sum(counts) for counts in noted} == {0, 4}
 
 

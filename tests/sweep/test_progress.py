@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from vmi.sweep.ledger import Ended, Ledger
-from vmi.sweep.progress import PLAIN_SECONDS, Display
+from vmi.sweep.progress import MEASURED_SECONDS, PLAIN_SECONDS, Display
 from vmi.sweep.search import searcher_for
 from vmi.sweep.space import choice
 from vmi.sweep.study import Study, trials
@@ -68,11 +68,12 @@ def test_the_line_has_counts_best_with_interval_and_times() -> None:
     assert display.line() == "0/6 trials, 0 failed, 0 running | 0:00 elapsed"
     first, second = taken(ledger), taken(ledger)
     assert display.line() == "0/6 trials, 0 failed, 6 running | 0:00 elapsed"
+    display.update(Update(second.pack_id, 3, 9))
     clock.now += 90
     display.update(finish(ledger, second))
     assert display.line() == (
         "3/6 trials, 0 failed, 3 running | best accuracy_majority 0.410 ± 0.025 at mi_weight 4 | "
-        "1:30 elapsed, 1:30 left"
+        "1:30 elapsed, 2:15 left"  # two of six trials in these 90 seconds
     )
     clock.now += 3600
     ledger.lose(first.pack_id, "its worker died")
@@ -80,13 +81,32 @@ def test_the_line_has_counts_best_with_interval_and_times() -> None:
     assert "1:01:30 elapsed" in display.line()
 
 
-def test_the_time_left_counts_the_steps_of_running_packs() -> None:
+def test_the_time_left_goes_by_measured_steps_alone() -> None:
+    """A start of five minutes is none of them, and one look at how far a pack is does not say how fast it is."""
     ledger, clock = ledger_of(), Clock()
     display = display_of(ledger, clock)
     spec = taken(ledger)
-    clock.now += 10
-    display.update(Update(spec.pack_id, 5, 10))
-    assert display.line().endswith("0:10 elapsed, 0:30 left")  # 1.5 of 6 trials in 10 seconds
+    clock.now += 300
+    display.update(Update(spec.pack_id, 1, 100))
+    assert display.line().endswith("5:00 elapsed")
+    clock.now += MEASURED_SECONDS - 1
+    display.update(Update(spec.pack_id, 30, 100))
+    assert display.rate is None and display.line().endswith("5:04 elapsed")
+    clock.now += 6
+    display.update(Update(spec.pack_id, 51, 100))
+    assert display.rate == pytest.approx(0.15)  # half of three trials in ten seconds
+    assert display.line().endswith("5:10 elapsed, 0:30 left")
+
+
+def test_the_time_left_goes_by_what_was_seen_lately() -> None:
+    """After an hour at one speed and another at half of it, the second counts."""
+    ledger, clock = ledger_of(), Clock()
+    display = display_of(ledger, clock)
+    spec = taken(ledger)
+    for minute in range(121):
+        display.update(Update(spec.pack_id, 1 + 2 * min(minute, 60) + max(0, minute - 60), 1000))
+        clock.now += 60
+    assert display.rate == pytest.approx(3 / 1000 / 60, rel=0.05)
 
 
 def test_what_was_found_in_the_store_says_nothing_about_speed() -> None:
@@ -95,8 +115,11 @@ def test_what_was_found_in_the_store_says_nothing_about_speed() -> None:
     spec = taken(ledger)
     clock.now += 20
     assert display.line().endswith("0:20 elapsed")
-    display.update(Update(spec.pack_id, 5, 10))
-    assert display.line().endswith("0:20 elapsed, 0:20 left")  # one of the two missing trials, halves of both
+    display.update(Update(spec.pack_id, 0, 10))
+    display.update(Update(spec.pack_id, 1, 10))
+    clock.now += 10
+    display.update(Update(spec.pack_id, 6, 10))
+    assert display.line().endswith("0:30 elapsed, 0:08 left")  # halves of two trials in ten seconds
 
 
 def test_off_a_terminal_lines_are_plain_and_few() -> None:
@@ -130,6 +153,7 @@ def test_on_a_terminal_there_is_a_bar_and_nothing_is_cut_off(width: int) -> None
     console = Console(file=out, force_terminal=True, width=width, color_system=None)
     with display_of(ledger, clock, console) as display:
         spec = taken(ledger)
+        display.update(Update(spec.pack_id, 3, 9))
         clock.now += 30
         display.update(finish(ledger, spec))
         display._bar.refresh()
@@ -137,5 +161,5 @@ def test_on_a_terminal_there_is_a_bar_and_nothing_is_cut_off(width: int) -> None
     assert "━" in shown
     words = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[━╸╺]", "", shown).split())
     assert "best accuracy_majority 0.010 ± 0.025 at mi_weight 0" in words
-    assert "0:30 elapsed, 0:30 left" in words
+    assert "0:30 elapsed, 0:45 left" in words
     assert "…" not in words

@@ -108,7 +108,7 @@ def test_cut_short_and_resumed_gives_the_rows_of_the_uninterrupted_run(
     trials, first, second = members(), BelowMean(), BelowMean()
     updates = len(list(work(task_of(tmp_path / "whole", trials, places=places, pruning=PRUNING), first)))
     task = task_of(tmp_path / "cut", trials, places=places, pruning=PRUNING)
-    cut(task, BelowMean(), max(2, round(share * (updates - 2))))
+    cut(task, BelowMean(), max(3, round(share * (updates - 2))))
     resumed = list(work(task, second))
     assert resumed[0].step > 0 and resumed[0].warning == ""
     assert second.told == first.told

@@ -223,7 +223,7 @@ def test_a_signal_ends_a_run_quickly_with_the_command_to_resume(
     assert stage.seconds < 15
     assert stage.run.out.splitlines()[-1].startswith("resume with: python ")
     assert stage.run.out.splitlines()[-1].endswith(f"study.py {local}--pack-size 2")
-    assert "trials are safe in results/s" in stage.run.out
+    assert "trials are finished in results/s" in stage.run.out
     assert "Traceback" not in stage.run.out + stage.run.err
 
 

@@ -30,6 +30,7 @@ class Driving:
         """A pack went on. Raises RuntimeError where another driver has taken this study over."""
         self._steps[update.pack_id] = update
         self._ledger.committed(update.pack_id, update.stored)
+        self._ledger.saved(update.pack_id, update.saved / max(update.steps, 1))
         self._display.update(update)
         self._kept.note(update)
         for said in self._mirror.note([*update.stored, *(ended.trial_id for ended in update.ended)]):
@@ -49,6 +50,7 @@ class Driving:
             "failed": len(ledger.failures()),
             "running": ledger.in_training,
             "done": self._display.done,
+            "rate": self._display.rate,
             "best": self._best(),
             "packs": [self._pack(pack_id, len(spec.trials)) for pack_id, spec in running],
         }

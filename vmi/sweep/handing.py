@@ -18,11 +18,15 @@ from vmi.trial import PackSpec
 
 
 class Worker(NamedTuple):
-    """The process that trains a pack: the scheduler's id of it, its node's, and its pid there."""
+    """The process that trains a pack: the scheduler's id of it, its node's, its pid there.
+
+    question: the file on its node by which it is asked to stop.
+    """
 
     worker: str
     node: str
     pid: int
+    question: str = ""
 
 
 class Handing:
@@ -95,6 +99,11 @@ class Handing:
         self._ledger.give_back(pack_id)
         self._show(Update(pack_id, 0, 1, warning=f"pack {pack_id} is started again from its checkpoint: {death.value}"))
 
+    def halted(self, update: Update) -> None:
+        """A worker that was asked to stop has said how far its pack is safe."""
+        if update.pack_id in self._packs.values():
+            self._show(update)
+
     def abort(self, said: str) -> None:
         """The scheduler has given up on everything, and no worker is left: every pack that is out is given back."""
         death = death_of(said)
@@ -104,7 +113,7 @@ class Handing:
             self.died(trial_id, death if killed else Death.TUNE)
 
     def _update(self, trial_id: str, update: Update) -> None:
-        self._retries.note(update.pack_id, update.step)
+        self._retries.note(update.pack_id, update.saved)
         if update.places:
             self._ledger.fits(update.pack_id, update.places)
         if update.ended:

@@ -91,6 +91,7 @@ class Ledger:
         self.running: dict[str, PackSpec] = {}
         self.finished: dict[str, Ended] = {}  # without their metrics, which the ranking and the searcher have
         self.lost: dict[str, str] = {}
+        self._saved: dict[str, float] = {}  # the share of a running pack's steps that it would go on from
         self._committed: set[str] = set()  # that are not finished: how they ended is told once their pack ends
         self._failed: dict[str, str] = {}
         self.reused = self.adopted = 0
@@ -147,6 +148,17 @@ class Ledger:
         spec = self.running.get(pack_id)
         own = {trial.trial_id for trial in spec.trials} if spec else set[str]()
         self._committed |= own.intersection(trial_ids) - self.finished.keys()
+
+    def saved(self, pack_id: str, share: float) -> None:
+        """A running pack would go on from this share of its steps."""
+        self._saved[pack_id] = share
+
+    @property
+    def going_on(self) -> dict[str, float]:
+        """The share of its steps that it would go on from, of every trial without a row in whose pack that is any."""
+        shares = ((spec, self._saved.get(pack_id, 0.0)) for pack_id, spec in self.running.items())
+        ids = {trial.trial_id: share for spec, share in shares if share for trial in spec.trials}
+        return {i: share for i, share in ids.items() if i not in self._committed and i not in self.finished}
 
     @property
     def safe(self) -> int:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import torch
 
 from vmi.errors import InputError, Problem
+from vmi.sweep.halting import HaltedError
 from vmi.sweep.hardware import own_memory
 from vmi.sweep.ledger import Ledger
+from vmi.sweep.signals import Deferred
 from vmi.sweep.sizing import Room, room_here
 from vmi.sweep.task import Task, Update
 from vmi.sweep.work import work
@@ -42,13 +44,17 @@ class LocalRunner:
         return Room("cuda", int(free * (self._gpus_per_pack or 1)))
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
-        while (spec := ledger.next_pack()) is not None:
-            for update in work(task_of(spec)):
-                if update.places:
-                    ledger.fits(spec.pack_id, update.places)
-                if update.ended:
-                    ledger.ended(spec.pack_id, update.ended)
-                show(update)
+        with Deferred() as signals:
+            while (spec := ledger.next_pack()) is not None:
+                try:
+                    for update in work(task_of(spec), halted=signals.asked):
+                        if update.places:
+                            ledger.fits(spec.pack_id, update.places)
+                        if update.ended:
+                            ledger.ended(spec.pack_id, update.ended)
+                        show(update)
+                except HaltedError:
+                    raise signals.error() from None
 
     def close(self) -> None:
         """Nothing was started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,8 @@ from vmi.sweep.ledger import Ledger
 from vmi.sweep.task import Update
 
 PLAIN_SECONDS = 10.0
+# Time left is said once steps were seen for so long, and goes by the last so many seconds, or the last half of all.
+MEASURED_SECONDS, RECENT_SECONDS = 5.0, 60.0
 
 
 class Display:
@@ -32,6 +35,8 @@ class Display:
         self.ledger, self.planned, self.console, self._clock = ledger, planned, console, clock
         self._started = self._last = clock()
         self._fractions: dict[str, float] = {}
+        self._seen: deque[tuple[float, float]] = deque()  # when, and how much of the study was done then
+        self._first: float | None = None
         # Wrapped where the terminal is narrow: Rich would cut off the time that is left.
         text = TextColumn("{task.description}", table_column=Column(no_wrap=False))
         self._bar = Progress(BarColumn(28), text, console=console, transient=True)
@@ -53,6 +58,7 @@ class Display:
         self._fractions[update.pack_id] = update.step / max(update.steps, 1)
         if update.warning:
             self.warn(update.warning)
+        self._measure()
         due = self._clock() - self._last >= PLAIN_SECONDS or bool(update.ended)
         if self.console.is_terminal:
             self._bar.update(self._task, completed=self.done, description=escape(self.line()))
@@ -72,7 +78,7 @@ class Display:
         if best:
             parts.append(f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}")
         elapsed = self._clock() - self._started
-        left = self._left(elapsed)
+        left = self._left()
         parts.append(f"{_clock(elapsed)} elapsed" + (f", {_clock(left)} left" if left is not None else ""))
         return printable(" | ".join(parts))
 
@@ -82,9 +88,29 @@ class Display:
         running = self.ledger.running.items()
         return len(self.ledger.finished) + sum(len(s.trials) * self._fractions.get(i, 0.0) for i, s in running)
 
-    def _left(self, elapsed: float) -> float | None:
-        done = self.done - self.ledger.reused
-        return elapsed * max(self.planned - self.done, 0) / done if done > 0 else None
+    @property
+    def rate(self) -> float | None:
+        """Trials a second, by the steps that were taken lately; None where there is too little to go by."""
+        if not self._seen:
+            return None
+        (began, before), now = self._seen[0], self._clock()
+        done = self.done - before
+        return done / (now - began) if done > 0 and now - began >= MEASURED_SECONDS else None
+
+    def _measure(self) -> None:
+        """Keep how much is done by now, once a step was taken; what is older than counts is let go of."""
+        now, done = self._clock(), self.done
+        if done <= self.ledger.reused or (self._seen and now - self._seen[-1][0] < 1):
+            return
+        self._seen.append((now, done))
+        self._first = self._first if self._first is not None else now
+        recent = max(RECENT_SECONDS, (now - self._first) / 2)
+        while len(self._seen) > 2 and now - self._seen[1][0] >= recent:
+            self._seen.popleft()
+
+    def _left(self) -> float | None:
+        rate = self.rate
+        return max(self.planned - self.done, 0) / rate if rate else None
 
 
 def shown(params: Mapping[str, object]) -> str:

@@ -33,6 +33,7 @@ from ray._private.ray_constants import WORKER_PROCESS_TYPE_IDLE_WORKER
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
+from vmi.sweep.halting import HALT_SECONDS, ask
 from vmi.sweep.handing import Worker
 from vmi.sweep.hardware import available_memory, free_on_cards
 from vmi.sweep.joining import joined
@@ -136,8 +137,12 @@ def nodes() -> dict[str, str]:
     return {node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})" for node in living}
 
 
-def everywhere(function: Callable[..., Any], *arguments: object) -> list[tuple[str, Any]]:
+def everywhere(
+    function: Callable[..., Any], *arguments: object, seconds: float = NODE_SECONDS
+) -> list[tuple[str, Any]]:
     """Every living node's name with what the function returns there, or with the exception that came instead.
+
+    So also what has not come after so many `seconds`.
 
     A node that goes away meanwhile is left out: whatever it would have trained, another one trains.
     """
@@ -146,7 +151,7 @@ def everywhere(function: Callable[..., Any], *arguments: object) -> list[tuple[s
         node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(*arguments)
         for node in nodes()
     }
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_SECONDS)
+    ray.wait(list(asked.values()), num_returns=len(asked), timeout=seconds)
     said: dict[str, Any] = {}
     for node, answer in asked.items():
         try:
@@ -167,6 +172,21 @@ def is_there() -> str:
     except OSError as error:
         return f"its head at {context.gcs_address} does not answer: {error}"
     return "" if context.get_node_id() in nodes() else "its node on this machine is gone"
+
+
+def halt(workers: list[Worker]) -> list[str]:
+    """Ask these workers to write a checkpoint and stop, on whatever node they are; the answers that came in time."""
+    here = ray.get_runtime_context().get_node_id()
+    if all(worker.node == here for worker in workers):
+        return halt_here(workers)  # a task would have to be started first
+    found = everywhere(halt_here, workers, seconds=HALT_SECONDS + 2)
+    return [said for _, answers in found if isinstance(answers, list) for said in answers]
+
+
+def halt_here(workers: list[Worker]) -> list[str]:
+    """The same for those of this node."""
+    here = ray.get_runtime_context().get_node_id()
+    return ask([Path(w.question) for w in workers if w.question and w.node == here and is_worker(w.pid)])
 
 
 def end(workers: list[Worker]) -> int:

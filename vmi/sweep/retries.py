@@ -37,7 +37,7 @@ class Retries:
         self._deaths: dict[str, int] = {}
 
     def note(self, pack_id: str, step: int) -> None:
-        """The pack has come to this step."""
+        """The pack would go on from this step."""
         self._step[pack_id] = step
 
     def again(self, pack_id: str, death: Death) -> bool:

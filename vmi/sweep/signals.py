@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn, Self
 
 RESUMABLE = (signal.SIGINT, signal.SIGTERM)
+# So long a signal waits for a step or a chunk of an evaluation to end.
+DEFER_SECONDS = 6.0
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -39,6 +43,45 @@ def terminable() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class Deferred:
+    """The first SIGINT or SIGTERM, which waits until whoever works is between two steps. Use as a context.
+
+    A second one is raised at once; where nobody has looked within `seconds`, so is the first.
+    """
+
+    def __init__(self, seconds: float = DEFER_SECONDS) -> None:
+        self._seconds = seconds
+        self._before: dict[signal.Signals, Any] = {}
+        self._timer: threading.Timer | None = None
+        self.received: int | None = None
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._receive) for number in RESUMABLE}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def asked(self) -> bool:
+        """Whether a signal was received."""
+        return self.received is not None
+
+    def error(self) -> KeyboardInterrupt:
+        """What the signal that was received stands for."""
+        return TerminatedError() if self.received == signal.SIGTERM else KeyboardInterrupt()
+
+    def _receive(self, number: int, frame: object) -> None:
+        if self.asked():
+            raise self.error()
+        self.received = number
+        self._timer = threading.Timer(self._seconds, _thread.interrupt_main, [number])
+        self._timer.daemon = True
+        self._timer.start()
 
 
 @contextmanager

@@ -213,12 +213,8 @@ def _suggestion(spec: Mapping[str, Any], row: Row) -> Suggestion:
 
 
 def _rate(status: Status) -> float | None:
-    """Trials per second of this run; None before there is anything to go by."""
-    if status.driver is None:
-        return None
-    elapsed = _number(status.driver, "updated") - _number(status.driver, "started")
-    done = _number(status.driver, "done") - _number(status.driver, "reused")
-    return done / elapsed if done > 0 and elapsed > 0 else None
+    """Trials per second, as the driver has measured it; None before there is anything to go by."""
+    return (_number(status.driver, "rate") or None) if status.driver else None
 
 
 def _number(driver: Driver, name: str) -> float:

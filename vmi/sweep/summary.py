@@ -35,10 +35,14 @@ def fewer(ledger: Ledger) -> str:
 
 
 def interrupted_lines(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:
-    """What is safe, and the command that goes on."""
+    """What is finished, what goes on from where, and the command for it."""
     command = shlex.join(["python", *sys.argv])
-    kept = f"interrupted: {ledger.safe} of {asked['planned']} trials are safe in {near(store.folder)}"
-    return [kept, f"resume with: {command}"]
+    said = f"interrupted: {ledger.safe} of {asked['planned']} trials are finished in {near(store.folder)}"
+    if going_on := ledger.going_on:
+        low, high = (100 * extreme(going_on.values()) for extreme in (min, max))
+        span = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
+        said += f"; {len(going_on)} more go on from {span} of their steps"
+    return [said, f"resume with: {command}"]
 
 
 def summary_lines(ledger: Ledger, store: Store) -> list[str]:

@@ -13,9 +13,9 @@ from vmi.errors import InputError, Problem
 from vmi.sweep.ledger import Ended
 from vmi.trial import PackSpec, Trial
 
-CHECKPOINT_SECONDS = 30.0
 # How often packs write a checkpoint, for tests and for nodes that may go at any moment.
 CHECKPOINT_VARIABLE = "VMI_CHECKPOINT_SECONDS"
+UPDATE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class Task:
              that the rows of stopped trials bear, its "metric" is what is judged
     exhausted  worker after worker was killed for want of memory: fewer of the next trials are trained at a time, or,
                where it is one already, that one has failed
-    checkpoint_seconds  how long after one checkpoint the next report of a member brings another
+    checkpoint_seconds  between two checkpoints, as the user has named it (None: as `vmi.sweep.rhythm` has it)
+    update_seconds      about how long a worker that has nothing else to say trains without an update
     """
 
     pack: PackSpec
@@ -41,7 +42,8 @@ class Task:
     places: int | None = None
     pruning: Mapping[str, Any] | None = None
     exhausted: bool = False
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    checkpoint_seconds: float | None = None
+    update_seconds: float = UPDATE_SECONDS
 
     @property
     def dataset(self) -> str:
@@ -68,7 +70,8 @@ class Update(NamedTuple):
 
     The last update also has the seconds that the pack took, and those of CPU time that its process has spent since the
     end of its previous pack: with the first one its start-up. `places`: how many members are trained at a time, 0 where
-    that is not known. `stored`: trials that were committed since the update before.
+    that is not known. `stored`: trials that were committed since the update before. `saved`: the step from which the
+    pack would go on, were its worker killed now (the mean over its trials).
     """
 
     pack_id: str
@@ -80,6 +83,12 @@ class Update(NamedTuple):
     cpu_seconds: float = 0.0
     places: int = 0
     stored: tuple[str, ...] = ()
+    saved: int = 0
+
+    @property
+    def news(self) -> bool:
+        """Whether it has more to say than how far the pack is; that it has begun, too."""
+        return bool(self.ended or self.warning or self.stored) or not self.step
 
     def to_json(self) -> str:
         return json.dumps([*self[:3], [ended._asdict() for ended in self.ended], *self[4:]])
@@ -91,9 +100,11 @@ class Update(NamedTuple):
         return cls(**fields | {"ended": ended, "stored": tuple(fields["stored"])})
 
 
-def checkpoint_seconds(environ: Mapping[str, str]) -> float:
-    """As the environment says, else CHECKPOINT_SECONDS. Raises InputError."""
-    text = environ.get(CHECKPOINT_VARIABLE, str(CHECKPOINT_SECONDS))
+def checkpoint_seconds(environ: Mapping[str, str]) -> float | None:
+    """As the environment says, None where it says nothing. Raises InputError."""
+    text = environ.get(CHECKPOINT_VARIABLE)
+    if text is None:
+        return None
     try:
         seconds = float(text)
     except ValueError:

@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from vmi.errors import InputError, Problem
 from vmi.record.paths import path_of
 from vmi.record.store import Store
 from vmi.secrecy import redacted
+from vmi.sweep.halting import HaltedError, answer, question_of
 from vmi.sweep.handing import Handing, Worker
 from vmi.sweep.ledger import Ledger
 from vmi.sweep.lost import ClusterLostError, Watch, end_process
@@ -98,6 +100,9 @@ class TuneRunner:
             except KeyboardInterrupt:
                 if watch.lost:
                     raise ClusterLostError(watch.lost) from None
+                # Tune has been left, its workers have not: what they have trained since their checkpoints is kept.
+                for said in cluster.halt(handing.workers()):
+                    handing.halted(Update.from_json(said))
                 raise
 
     def _fit_until_done(self, handing: Handing, workers: int) -> None:
@@ -145,18 +150,26 @@ class TuneRunner:
 def train_pack(config: dict[str, Any]) -> None:
     """The trainable: work on one pack, report every update. An error is reported, not raised: it would come again."""
     context = ray.get_runtime_context()
+    question = question_of(context.get_worker_id())
     # First of all, so that whoever is killed later can be told.
-    tune.report({"worker": json.dumps(Worker(context.get_worker_id(), context.get_node_id(), os.getpid()))})
+    worker = Worker(context.get_worker_id(), context.get_node_id(), os.getpid(), str(question))
+    tune.report({"worker": json.dumps(worker)})
     from vmi.sweep.work import work  # loads torch, which the driver does without
 
-    task = Task.from_json(config["task"])
+    task, last = Task.from_json(config["task"]), ""
     try:
         # A node that joined after the probe, and writes to a disk of its own: its rows would be nowhere.
         if Store(path_of(task.root), task.study).read_study() is None:
             raise FileNotFoundError(f"{socket.gethostname()} does not see the results of this study in {task.root}")
-        for update in work(task):
-            # One string: Tune flattens nested results before the driver sees them.
-            tune.report({"update": update.to_json()})
+        reported = time.monotonic()
+        for update in work(task, halted=question.exists):
+            last, now = update.to_json(), time.monotonic()
+            if not question.exists() and (update.news or now - reported >= task.update_seconds):
+                reported = now
+                # One string: Tune flattens nested results before the driver sees them.
+                tune.report({"update": last})
+    except HaltedError:  # nobody listens to reports any more
+        answer(question, last)
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason
         tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
 

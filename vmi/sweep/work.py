@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,25 +14,36 @@ import torch
 from vmi import accuracy, data
 from vmi.memory import ExhaustedError, is_out_of_memory
 from vmi.sweep.allocator import keep_freed_memory
+from vmi.sweep.halting import HaltedError, never
 from vmi.sweep.session import Session
 from vmi.sweep.task import Task, Update
 from vmi.sweep.underway import begin
 from vmi.train import train
 from vmi.trial import Judge
 
+# About how long a pack trains between two looks at who broke, how far it is and whether a checkpoint is due.
+SLICE_SECONDS = 2.0
 # The CPU seconds of this process that were reported with its packs so far.
 _SPENT = [0.0]
 
 
-def work(task: Task, judge: Judge | None = None, clock: Callable[[], float] = time.monotonic) -> Iterator[Update]:
+def work(
+    task: Task,
+    judge: Judge | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    halted: Callable[[], bool] = never,
+) -> Iterator[Update]:
     """Train, evaluate and commit the trials of a task, yielding its progress; the last update comes after the commit.
+
+    It yields every few seconds, at the reports of trials and when some have ended.
 
     Checkpoints are kept beside the results while it trains, and a task that was cut short goes on from the newest one
     that is whole, bitwise. Where more trials wait than there are places, those that have ended are committed before
     each checkpoint; a task without a queue is committed at its end, in one part of each table. Where memory runs out,
     half as many are trained at a time from the checkpoint on; one that has none by itself has failed.
     `judge` is asked instead of the one that the task describes; both only where the task has `pruning`.
-    `clock` gives the seconds that steps are timed by.
+    `clock` gives the seconds that steps are timed by. Once `halted` says so, which is asked every few seconds, a
+    checkpoint is written, an update says how far it goes, and HaltedError is raised.
     """
     prepare(task.device)
     began, trials, begun = time.monotonic(), task.pack.trials, begin(task)
@@ -43,7 +55,7 @@ def work(task: Task, judge: Judge | None = None, clock: Callable[[], float] = ti
     places, warning, exhausted = min(task.places or len(trials), len(trials)), "", task.exhausted
     while True:
         session = Session(task, judge, begun, places)
-        ended = yield from _attempt(session, warning, exhausted, clock)
+        ended = yield from _attempt(session, warning, exhausted, clock, halted)
         if isinstance(ended, Update):
             yield _timed(ended, began)
             return
@@ -79,13 +91,13 @@ class _Smaller(NamedTuple):
 
 
 def _attempt(
-    session: Session, warning: str, exhausted: bool, clock: Callable[[], float]
+    session: Session, warning: str, exhausted: bool, clock: Callable[[], float], halted: Callable[[], bool]
 ) -> Generator[Update, None, Update | _Smaller]:
     """Train what is left of the session's task, from its newest checkpoint on: the last update, unless memory ends.
 
     `exhausted`: there is known to be none for the trials that come next.
     """
-    task = session.task
+    task, look = session.task, partial(_look, halted)
     try:
         session.start()
         session.warnings += [warning] if warning else []
@@ -96,12 +108,18 @@ def _attempt(
             accuracy.load_libraries()
         dataset = data.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
         while session.pack is not None:
-            waiting, stop = session.waiting, session.stop
-            for progress in train(session.pack, dataset, waiting, stop, places=session.places, clock=clock):
-                session.note(progress, dataset)
-                yield session.update()
+            waiting, stop, places = session.waiting, session.stop, session.places
+            for progress in train(
+                session.pack, dataset, waiting, stop, places=places, slice_seconds=SLICE_SECONDS, clock=clock
+            ):
+                for _ in session.note(progress, dataset, look):
+                    yield session.update()
             session.go_on()
         return session.close()
+    except HaltedError:
+        session.keep()
+        yield session.update()
+        raise
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -111,6 +129,11 @@ def _attempt(
         if not steps:  # in the commit, which fewer members make no smaller
             raise
     return _smaller(session, steps, seconds)
+
+
+def _look(halted: Callable[[], bool]) -> None:
+    if halted():
+        raise HaltedError("training was asked to stop")
 
 
 def _smaller(session: Session, steps: Mapping[str, int], seconds: float) -> _Smaller:
