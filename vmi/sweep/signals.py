@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
 import threading
 from collections.abc import Iterator
@@ -79,7 +78,8 @@ class Deferred:
         if self.asked():
             raise self.error()
         self.received = number
-        self._timer = threading.Timer(self._seconds, _thread.interrupt_main, [number])
+        main = threading.main_thread().ident  # a real signal: it ends a wait, too
+        self._timer = threading.Timer(self._seconds, signal.pthread_kill, [main, number])
         self._timer.daemon = True
         self._timer.start()
 
