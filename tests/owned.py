@@ -3,7 +3,8 @@
 A process bears the scope that started it in an environment variable, which its descendants inherit: the test session,
 a module or a test (`RUN/WORKER/MODULE/TEST`). So those that left the process group, as Ray's do, are found, and nothing
 that another run on this machine has started. The session has a temporary folder of its own, which must be empty at its
-end. A scope that leaves a process, or a session that leaves a file, is an error; both are ended and removed.
+end. A scope that leaves a process, or a session that leaves a file, is an error; both are ended and removed. A test
+marked `litters` kills what would have tidied up, or speaks with W&B's client itself: its files go with it, unsaid.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Owner:
             self._module = f"{self._session}/{self._number}"
         self._test = f"{self._module}/{self._number}"
         os.environ[MARK] = self._test
+        self._files = set(self.folder.iterdir())
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
@@ -87,6 +89,7 @@ class Owner:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+        before = self._files
         try:
             return (yield)
         except BaseException:
@@ -94,6 +97,11 @@ class Owner:
             raise
         finally:
             left = self._end(self._test)
+            if item.get_closest_marker("litters"):
+                kept = (f"wandb-{os.getpid()}-", "pytest-of", *(Path(each.name).name for each in _client()))
+                for path in set(self.folder.iterdir()) - before:
+                    if not path.name.startswith(kept):
+                        shutil.rmtree(path, ignore_errors=True)
             if nextitem is None or nextitem.path != item.path:
                 left += self._end(self._module)
             if left:
@@ -102,6 +110,8 @@ class Owner:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """With xdist each worker has ended what it owns by then; the last look is for all of them."""
+        if "wandb" in sys.modules:
+            _end_client()
         self._started.add(self._session)
         self.left += self._end(self._session)
         for name in ("pytest-of", "torchinductor"):  # what these libraries keep there for whoever runs them
@@ -151,6 +161,8 @@ class Owner:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
+                if scope != self._session and process.ppid() == os.getpid() and process.name().startswith("wandb-core"):
+                    continue  # W&B's client has one service for as long as this process lives
                 alive = process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
                 if alive and _within(self._mark(process, marks), scope):
                     found.append(process)
@@ -164,6 +176,24 @@ class Owner:
             if parent is not None:
                 marks[process.pid] = self._mark(parent, marks)
         return marks[process.pid]
+
+
+def _client() -> list[Any]:
+    """The folders that W&B's client keeps for as long as this process lives."""
+    if "wandb.sdk.artifacts.artifact" not in sys.modules:
+        return []
+    from wandb.sdk.artifacts.artifact import Artifact
+    from wandb.sdk.data_types._private import MEDIA_TMP
+
+    return [Artifact._TMP_DIR, MEDIA_TMP]
+
+
+def _end_client() -> None:
+    import wandb
+
+    wandb.teardown()
+    for kept in _client():
+        kept.cleanup()
 
 
 def _within(mark: str, scope: str) -> bool:
