@@ -6,7 +6,7 @@ UV     := uv==0.13.9
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-cluster faults soak check lock wheel bench clean
+.PHONY: help install demo test test-quick test-slow test-cluster faults soak check lock wheel bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "==> fetching the installer ($(UV))"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV)"
 	@echo "==> installing the locked packages, every file checked against its hash"
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
 	@echo "==> installing this project (editable)"
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --editable .
 	@touch $@
@@ -34,8 +34,11 @@ demo: install  ## the main job: the lambda sweep on embedded digits, then its re
 	@echo "==> the report: open results/lambda/report.html in any browser"
 	@$(BIN)/vmi report results/lambda
 
-test: install  ## the whole test suite (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20 -m "not slow and not cluster and not faults and not soak"
+test: install  ## the whole test suite (ORDER=SEED: files and tests in a random order)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20 $(if $(ORDER),--random-order --random-order-seed=$(ORDER)) -m "not slow and not cluster and not faults and not soak"
+
+test-quick: install  ## the library's own tests, without studies, stores in the cloud or pages: a minute or two, also on macOS
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster and not faults and not soak" tests/test_*.py
 
 test-slow: install  ## the checks that take minutes each
 	@$(BIN)/python -m pytest -m slow

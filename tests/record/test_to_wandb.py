@@ -20,6 +20,8 @@ from vmi.record.to_wandb import Mirrored, mirror
 from vmi.record.wandb_access import mode_from
 from vmi.trial import Failed
 
+pytestmark = pytest.mark.litters
+
 KEY = "0123456789abcdef" * 2 + "canary00"
 
 

@@ -7,17 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from owned import short_folder
+
 from vmi.record.store import Store
 
 ROOT = Path(__file__).parents[2]
-# Modules are compiled once for all runs of a test session, outside the tree.
-COMPILED = tempfile.TemporaryDirectory(prefix="vmi-test-")
 SMOKE = ROOT / "sweeps" / "smoke.py"
 # What a row says about where and when it was trained, and not about what came out.
 COSTS = {"train_seconds", "pack_id", "pack_size", "attempt", "finished_at"}
@@ -30,7 +29,7 @@ class Run:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "RAY_", "PYTHONDONTWRITE"))}
         self.process = subprocess.Popen(
             [sys.executable, str(script), *map(str, arguments)],
-            cwd=cwd, env={"PYTHONPYCACHEPREFIX": COMPILED.name} | clean | environment, start_new_session=True,
+            cwd=cwd, env=clean | {"TMPDIR": str(short_folder())} | environment, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.out = self.err = ""

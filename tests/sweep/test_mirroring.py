@@ -23,6 +23,8 @@ from vmi.sweep import mirroring, run_writers
 from vmi.sweep.mirroring import Mirror, mirror_of
 from vmi.sweep.run_writers import Beside
 
+pytestmark = pytest.mark.litters
+
 SPACE = {"mi_weight": choice(0, 1, 2, 4)}
 # What W&B's client says of its own process that is gone: to whoever waited for it just then, and to everyone after.
 CLOSED = {"W&B mirror: HandleAbandonedError", "W&B mirror: MailboxClosedError"}

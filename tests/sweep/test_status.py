@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -24,12 +25,24 @@ from vmi.record.sealed import sealed
 from vmi.sweep.status import Status, describe, status_lines, status_of
 from vmi.sweep.watching import watch
 
+# Each commit but the first waits for the end of a pipe that the test holds, while the driver goes on beating.
 STUDY = """
+import os
+from vmi.record.store import Store
 from vmi.sweep.main import main
 from vmi.sweep.space import choice
 from vmi.sweep.study import Study
 
-study = Study(name="s", fixed={"steps": 300}, space={"mi_weight": choice(0, 4)}, seeds=range(2))
+study = Study(name="s", fixed={"steps": 20}, space={"mi_weight": choice(0, 4)}, seeds=range(2))
+commit = Store.commit
+
+def held(store, **tables):
+    if store.finished():
+        open(os.environ["HELD"]).read()
+    return commit(store, **tables)
+
+if "HELD" in os.environ:
+    Store.commit = held
 if __name__ == "__main__":
     main(study)
 """
@@ -87,9 +100,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     home = tmp_path_factory.mktemp("status")
     script, folder = home / "study.py", home / "results" / "s"
     script.write_text(STUDY)
-    first = Run(script, "--local", "--pack-size", "2", cwd=home)
-    assert until(lambda: beaten(folder).get("finished") == 2, 240)
-    os.kill(first.process.pid, signal.SIGSTOP)  # alive, but no faster than this test
+    os.mkfifo(home / "held")
+    first = Run(script, "--local", "--pack-size", "2", cwd=home, HELD=str(home / "held"))
+    assert until(lambda: beaten(folder).get("finished") == 2, 500), first.process.poll()
     watching = watcher(folder)
     assert watching.stdout and "2 of 4 trials finished" in watching.stdout.readline()
     while_running, root = vmi("status", folder), vmi("status", home / "results")
@@ -98,9 +111,15 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     os.kill(first.process.pid, signal.SIGKILL)
     first.wait()
     killed, after_kill = ended(watching), vmi("status", folder)
-    last = Run(script, "--local", "--pack-size", "1", cwd=home)
-    assert until(lambda: status_of(folder, time.time()).alive, 240)
-    last_watch = ended(watcher(folder))
+    last = Run(script, "--local", "--pack-size", "1", cwd=home, HELD=str(home / "held"))
+    with (home / "held").open("w"):  # as soon as the first commit asks for it
+        watching = watcher(folder)
+        assert watching.stdout and watching.stdout.readline()
+    while last.process.poll() is None:  # one opening for each commit that is left
+        with contextlib.suppress(OSError):
+            os.close(os.open(home / "held", os.O_WRONLY | os.O_NONBLOCK))
+        time.sleep(0.05)
+    last_watch = ended(watching)
     last.wait()
     yield Story(
         folder, first.process.pid, while_running, root, heartbeat, second, after_kill, killed, last, last_watch,

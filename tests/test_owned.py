@@ -1,0 +1,168 @@
+"""Whatever a test starts ends with it, and a session that leaves anything is red: tried on sessions that do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from owned import MARK, short_folder
+
+CONFTEST = Path(__file__).with_name("conftest.py")
+# Each writes the ids of what it starts into pids.txt.
+COMMON = """
+import os, subprocess, sys, tempfile, time
+from pathlib import Path
+import pytest
+
+HERE = Path(__file__).parent
+SLEEP = "import time; time.sleep(600)"
+
+def note(*pids):
+    with (HERE / "pids.txt").open("a") as file:
+        file.writelines(f"{pid}\\n" for pid in pids)
+
+def sleeping(**options):
+    process = subprocess.Popen([sys.executable, "-c", SLEEP], **options)
+    note(process.pid)
+    return process
+"""
+LEAVES_A_PROCESS = """
+def test_it():
+    sleeping(start_new_session=True)
+
+def test_the_next():
+    pass
+"""
+LEAVES_A_DAEMON = """
+def test_it():
+    child = f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}], stdout=subprocess.DEVNULL)"
+    command = [sys.executable, "-c", f"import subprocess, sys; print({child}.pid)"]
+    note(subprocess.run(command, start_new_session=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+"""
+LEAVES_A_FORK = """
+def test_it():
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        time.sleep(600)
+    note(pid)
+"""
+LEAVES_RAY = """
+import psutil
+
+def test_it():
+    import ray
+    ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR")
+    note(*(child.pid for child in psutil.Process().children(recursive=True)))
+"""
+LEAVES_A_FILE = """
+def test_it():
+    Path(tempfile.gettempdir(), "tmp1234wandb-media").mkdir()
+"""
+FAILS = """
+@pytest.fixture(scope="module")
+def process():
+    return sleeping(start_new_session=True)
+
+def test_it(process):
+    sleeping()
+    assert process.poll() is None
+    raise AssertionError("as it should")
+"""
+HANGS = """
+@pytest.mark.timeout(1)
+def test_it():
+    sleeping(start_new_session=True).wait()
+"""
+SHARES = """
+@pytest.fixture(scope="module")
+def process():
+    shared = sleeping()
+    yield shared
+    shared.kill()
+
+@pytest.fixture(scope="session")
+def other():
+    shared = sleeping()
+    yield shared
+    shared.kill()
+
+def test_one(process, other):
+    assert process.poll() is other.poll() is None
+
+def test_two(process, other):
+    assert process.poll() is other.poll() is None
+"""
+
+
+def session(folder: Path, test: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """A test session of this house over one file, with a temporary folder of its own, which is empty afterwards."""
+    code = COMMON + test
+    (folder / "test_it.py").write_text(code, encoding="utf-8")
+    (folder / "conftest.py").write_text("import owned\nowned.GRACE_SECONDS = 1.0\nfrom owned import Owner\n"
+        "def pytest_configure(config):\n    config.pluginmanager.register(Owner(config))\n")  # fmt: skip
+    temporary = short_folder()
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(folder), "-p", "no:cacheprovider", *options]
+    environ = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(CONFTEST.parent)}
+    done = subprocess.run([*command, str(folder)], cwd=folder, env=environ, capture_output=True, text=True)
+    pids = [int(pid) for pid in (folder / "pids.txt").read_text().split()] if (folder / "pids.txt").exists() else []
+    assert not [pid for pid in pids if psutil.pid_exists(pid)], done.stdout
+    assert not list(temporary.iterdir())
+    return done
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "it").mkdir()
+    return tmp_path / "it"
+
+
+@pytest.mark.parametrize("test", [LEAVES_A_PROCESS, LEAVES_A_DAEMON, LEAVES_A_FORK], ids=["own", "orphan", "fork"])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_test_that_leaves_a_process_is_red_and_the_process_is_ended(folder: Path, test: str, workers: str) -> None:
+    done = session(folder, test, "-n", workers)
+    assert done.returncode == 1, done.stdout
+    assert "left behind, and ended now: process" in done.stdout and "ERROR at teardown of test_it" in done.stdout
+    assert "2 passed, 1 error" in done.stdout if test is LEAVES_A_PROCESS else "1 passed, 1 error" in done.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_test_session_that_leaves_ray_and_its_files_is_red_and_they_are_gone(folder: Path, workers: str) -> None:
+    done = session(folder, LEAVES_RAY, "-n", workers)
+    assert done.returncode == 1 and "gcs_server" in done.stdout and "raylet" in done.stdout
+    assert "left behind by the test session, and ended now: file " in done.stdout and "/ray" in done.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_test_session_that_leaves_a_file_is_red_and_it_is_gone(folder: Path, workers: str) -> None:
+    done = session(folder, LEAVES_A_FILE, "-n", workers)
+    assert done.returncode == 1 and "1 passed" in done.stdout
+    assert "tmp1234wandb-media" in done.stdout.split("left behind by the test session")[-1]
+
+
+@pytest.mark.parametrize(
+    ("test", "said"), [(FAILS, "as it should"), (HANGS, "Timeout (>1.0s)")], ids=["fails", "hangs"]
+)
+def test_what_a_test_that_fails_or_hangs_has_started_ends_with_it(folder: Path, test: str, said: str) -> None:
+    done = session(folder, test, "-n", "0")
+    assert done.returncode == 1 and said in done.stdout and "1 failed" in done.stdout
+    assert "left behind" not in done.stdout, "the failure itself is what is said"
+
+
+def test_what_a_fixture_starts_lives_as_long_as_its_scope(folder: Path) -> None:
+    done = session(folder, SHARES, "-n", "0")
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_other_runs_on_this_machine_have_started_is_left_alone(folder: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != MARK}
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environ | {MARK: "another"})
+    try:
+        assert session(folder, LEAVES_A_PROCESS, "-n", "0").returncode == 1
+        assert other.poll() is None
+    finally:
+        other.communicate(b"\n")
