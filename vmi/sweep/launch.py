@@ -10,14 +10,13 @@ from typing import Any
 
 from rich.console import Console
 
+from vmi.console import say
 from vmi.datasets import data_folder
-from vmi.errors import printable
 from vmi.record.checkpoints import clear_all
 from vmi.record.compaction import finish
 from vmi.record.schema import TABLES
 from vmi.record.store import Store
 from vmi.record.wandb_access import Mode
-from vmi.secrecy import redacted
 from vmi.sweep.driving import Driving
 from vmi.sweep.extent import values_of
 from vmi.sweep.heartbeat import Heartbeat
@@ -212,5 +211,4 @@ class _Run:
         return {**self.asked, "planned": len(self.ledger.finished)}
 
     def _say(self, *lines: str) -> None:
-        for line in lines:
-            self.console.print(printable(redacted(line)), highlight=False, markup=False, soft_wrap=True)
+        say(self.console, *lines)
