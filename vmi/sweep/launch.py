@@ -15,6 +15,7 @@ from vmi.datasets import data_folder
 from vmi.record.checkpoints import clear_all
 from vmi.record.compaction import finish
 from vmi.record.schema import TABLES
+from vmi.record.scratch import scratch
 from vmi.record.store import Store
 from vmi.record.wandb_access import Mode
 from vmi.sweep.driving import Driving
@@ -49,7 +50,7 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
     Raises InputError before anything is started or written, StoreError when the store is damaged.
     """
     store, asked, wandb = check(study, options, os.environ)
-    with Heartbeat(store.folder, store.study) as heartbeat:
+    with scratch(), Heartbeat(store.folder, store.study) as heartbeat:
         return _Run(study, options, console, store, asked, wandb, heartbeat).to_its_end()
 
 
