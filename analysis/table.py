@@ -15,6 +15,7 @@ from analysis.design import Design, design, representative
 from analysis.findings import Findings, findings
 from analysis.information import verdict
 from analysis.read import StudyResults
+from vmi.console import sayable
 from vmi.errors import printable
 
 WIDTH = 100
@@ -23,11 +24,14 @@ MAX_CAUSES = 3
 MAX_LISTED = 10
 
 
-def terminal(results: StudyResults, width: int = WIDTH) -> RenderableType:
-    """The settings of a study as a table no wider than `width`, its findings, what was not completed; for rich."""
+def terminal(results: StudyResults, width: int = WIDTH, encoding: str = "utf-8") -> RenderableType:
+    """The settings of a study as a table no wider than `width`, its findings, what was not completed; for rich.
+
+    `encoding` is that of the terminal: a column is as wide as what stands in for what it cannot say.
+    """
     plan = design(results)
     found = findings(results, plan)
-    parts: list[RenderableType] = [_table(results, plan, found, min(width, WIDTH))] if plan.settings else []
+    parts: list[RenderableType] = [_table(results, plan, found, min(width, WIDTH), encoding)] if plan.settings else []
     parts += [Text(f"• {printable(line)}") for line in found.sentences]
     broken = [f"  trial {v.trial_id}: not {v.what}, by {v.excess_nats:.3g} nats" for v in found.violations]
     parts += [Text(printable(line), style="red") for line in broken[:MAX_LISTED]]
@@ -35,27 +39,33 @@ def terminal(results: StudyResults, width: int = WIDTH) -> RenderableType:
     return Group(*parts)
 
 
-def _table(results: StudyResults, plan: Design, found: Findings, width: int) -> Table:
+def _table(results: StudyResults, plan: Design, found: Findings, width: int, encoding: str) -> Table:
     shown = representative(plan.settings, found.score, found.maximize, MAX_ROWS)
     more = f", {len(shown)} of {len(plan.settings)} settings" if len(shown) < len(plan.settings) else ""
     table = Table(
         title=Text(f"{printable(results.name)}: mean ± half of the 95 % interval over seeds{more}"),
         box=box.SIMPLE_HEAD, width=None, title_justify="left", pad_edge=False,
     )  # fmt: skip
-    wanted = _fitting(columns.of_settings(plan, found.score, columns.SHORT), shown, width)
-    for column in wanted:
-        table.add_column(Text(column.head), justify="left" if column.head == "verdict" else "right", no_wrap=True)
-    for setting in shown:
+    wanted = [_said(c, shown, encoding) for c in columns.of_settings(plan, found.score, columns.SHORT)]
+    wanted = _fitting(wanted, width)
+    for head, *_ in wanted:
+        table.add_column(Text(head), justify="left" if head == "verdict" else "right", no_wrap=True)
+    for i, setting in enumerate(shown, 1):
         style = "bold" if setting is found.best else "red" if verdict(setting) == "collapse" else ""
-        table.add_row(*(Text(column.cell(setting)) for column in wanted), style=style)
+        table.add_row(*(Text(column[i]) for column in wanted), style=style)
     return table
 
 
-def _fitting(wanted: list[columns.Column], shown: tuple[Setting, ...], width: int) -> list[columns.Column]:
+def _said(column: columns.Column, shown: tuple[Setting, ...], encoding: str) -> list[str]:
+    """A column's head and cells."""
+    return [sayable(text, encoding) for text in (column.head, *map(column.cell, shown))]
+
+
+def _fitting(wanted: list[list[str]], width: int) -> list[list[str]]:
     """As many of the columns, from the left, as stand beside each other in `width`."""
     kept, room = [], width
     for column in wanted:
-        room -= max(len(column.head), *(len(column.cell(s)) for s in shown)) + 3
+        room -= max(map(len, column)) + 3
         if room < 0:
             break
         kept.append(column)

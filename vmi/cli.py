@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 import vmi
-from vmi.errors import printable
+from vmi.console import protect, say
 from vmi.sweep import commands
 from vmi.sweep.main import guarded
 from vmi.sweep.options import ObjectPath, opened
@@ -57,10 +57,10 @@ def report(
         results = open_study(opened(folder))
         page = publish(results)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
-        console.print(terminal(results, console.width))
-        console.print(printable(f"page: {page}"), highlight=False, markup=False, soft_wrap=True)
+        console.print(terminal(results, console.width, console.encoding))
+        say(console, f"page: {page}")
         if isinstance(results.folder, ObjectPath):
-            console.print(f"and: {results.folder / FILE}", highlight=False, markup=False, soft_wrap=True)
+            say(console, f"and: {results.folder / FILE}")
         undamaged(results)  # the page has what can be read, and names the rest
         return report_to_wandb(results, target, offline) if target else 0
 
@@ -214,4 +214,5 @@ def version() -> None:
 
 def main() -> None:
     """Entry point of the `vmi` command."""
+    protect()
     app()

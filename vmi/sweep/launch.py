@@ -10,14 +10,13 @@ from typing import Any
 
 from rich.console import Console
 
+from vmi.console import say
 from vmi.datasets import data_folder
-from vmi.errors import printable
 from vmi.record.checkpoints import clear_all
 from vmi.record.compaction import finish
 from vmi.record.schema import TABLES
 from vmi.record.store import Store
 from vmi.record.wandb_access import Mode
-from vmi.secrecy import redacted
 from vmi.sweep.driving import Driving
 from vmi.sweep.extent import values_of
 from vmi.sweep.heartbeat import Heartbeat
@@ -31,6 +30,7 @@ from vmi.sweep.probe import needs_of
 from vmi.sweep.progress import Display
 from vmi.sweep.pruning import pruning_of
 from vmi.sweep.runner import OnDemand, Runner
+from vmi.sweep.scratch import scratch
 from vmi.sweep.search import searcher_for
 from vmi.sweep.signals import exit_code, terminable, undisturbed
 from vmi.sweep.sizing import Sizing
@@ -50,7 +50,7 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
     Raises InputError before anything is started or written, StoreError when the store is damaged.
     """
     store, asked, wandb = check(study, options, os.environ)
-    with Heartbeat(store.folder, store.study) as heartbeat:
+    with scratch(), Heartbeat(store.folder, store.study) as heartbeat:
         return _Run(study, options, console, store, asked, wandb, heartbeat).to_its_end()
 
 
@@ -212,5 +212,4 @@ class _Run:
         return {**self.asked, "planned": len(self.ledger.finished)}
 
     def _say(self, *lines: str) -> None:
-        for line in lines:
-            self.console.print(printable(redacted(line)), highlight=False, markup=False, soft_wrap=True)
+        say(self.console, *lines)

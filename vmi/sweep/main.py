@@ -12,8 +12,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from vmi.errors import InputError, Problem, StoreError, printable
-from vmi.secrecy import redacted
+from vmi.console import protect, say
+from vmi.errors import InputError, Problem, StoreError
 from vmi.sweep.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
 from vmi.sweep.options import AUTO, RunOptions, parse_seeds, place_of
 from vmi.sweep.override import wished
@@ -79,6 +79,7 @@ def main(study: Study) -> NoReturn:
 
         raise typer.Exit(guarded(start, debug))
 
+    protect()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(cls=Gathering)(run)
     app()
@@ -94,8 +95,6 @@ def guarded(action: Callable[[], int], debug: bool = False) -> int:
         return BAD_INPUT if isinstance(error, InputError) else DAMAGED_STORE
     except KeyboardInterrupt as error:
         return exit_code(error)
-    except BrokenPipeError:  # whoever read the output has gone, which typer knows how to end
-        raise
     except OSError as error:
         if error.errno not in UNUSABLE or not error.filename:
             return _unforeseen(error, debug)
@@ -114,4 +113,4 @@ def _unforeseen(error: Exception, debug: bool) -> int:
 def _say(line: str, debug: bool) -> None:
     """On standard error, after the traceback where it is asked for."""
     lines = f"{traceback.format_exc()}{line}" if debug else line
-    Console(stderr=True).print(printable(redacted(lines)), highlight=False, markup=False, soft_wrap=True)
+    say(Console(stderr=True), lines)

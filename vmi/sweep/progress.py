@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
+from vmi.console import say, sayable
 from vmi.errors import printable
 from vmi.secrecy import redacted
 from vmi.sweep.ledger import Ledger
@@ -43,14 +44,14 @@ class Display:
         self._task = self._bar.add_task("starting", total=max(planned, 1), completed=ledger.reused)
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             self._bar.stop()
 
     def update(self, update: Update) -> None:
@@ -60,11 +61,12 @@ class Display:
             self.warn(update.warning)
         self._measure()
         due = self._clock() - self._last >= PLAIN_SECONDS or bool(update.ended)
-        if self.console.is_terminal:
-            self._bar.update(self._task, completed=self.done, description=escape(self.line()))
+        if self.console.is_interactive:  # which a dumb terminal is not
+            line = sayable(self.line(), self.console.encoding)
+            self._bar.update(self._task, completed=self.done, description=escape(line))
         elif due:
             self._last = self._clock()
-            self.console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
+            say(self.console, self.line())
 
     def warn(self, said: str) -> None:
         self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(said)))}", highlight=False)

@@ -10,6 +10,7 @@ import functools
 import inspect
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
 
 import ray
-from ray._private import parameter
+from ray._private import parameter, services
 from ray._private.ray_constants import WORKER_PROCESS_TYPE_IDLE_WORKER
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -39,6 +40,7 @@ from vmi.sweep.hardware import available_memory, free_on_cards
 from vmi.sweep.joining import joined
 from vmi.sweep.probe import Needs, check_nodes
 from vmi.sweep.reach import REACH_SECONDS, private, reach
+from vmi.sweep.scratch import outside
 from vmi.sweep.signals import kept_handlers
 from vmi.sweep.sizing import Room
 
@@ -84,9 +86,14 @@ def _init(address: str | None) -> None:
     field = "--address" if given or not address else "RAY_ADDRESS"
     try:
         reach(address)
+        found = (_this_machines() if address in (None, "auto") else None) or address
         private(Path.home() / ".ray")
+        if found is None:
+            _own_token()
         with kept_handlers(), _spared():
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address=found or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            )
         private(Path.home() / ".ray")
     except (OSError, ValueError, RuntimeError) as error:
         # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.
@@ -95,6 +102,26 @@ def _init(address: str | None) -> None:
         leave()
         said = " ".join(str(error).split()) or type(error).__name__
         raise InputError([Problem(field, address, ADDRESS, said)]) from error
+
+
+def _this_machines() -> str | None:
+    """The cluster that this machine belongs to, by Ray's own note of it, which lies outside of our scratch folder."""
+    ask: Any = services.canonicalize_bootstrap_address  # its annotation has no None
+    found: str | None = ask(None, str(outside() / "ray"))
+    return found
+
+
+def _own_token() -> None:
+    """Where no home folder can keep Ray's token, that of a cluster of our own lies in our scratch folder."""
+    names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    kept = Path.home() / ".ray"
+    if any(os.environ.get(name) for name in names) or (kept / "auth_token").is_file() or os.access(kept, os.W_OK):
+        return
+    path = Path(os.environ["TMPDIR"]) / "auth_token"
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
 
 
 @contextlib.contextmanager

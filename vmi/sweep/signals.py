@@ -24,7 +24,10 @@ def exit_code(error: KeyboardInterrupt) -> int:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM raises TerminatedError inside; before and after it does what it did."""
+    """SIGTERM raises TerminatedError inside, and SIGHUP does nothing: a terminal that is closed ends no sweep.
+
+    Before and after they do what they did.
+    """
     received = False
 
     def terminate(number: int, frame: object) -> NoReturn:
@@ -32,7 +35,8 @@ def terminable() -> Iterator[None]:
         received = True
         raise TerminatedError
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, terminate)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -41,7 +45,8 @@ def terminable() -> Iterator[None]:
             raise TerminatedError from error
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Deferred:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+from vmi.console import say
 from vmi.errors import ABSENT, InputError, Problem, did_you_mean
 from vmi.record.paths import path_of
 from vmi.secrecy import is_secret_name
@@ -161,6 +162,5 @@ def _problem_of(error: Any) -> Problem:
 
 def _refuse(context: Any, problems: Sequence[Problem]) -> NoReturn:
     error = InputError(problems, context.command_path)
-    lines = f"error: {error}\nhelp: {context.command_path} --help"
-    Console(stderr=True).print(lines, highlight=False, markup=False, soft_wrap=True)
+    say(Console(stderr=True), f"error: {error}\nhelp: {context.command_path} --help")
     raise typer.Exit(BAD_INPUT)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from vmi.console import has_reader, say, sayable
 from vmi.errors import InputError, Problem, printable
 from vmi.record.paths import AnyPath, ObjectPath
 from vmi.sweep.status import Status, describe, headline, status_of
@@ -20,7 +21,7 @@ DONE, UNDONE = 0, 1
 
 
 def watch(folder: AnyPath, console: Console, look: Callable[[], Status] | None = None) -> int:
-    """Show the study until no driver is alive; 0 when every trial has completed, else 1.
+    """Show the study until no driver is alive, or nobody reads; 0 when every trial has completed, else 1.
 
     On a terminal it is redrawn, elsewhere there is a line per change. Raises InputError where there is no study, and
     StoreError naming a damaged file.
@@ -30,28 +31,28 @@ def watch(folder: AnyPath, console: Console, look: Callable[[], Status] | None =
     status = look()
     if not status.exists:
         raise InputError([Problem("folder", str(folder), "a study's results, such as results/lambda; no store yet")])
-    shown = _redrawn if console.is_terminal else _lines
+    shown = _redrawn if console.is_interactive else _lines
     status = shown(status, look, console, seconds)
-    for line in describe(status) if console.is_terminal else [_end(status)]:
-        _print(console, line)
+    for line in describe(status) if console.is_interactive else [_end(status)]:
+        say(console, line)
     return DONE if status.complete and not status.failed else UNDONE
 
 
 def _redrawn(status: Status, look: Callable[[], Status], console: Console, seconds: float) -> Status:
-    with Live(_text(status), console=console, auto_refresh=False, transient=True) as live:
-        while status.alive:
+    with Live(_text(status, console.encoding), console=console, auto_refresh=False, transient=True) as live:
+        while status.alive and has_reader():
             time.sleep(seconds)
             status = look()
-            live.update(_text(status), refresh=True)
+            live.update(_text(status, console.encoding), refresh=True)
     return status
 
 
 def _lines(status: Status, look: Callable[[], Status], console: Console, seconds: float) -> Status:
     before: object = None
-    while status.alive:
+    while status.alive and has_reader():
         counts = _counts(status)
         if counts != before:
-            _print(console, headline(status))
+            say(console, headline(status))
             before = counts
         time.sleep(seconds)
         status = look()
@@ -72,9 +73,5 @@ def _end(status: Status) -> str:
     return f"{headline(status)}: the driver {gone}; start the study again to train what is missing"
 
 
-def _text(status: Status) -> Text:
-    return Text("\n".join(printable(line) for line in describe(status)))
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+def _text(status: Status, encoding: str) -> Text:
+    return Text("\n".join(sayable(printable(line), encoding) for line in describe(status)))
