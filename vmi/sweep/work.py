@@ -13,7 +13,7 @@ import torch
 
 from vmi import accuracy, data
 from vmi.memory import ExhaustedError, is_out_of_memory
-from vmi.sweep.allocator import keep_freed_memory
+from vmi.sweep.allocator import keep_freed_memory, return_freed_memory
 from vmi.sweep.halting import HaltedError, never
 from vmi.sweep.session import Session
 from vmi.sweep.task import Task, Update
@@ -64,6 +64,7 @@ def work(
         # The tensors of what ran out of memory hung on its exception, which is gone by now.
         del session
         gc.collect()
+        return_freed_memory()
         if task.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
