@@ -75,6 +75,7 @@ class Session:
         self.saved: dict[str, int] = {}  # the steps from which each trial would go on
         self._last: Progress | None = None  # what no checkpoint has yet
         self._scored: set[str] = set()  # of its members that are done
+        self.committing = False
 
     def start(self) -> None:
         """Stand where the newest whole checkpoint has it, else at the beginning."""
@@ -325,7 +326,9 @@ class Session:
         for trial in ended:
             cost = Cost(self.shares.seconds[trial.trial_id], *where)
             recorder.finish(trial, self.outcomes[trial.trial_id], cost)
+        self.committing = True
         committed = recorder.commit()
+        self.committing = False
         self.reports = [report for report in self.reports if report.trial_id not in self.outcomes]
         self.outcomes = {}
         self.saved |= dict.fromkeys(ids, self.steps)

@@ -127,7 +127,7 @@ def _attempt(
         steps, seconds = session.next_trials(), 0.0
         if isinstance(error, ExhaustedError):
             steps, seconds = dict(error.steps), error.seconds
-        if not steps:  # in the commit, which fewer members make no smaller
+        if not steps or (len(steps) == 1 and session.committing):  # of a commit no trial is to blame
             raise
     return _smaller(session, steps, seconds)
 
