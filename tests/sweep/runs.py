@@ -35,7 +35,7 @@ class Run:
         self.out = self.err = ""
         self.code: int | None = None
 
-    def wait(self, seconds: float = 180) -> Run:
+    def wait(self, seconds: float = 300) -> Run:
         try:
             self.out, self.err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -56,13 +56,13 @@ class Run:
         """Ids of the Ray workers that train a pack now."""
         return [number for number, command in self.processes() if "ImplicitFunc.train" in command]
 
-    def gone(self, seconds: float = 15) -> bool:
-        """Whether nothing of the run is left within that time."""
+    def gone(self, seconds: float = 300) -> bool:
+        """Wait until nothing of the run is left; whether it came to that."""
         return until(lambda: not list(self.processes()), seconds)
 
 
-def until(true: Callable[[], Any], seconds: float = 60) -> bool:
-    """Wait for something to become true; whether it did."""
+def until(true: Callable[[], Any], seconds: float = 300) -> bool:
+    """Wait for something to become true and stay so; whether it did before so long that nobody believes in it."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
