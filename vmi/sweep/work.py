@@ -22,7 +22,7 @@ from vmi.train import train
 from vmi.trial import Judge
 
 # About how long a pack trains between two looks at who broke, how far it is and whether a checkpoint is due.
-SLICE_SECONDS = 2.0
+SLICE_SECONDS = 1.0
 # The CPU seconds of this process that were reported with its packs so far.
 _SPENT = [0.0]
 
