@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,7 @@ from vmi.console import ASCII, sayable
 from vmi.record.store import Store
 
 VMI = [sys.executable, "-c", "from vmi.cli import main; main()"]
-ENCODINGS = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "latin-1"},
-             {"PYTHONIOENCODING": "cp1252"}]  # fmt: skip
-ENDS = [">/dev/full", "2>/dev/full", ">/dev/full 2>&1", ">&-", "2>&-", ">&- 2>&-", "| true", "| head -1", "2>&1 | true"]
+FULL, CLOSED, GONE = ">/dev/full", ">&- 2>&-", "2>&1 | true"
 
 
 def shell(command: list[str], end: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -43,6 +40,12 @@ def smoke(results: Path) -> list[str]:
     return [sys.executable, str(SMOKE), "--local", "--results", str(results)]
 
 
+def on(name: str, study: Path) -> list[str]:
+    """A command on the results of the smoke study."""
+    results = ["--results", str(study.parent), str(SMOKE)] if name == "plan" else [str(study)]
+    return [*VMI, name, *results, *([str(study)] if name == "compare" else [])]
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smoke study, trained with an encoding that cannot say "±"."""
@@ -53,54 +56,71 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results / "smoke"
 
 
-@pytest.mark.parametrize("end", [">/dev/full 2>&1", ">&- 2>&-", "| true"])
-def test_a_sweep_whose_output_cannot_be_written_stores_every_trial_and_ends_with_0(end: str, tmp_path: Path) -> None:
-    done = shell(smoke(tmp_path), end)
+def test_a_sweep_whose_output_cannot_be_written_stores_every_trial_and_ends_with_0(tmp_path: Path) -> None:
+    done = shell(smoke(tmp_path), f"{FULL} 2>&1")
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(Store(tmp_path, "smoke").finished()) == 4
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("name", ["report", "status", "fsck"])
-def test_a_command_on_results_ends_with_0_and_without_a_complaint(name: str, end: str, study: Path) -> None:
-    done = shell([*VMI, name, str(study)], end)
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("report", FULL), ("report", CLOSED), ("fsck", f"{FULL} 2>&1"), ("fsck", GONE), ("status", CLOSED),
+     ("status", "2>/dev/full"), ("status", "| head -1"), ("plan", GONE), ("compare", "| true")],
+)  # fmt: skip
+def test_a_command_ends_with_0_and_without_a_complaint(name: str, end: str, study: Path) -> None:
+    done = shell(on(name, study), end)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", ["plan", "status", "compare"])
+def test_a_command_that_only_says_something_ends_with_1_where_a_full_disk_has_lost_it(name: str, study: Path) -> None:
+    done = shell(on(name, study), FULL)
+    assert (done.returncode, done.stderr) == (1, b"error: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("end", [f"{FULL} 2>&1", "2>&-", GONE])
 def test_a_bad_input_ends_with_2_where_it_cannot_be_said(end: str, tmp_path: Path) -> None:
-    assert shell([*smoke(tmp_path), "--seeds", "-1"], end).returncode == 2
+    assert shell([*smoke(tmp_path), "--seeds", "-1", "--debug"], end).returncode == 2
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("environment", ENCODINGS)
-def test_what_an_encoding_lacks_stands_there_in_ascii(environment: Mapping[str, str], study: Path) -> None:
-    done = shell([*VMI, "report", str(study)], **environment)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"lambda" in done.stdout and b"\\u" not in done.stdout and b"?" not in done.stdout
+@pytest.mark.parametrize(
+    ("name", "environment"),
+    [("report", {"PYTHONIOENCODING": "latin-1"}), ("report", {"LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "20"}),
+     ("compare", {"PYTHONIOENCODING": "ascii", "TERM": "dumb"})],
+)  # fmt: skip
+def test_what_an_encoding_lacks_stands_there_in_ascii(name: str, environment: dict[str, str], study: Path) -> None:
+    done = shell(on(name, study), **environment)
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout
+    assert b"\\u" not in done.stdout and b"?" not in done.stdout
 
 
-@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"COLUMNS": "20"}, {"PYTHONIOENCODING": "ascii"}])
-def test_on_a_terminal_that_closes_a_sweep_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
+def test_an_error_is_said_in_ascii_where_the_encoding_has_no_more(tmp_path: Path) -> None:
+    done = shell([*VMI, "fsck", str(tmp_path / "λ"), "--debug"], PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    assert done.returncode == 2 and b"lambda" in done.stderr and b"Traceback" in done.stderr
+
+
+def test_on_a_narrow_dumb_terminal_that_closes_a_sweep_goes_on(tmp_path: Path) -> None:
     ours, its = pty.openpty()
-    try:
-        with subprocess.Popen(
-            smoke(tmp_path), stdin=its, stdout=its, stderr=its, start_new_session=True,
-            env=dict(os.environ) | {"WANDB_MODE": "disabled"} | environment,
-        ) as running:  # fmt: skip
-            try:
-                os.close(its)
-                assert os.read(ours, 1)  # it has begun to speak; from now on each write is EIO
-                os.close(ours)
-                assert running.wait(240) == 0
-            finally:
-                running.kill()
-    finally:
-        for number in (ours, its):
-            try:
-                os.close(number)
-            except OSError:
-                continue
+    environment = {"TERM": "dumb", "COLUMNS": "20", "PYTHONIOENCODING": "ascii", "WANDB_MODE": "disabled"}
+    with (
+        open(ours, "rb", buffering=0) as terminal,
+        subprocess.Popen(  # noqa: PTH123
+            smoke(tmp_path),
+            stdin=its,
+            stdout=its,
+            stderr=its,
+            start_new_session=True,
+            env=dict(os.environ) | environment,
+        ) as running,
+    ):
+        try:
+            os.close(its)
+            assert terminal.read(1)  # it has begun to speak; from now on each write is EIO
+            terminal.close()
+            assert running.wait(240) == 0
+        finally:
+            running.kill()
     assert len(Store(tmp_path, "smoke").finished()) == 4
 
 

@@ -92,7 +92,7 @@ def evaluate(
             console.print(part, highlight=False)
         return 0
 
-    raise typer.Exit(guarded(action, debug))
+    raise typer.Exit(guarded(action, debug, only_says=True))
 
 
 @app.command(cls=Command)
@@ -112,7 +112,7 @@ def presets(
         written = opened(out, "--out") if out else None
         return compare_presets(where, against, written, command or f"python sweeps/{where.resolve().name}.py")
 
-    raise typer.Exit(guarded(action, debug))
+    raise typer.Exit(guarded(action, debug, only_says=out is None))
 
 
 @app.command(cls=Command)
@@ -170,7 +170,7 @@ def compare(
 
         return compare_studies(opened(first, "first"), opened(second, "second"), opened(out, "--out") if out else None)
 
-    raise typer.Exit(guarded(action, debug))
+    raise typer.Exit(guarded(action, debug, only_says=out is None))
 
 
 @app.command(cls=Command)

@@ -88,7 +88,7 @@ def plan(
             typer.echo(line)
         return 0
 
-    raise typer.Exit(guarded(action, debug))
+    raise typer.Exit(guarded(action, debug, only_says=True))
 
 
 def calibrate(
@@ -132,7 +132,7 @@ def status(
             typer.echo(line)
         return 0
 
-    raise typer.Exit(guarded(action, debug))
+    raise typer.Exit(guarded(action, debug, only_says=True))
 
 
 def watch(

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from vmi.console import protect, say
+from vmi.console import lost, protect, say
 from vmi.errors import InputError, Problem, StoreError
 from vmi.sweep.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
 from vmi.sweep.options import AUTO, RunOptions, parse_seeds, place_of
@@ -86,10 +86,13 @@ def main(study: Study) -> NoReturn:
     raise AssertionError("typer exits")
 
 
-def guarded(action: Callable[[], int], debug: bool = False) -> int:
-    """The action's exit code; 2 for a bad input and 3 for a damaged store, said on standard error without secrets."""
+def guarded(action: Callable[[], int], debug: bool = False, *, only_says: bool = False) -> int:
+    """The action's exit code; 2 for a bad input and 3 for a damaged store, said on standard error without secrets.
+
+    `only_says`: what is said is all that the action is for, so 1 where that was lost; a reader that has gone had enough.
+    """
     try:
-        return action()
+        return action() or (_unheard() if only_says else 0)
     except (InputError, StoreError) as error:
         _say(f"error: {error}", debug)
         return BAD_INPUT if isinstance(error, InputError) else DAMAGED_STORE
@@ -103,6 +106,14 @@ def guarded(action: Callable[[], int], debug: bool = False) -> int:
         return BAD_INPUT
     except Exception as error:  # what nobody foresaw: still no traceback unless it is asked for
         return _unforeseen(error, debug)
+
+
+def _unheard() -> int:
+    error = lost()
+    if error is None or error.errno == errno.EPIPE:
+        return 0
+    _say(f"error: standard output: {error.strerror}", debug=False)
+    return BROKEN
 
 
 def _unforeseen(error: Exception, debug: bool) -> int:
