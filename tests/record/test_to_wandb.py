@@ -20,8 +20,6 @@ from vmi.record.to_wandb import Mirrored, mirror
 from vmi.record.wandb_access import mode_from
 from vmi.trial import Failed
 
-pytestmark = pytest.mark.litters
-
 KEY = "0123456789abcdef" * 2 + "canary00"
 
 
@@ -150,6 +148,7 @@ def test_wandb_that_is_not_installed_is_a_warning(stored, tmp_path, monkeypatch)
     assert mirrored.runs == 0 and "wandb" in mirrored.warning
 
 
+@pytest.mark.litters
 def test_a_server_that_hangs_for_ever_is_given_up(stored, tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

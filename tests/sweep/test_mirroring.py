@@ -26,8 +26,7 @@ from vmi.sweep import mirroring, run_writers
 from vmi.sweep.mirroring import Mirror, mirror_of
 from vmi.sweep.run_writers import Beside
 
-pytestmark = pytest.mark.litters
-
+# Marked `litters`: a process beside the driver, which keeps its own scratch folder for it, leaves W&B's files here.
 A_RUN = "*/offline-run-*"  # the folder that the client makes at its beginning
 SPACE = {"mi_weight": choice(0, 1, 2, 4)}
 # What W&B's client says of its own process that is gone: to whoever waited for it just then, and to everyone after.
@@ -84,6 +83,7 @@ def running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.litters
 def test_nobody_waits_for_runs_until_the_end_and_then_every_one_is_whole(
     study: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +101,7 @@ def test_nobody_waits_for_runs_until_the_end_and_then_every_one_is_whole(
     assert mirror.close() == [] and whole(study) == ids
 
 
+@pytest.mark.litters
 def test_a_killed_driver_s_runs_are_written_by_the_next_start_and_none_twice(study: Store) -> None:
     program = (
         "import sys; from pathlib import Path; from vmi.record.store import Store\n"
@@ -132,6 +133,7 @@ def test_a_killed_driver_s_runs_are_written_by_the_next_start_and_none_twice(stu
     assert len(runs(Path(str(study.folder)))) == 16
 
 
+@pytest.mark.litters
 @pytest.mark.parametrize("whose", ["the mirror's own", "W&B's"])
 def test_after_a_process_was_killed_another_one_writes_what_is_missing(study: Store, whose: str) -> None:
     mirror, ids = mirror_of(study, "offline", local=False), sorted(study.finished())
@@ -172,6 +174,7 @@ print(*said, *mirror.close(), sep="\\n")
 """
 
 
+@pytest.mark.litters
 def test_so_it_is_where_everything_is_trained_in_the_driver(study: Store) -> None:
     command = [sys.executable, "-c", IN_ONE_PROCESS, str(study.root), study.study]
     alone = {name: value for name, value in os.environ.items() if name != run_writers.SERVICE}
@@ -182,6 +185,7 @@ def test_so_it_is_where_everything_is_trained_in_the_driver(study: Store) -> Non
     assert len(runs(Path(str(study.folder)))) == 16
 
 
+@pytest.mark.litters
 def test_a_mirror_that_is_killed_again_is_a_warning_with_what_writes_its_runs(study: Store) -> None:
     mirror = mirror_of(study, "offline", local=False)
     mirror.note(sorted(study.finished()))
@@ -208,6 +212,7 @@ def test_a_mirror_that_is_killed_again_is_a_warning_with_what_writes_its_runs(st
     assert until(lambda: whole(study) == sorted(study.finished()))
 
 
+@pytest.mark.litters
 def test_a_run_that_was_reported_but_is_torn_is_written_again_once_nobody_can_write_it(
     study: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +242,7 @@ def test_a_run_that_was_reported_but_is_torn_is_written_again_once_nobody_can_wr
     assert mirror.close()[-1].startswith("trials without a W&B run so far: 1; the next start, or vmi mirror ")
 
 
+@pytest.mark.litters
 def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interrupted_run(
     study: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +308,7 @@ def test_what_is_no_run_or_cannot_be_removed_ends_no_sweep(study: Store, monkeyp
     assert said.startswith("W&B mirror: PermissionError: ") and "another's" in said
 
 
+@pytest.mark.litters
 def test_a_line_cut_short_by_a_kill_ends_the_process(study: Store) -> None:
     command = [sys.executable, "-c", "from vmi.record.following import main; main()", str(study.root), study.study]
     done = subprocess.run([*command, "offline"], input=b'["cut sh', timeout=60, capture_output=True)
