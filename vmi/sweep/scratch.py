@@ -39,10 +39,8 @@ def scratch() -> Iterator[Path]:
     Raises InputError where no folder can be made. What killed owners have left is removed first.
     """
     before, python_s = {name: os.environ.get(name) for name in _RESTORED}, tempfile.tempdir
-    root = _root(os.environ)
-    clear(root)
+    folder, lock = _begun(os.environ)
     _outside.append(outside())
-    folder, lock = _locked(root)
     os.environ.setdefault("HOME", str(home()))
     os.environ.update(dict.fromkeys(("TMPDIR", "RAY_TMPDIR", *_homeless(os.environ)), str(folder)))
     tempfile.tempdir = str(folder)
@@ -81,10 +79,20 @@ def clear(root: Path) -> None:
                 os.close(lock)
 
 
-def _root(environ: Mapping[str, str]) -> Path:
-    """Where Ray would go; /tmp where that is too long for its sockets."""
-    root = Path(environ.get("RAY_TMPDIR") or tempfile.gettempdir()).absolute()
-    return root if len(os.fsencode(root)) + len(f"/{PREFIX}12345678") <= _RAY_BYTES else Path("/tmp")
+def _begun(environ: Mapping[str, str]) -> tuple[Path, int]:
+    """A new folder where Ray would go, in /tmp where that is too long for its sockets, and its lock, which is held."""
+    given = environ.get("RAY_TMPDIR")
+    try:
+        root = Path(given or tempfile.gettempdir()).absolute()
+        if len(os.fsencode(root)) + len(f"/{PREFIX}12345678") > _RAY_BYTES:
+            root = Path("/tmp")
+        root.mkdir(parents=True, exist_ok=True)
+        clear(root)
+        return _locked(root)
+    except OSError as error:
+        field, value = ("RAY_TMPDIR", given) if given else ("TMPDIR", environ.get("TMPDIR"))
+        allowed = "a folder for temporary files that can be written to"
+        raise InputError([Problem(field, value, allowed, str(error.strerror))], "environment") from error
 
 
 def _homeless(environ: Mapping[str, str]) -> Iterator[str]:
@@ -106,18 +114,12 @@ def _can_be_made(folder: Path) -> bool:
 
 
 def _locked(root: Path) -> tuple[Path, int]:
-    """A new folder and its lock, which is held."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        while True:
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
-            with contextlib.suppress(FileNotFoundError):  # another start took it for left
-                lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-                with contextlib.suppress(OSError):  # a file system without locks: then nobody takes it for left
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                if (folder / LOCK).exists():
-                    return folder, lock
-                os.close(lock)
-    except OSError as error:
-        allowed = "a folder for temporary files that can be written to"
-        raise InputError([Problem("TMPDIR", str(root), allowed, str(error.strerror))], "environment") from error
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+        with contextlib.suppress(FileNotFoundError):  # another start took it for left
+            lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            with contextlib.suppress(OSError):  # a file system without locks: then nobody takes it for left
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if (folder / LOCK).exists():
+                return folder, lock
+            os.close(lock)
