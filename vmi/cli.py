@@ -15,6 +15,7 @@ from vmi.console import protect, say
 from vmi.sweep import commands
 from vmi.sweep.main import guarded
 from vmi.sweep.options import ObjectPath, opened
+from vmi.sweep.scratch import scratch
 from vmi.sweep.usage import Command, Gathering, Group, whole
 
 # A pipe has no width; the table is made for this one.
@@ -62,7 +63,8 @@ def report(
         if isinstance(results.folder, ObjectPath):
             say(console, f"and: {results.folder / FILE}")
         undamaged(results)  # the page has what can be read, and names the rest
-        return report_to_wandb(results, target, offline) if target else 0
+        with scratch():
+            return report_to_wandb(results, target, offline) if target else 0
 
     raise typer.Exit(guarded(action, debug))
 
@@ -151,7 +153,8 @@ def mirror(
     def action() -> int:
         from vmi.cli_results import mirror_study
 
-        return mirror_study(opened(folder), online)
+        with scratch():
+            return mirror_study(opened(folder), online)
 
     raise typer.Exit(guarded(action, debug))
 

@@ -60,6 +60,7 @@ def check_wandb(wandb: str | None, offline: bool) -> Target | None:
 def report_to_wandb(results: StudyResults, place: Target, offline: bool) -> int:
     """Write wandb-report.json, and unless offline make or update the report that it describes."""
     from analysis.wandb_spec import specification
+    from vmi.record.to_wandb import finish_service
     from vmi.record.to_wandb_report import upload, write_spec
 
     undamaged(results)
@@ -70,6 +71,7 @@ def report_to_wandb(results: StudyResults, place: Target, offline: bool) -> int:
         typer.echo(f"Not sent. That needs WANDB_API_KEY and a network: {_command(results.folder, place)}")
         return 0
     sent = upload(spec, _images(results, spec), results.folder, os.environ)
+    finish_service()  # before its temporary folder goes
     if sent.warning:
         typer.echo(f"error: {sent.warning}", err=True)
         return 1
@@ -79,7 +81,7 @@ def report_to_wandb(results: StudyResults, place: Target, offline: bool) -> int:
 
 def mirror_study(folder: AnyPath, online: str | None) -> int:
     """Mirror the finished trials of a study, offline those that have no run yet. Damaged stores are refused."""
-    from vmi.record.to_wandb import local_folder, mirror, without_run
+    from vmi.record.to_wandb import finish_service, local_folder, mirror, without_run
 
     entity, project = target(online, "--online") if online is not None else (None, _project(folder))
     if online is not None:
@@ -90,6 +92,7 @@ def mirror_study(folder: AnyPath, online: str | None) -> int:
     curves = store.read("curves").checked().to_pylist()
     missing = without_run(rows, runs) if online is None else rows
     done = mirror(missing, curves, runs, project, "offline" if online is None else "online", entity)
+    finish_service()  # before its temporary folder goes
     where = printable(str(runs / "wandb"))
     there = f"{done.runs} runs written to {where}, {len(rows) - len(missing)} were there"
     typer.echo(f"{len(rows)} finished trials: {f'{done.runs} runs sent to {online}' if online is not None else there}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vmi.errors import InputError, Problem, did_you_mean, one_of
+from vmi.home import home
 
 Defaults = Mapping[str, float | int | str]
 
@@ -104,4 +105,4 @@ def spec_of(name: str) -> DatasetSpec:
 
 def data_folder() -> Path:
     """Where data sets lie: VMI_DATA_DIR, else a cache folder of the user's."""
-    return Path(os.environ.get("VMI_DATA_DIR") or Path.home() / ".cache" / "vmi-sweeps")
+    return Path(os.environ.get("VMI_DATA_DIR") or home() / ".cache" / "vmi-sweeps")

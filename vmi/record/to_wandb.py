@@ -96,8 +96,7 @@ def _write_runs(
 
     # First of all, because logging in prints before a run's own settings hold.
     settings: Any = wandb.Settings
-    with unheard():
-        wandb.setup(settings(silent=True, quiet=True, mode=mode))
+    wandb.setup(settings(silent=True, quiet=True, mode=mode))
     # W&B would turn to the system's temporary folder, or keep the run's id taken, where it cannot write.
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
     reports: dict[tuple[str, int], list[Row]] = {}
@@ -109,23 +108,6 @@ def _write_runs(
         own = reports.get((row["trial_id"], row["attempt"]), [])
         _write_run(wandb, row, own, folder, project, mode, entity)
         yield
-
-
-@contextlib.contextmanager
-def unheard() -> Iterator[None]:
-    """What is started inside has no standard error: W&B's own process talks there where it finds no cache folder."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def load_client() -> None:

@@ -20,7 +20,7 @@ from vmi.errors import StoreError
 from vmi.record.files import put_replacing
 from vmi.record.paths import AnyPath, below
 from vmi.record.sealed import sealed, unsealed
-from vmi.record.to_wandb import lean_settings, unheard
+from vmi.record.to_wandb import lean_settings
 from vmi.record.wandb_access import without_keys
 from vmi.record.wandb_blocks import blocks_of, reports
 
@@ -92,8 +92,7 @@ def _send_run(spec: Spec, images: Sequence[np.ndarray], folder: AnyPath, scratch
     """The report run with history, table, media and artifacts; the project's address."""
     import wandb
 
-    with unheard():
-        wandb.setup(wandb.Settings(silent=True, quiet=True))
+    wandb.setup(wandb.Settings(silent=True, quiet=True))
     (scratch / "wandb").mkdir(parents=True, exist_ok=True)
     told = spec["run"]
     run = wandb.init(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from vmi.errors import InputError, Problem, did_you_mean, one_of, printable
+from vmi.home import home
 from vmi.secrecy import holds_secret, redacted
 
 MODES = ("online", "offline", "disabled")
@@ -56,24 +57,24 @@ def _has_key(environ: Mapping[str, str]) -> bool:
     """Whether W&B would find a key where it looks: the environment, netrc, its own settings file."""
     if environ.get("WANDB_API_KEY", "").strip() or environ.get("WANDB_IDENTITY_TOKEN_FILE", "").strip():
         return True
-    home = Path(environ.get("HOME") or Path.home())
-    return _in_netrc(environ, home) or _in_settings(environ, home)
+    own = Path(environ.get("HOME") or home())
+    return _in_netrc(environ, own) or _in_settings(environ, own)
 
 
-def _in_netrc(environ: Mapping[str, str], home: Path) -> bool:
+def _in_netrc(environ: Mapping[str, str], own: Path) -> bool:
     host = urlsplit(environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
     given = environ.get("NETRC")
-    candidates = [Path(given)] if given else [home / ".netrc", home / "_netrc"]
-    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    candidates = [Path(given)] if given else [own / ".netrc", own / "_netrc"]
     try:
+        path = next((candidate for candidate in candidates if candidate.exists()), None)
         entry = netrc.netrc(path).authenticators(host) if path else None
     except (netrc.NetrcParseError, OSError):
         return False
     return bool(entry and entry[2])
 
 
-def _in_settings(environ: Mapping[str, str], home: Path) -> bool:
-    folder = Path(environ.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb")
+def _in_settings(environ: Mapping[str, str], own: Path) -> bool:
+    folder = Path(environ.get("WANDB_CONFIG_DIR") or own / ".config" / "wandb")
     settings = configparser.ConfigParser(interpolation=None)
     try:
         settings.read(folder / "settings")

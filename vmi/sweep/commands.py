@@ -15,6 +15,7 @@ from vmi.record.paths import AnyPath, opened
 from vmi.sweep.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
 from vmi.sweep.main import guarded
 from vmi.sweep.options import AUTO, RunOptions, is_whole, parse_seeds, place_of
+from vmi.sweep.scratch import scratch
 from vmi.sweep.usage import number, usage_problems, whole
 
 MAX_WORKERS = 100_000
@@ -112,8 +113,9 @@ def calibrate(
 
         where = opened(results, "--results")
         kept = opened(out, "--out") if out else where / "calibration.json"
-        for line in calibrated(study, pack_size, device, kept):
-            typer.echo(printable(line))
+        with scratch():
+            for line in calibrated(study, pack_size, device, kept):
+                typer.echo(printable(line))
         return 0
 
     raise typer.Exit(guarded(action, debug))

@@ -89,7 +89,7 @@ def main(study: Study) -> NoReturn:
 def guarded(action: Callable[[], int], debug: bool = False, *, only_says: bool = False) -> int:
     """The action's exit code; 2 for a bad input and 3 for a damaged store, said on standard error without secrets.
 
-    `only_says`: what is said is all that the action is for, so 1 where that was lost; a reader that has gone had enough.
+    `only_says`: what is said is all that the action is for, so 1 where it was lost; a reader that has gone had enough.
     """
     try:
         return action() or (_unheard() if only_says else 0)

@@ -34,6 +34,7 @@ from ray._private.ray_constants import WORKER_PROCESS_TYPE_IDLE_WORKER
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.errors import InputError, Problem
+from vmi.home import home
 from vmi.sweep.halting import HALT_SECONDS, ask
 from vmi.sweep.handing import Worker
 from vmi.sweep.hardware import available_memory, free_on_cards
@@ -87,14 +88,14 @@ def _init(address: str | None) -> None:
     try:
         reach(address)
         found = (_this_machines() if address in (None, "auto") else None) or address
-        private(Path.home() / ".ray")
+        private(home() / ".ray")
         if found is None:
             _own_token()
         with kept_handlers(), _spared():
             ray.init(
                 address=found or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
-        private(Path.home() / ".ray")
+        private(home() / ".ray")
     except (OSError, ValueError, RuntimeError) as error:
         # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.
         if address is None and not isinstance(error, ConnectionError):
@@ -114,8 +115,12 @@ def _this_machines() -> str | None:
 def _own_token() -> None:
     """Where no home folder can keep Ray's token, that of a cluster of our own lies in our scratch folder."""
     names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    kept = Path.home() / ".ray"
-    if any(os.environ.get(name) for name in names) or (kept / "auth_token").is_file() or os.access(kept, os.W_OK):
+    kept = home() / ".ray"
+    if (
+        any(os.environ.get(name) for name in names)
+        or os.access(kept / "auth_token", os.R_OK)
+        or os.access(kept, os.W_OK)
+    ):
         return
     path = Path(os.environ["TMPDIR"]) / "auth_token"
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
