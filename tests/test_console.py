@@ -106,8 +106,8 @@ def test_on_a_narrow_dumb_terminal_that_closes_a_sweep_goes_on(tmp_path: Path) -
     ours, its = pty.openpty()
     environment = {"TERM": "dumb", "COLUMNS": "20", "PYTHONIOENCODING": "ascii", "WANDB_MODE": "disabled"}
     with (
-        open(ours, "rb", buffering=0) as terminal,
-        subprocess.Popen(  # noqa: PTH123
+        open(ours, "rb", buffering=0) as terminal,  # noqa: PTH123
+        subprocess.Popen(
             smoke(tmp_path),
             stdin=its,
             stdout=its,
