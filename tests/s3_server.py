@@ -30,6 +30,7 @@ server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
+server.stop()
 """
 # Nothing of the machine's own accounts is read or sent.
 NOBODY = {
@@ -51,8 +52,7 @@ def s3_server() -> Iterator[str]:
         assert port.isdecimal(), "moto's server did not start"
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.kill()
-        process.wait()
+        process.communicate()  # it ends with its input, and removes what it has in the temporary folder
 
 
 def environment(url: str) -> Mapping[str, str]:

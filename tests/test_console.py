@@ -16,6 +16,8 @@ from sweep.runs import SMOKE
 from vmi.console import ASCII, sayable
 from vmi.record.store import Store
 
+pytestmark = pytest.mark.linux  # /dev/full, Ray
+
 VMI = [sys.executable, "-c", "from vmi.cli import main; main()"]
 FULL, CLOSED, GONE = ">/dev/full", ">&- 2>&-", "2>&1 | true"
 

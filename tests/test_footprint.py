@@ -48,6 +48,7 @@ def test_the_parameters_are_those_of_the_networks_one_for_one(fields: dict[str, 
     assert (encoder + decoder, of_q) == (made.vae_adam.flat_KP.shape[1], made.q_adam.flat_KP.shape[1])
 
 
+@pytest.mark.linux
 def test_the_kernels_peak_of_a_pack_is_within_twice_and_half_of_the_estimate() -> None:
     arguments = [word for fields, members in MEASURED for word in (json.dumps(fields), str(members))]
     command = [sys.executable, str(Path(__file__).with_name("memory_peaks.py")), *arguments]

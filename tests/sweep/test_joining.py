@@ -83,7 +83,7 @@ def test_a_real_cluster_whose_worker_joins_late_is_used(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LATE, str(tmp_path)]
     # In a folder of its own (a short name: it holds sockets), or it would be this machine's cluster to other tests.
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as own, subprocess.Popen(
-        command, env={**clean, "RAY_TMPDIR": own, "PYTHONUNBUFFERED": "1"}, text=True,
+        command, env={**clean, "RAY_TMPDIR": own, "TMPDIR": own, "PYTHONUNBUFFERED": "1"}, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as driver:  # fmt: skip
         assert driver.stdout and any("waiting for its workers" in line for line in driver.stdout)

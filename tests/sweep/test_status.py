@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from rich.console import Console
+from sweep.holding import Hold
 from sweep.runs import ROOT, Run, run, until
 from typer.testing import CliRunner
 
@@ -25,24 +24,12 @@ from vmi.record.sealed import sealed
 from vmi.sweep.status import Status, describe, status_lines, status_of
 from vmi.sweep.watching import watch
 
-# Each commit but the first waits for the end of a pipe that the test holds, while the driver goes on beating.
 STUDY = """
-import os
-from vmi.record.store import Store
 from vmi.sweep.main import main
 from vmi.sweep.space import choice
 from vmi.sweep.study import Study
 
 study = Study(name="s", fixed={"steps": 20}, space={"mi_weight": choice(0, 4)}, seeds=range(2))
-commit = Store.commit
-
-def held(store, **tables):
-    if store.finished():
-        open(os.environ["HELD"]).read()
-    return commit(store, **tables)
-
-if "HELD" in os.environ:
-    Store.commit = held
 if __name__ == "__main__":
     main(study)
 """
@@ -91,7 +78,7 @@ def watcher(folder: Path) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> Said:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     return Said(process.returncode, out, err)
 
 
@@ -100,25 +87,24 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     home = tmp_path_factory.mktemp("status")
     script, folder = home / "study.py", home / "results" / "s"
     script.write_text(STUDY)
-    os.mkfifo(home / "held")
-    first = Run(script, "--local", "--pack-size", "2", cwd=home, HELD=str(home / "held"))
-    assert until(lambda: beaten(folder).get("finished") == 2, 500), first.process.poll()
-    watching = watcher(folder)
-    assert watching.stdout and "2 of 4 trials finished" in watching.stdout.readline()
-    while_running, root = vmi("status", folder), vmi("status", home / "results")
-    heartbeat = beaten(folder)
-    second = run(script, "--local", "--pack-size", "2", cwd=home)
-    os.kill(first.process.pid, signal.SIGKILL)
-    first.wait()
+    # Each commit but the first waits, while the driver goes on beating.
+    hold = Hold(home, "*/curves/part-*", after="trials/part-*", count=1)
+    first = Run(script, "--local", "--pack-size", "2", cwd=home, **hold.environment)
+    with hold.reached(first.process):
+        assert until(lambda: beaten(folder).get("finished") == 2)
+        watching = watcher(folder)
+        assert watching.stdout and "2 of 4 trials finished" in watching.stdout.readline()
+        while_running, root = vmi("status", folder), vmi("status", home / "results")
+        heartbeat = beaten(folder)
+        second = run(script, "--local", "--pack-size", "2", cwd=home)
+        first.process.kill()
+        first.wait()
     killed, after_kill = ended(watching), vmi("status", folder)
-    last = Run(script, "--local", "--pack-size", "1", cwd=home, HELD=str(home / "held"))
-    with (home / "held").open("w"):  # as soon as the first commit asks for it
+    hold = Hold(home, "*/curves/part-*")
+    last = Run(script, "--local", "--pack-size", "1", cwd=home, **hold.environment)
+    with hold.reached(last.process):
         watching = watcher(folder)
         assert watching.stdout and watching.stdout.readline()
-    while last.process.poll() is None:  # one opening for each commit that is left
-        with contextlib.suppress(OSError):
-            os.close(os.open(home / "held", os.O_WRONLY | os.O_NONBLOCK))
-        time.sleep(0.05)
     last_watch = ended(watching)
     last.wait()
     yield Story(
