@@ -9,6 +9,7 @@
 #SBATCH --cpus-per-task=8
 #SBATCH --time=04:00:00
 #SBATCH --output=vmi-%j.log
+#SBATCH --signal=B:TERM@60
 set -euo pipefail
 
 if [ $# -eq 0 ]; then echo "usage: sbatch cluster/slurm.sh STUDY.py [ARGUMENTS]" >&2; exit 2; fi
@@ -19,7 +20,10 @@ unset RAY_ADDRESS
 
 # A token of this job's own, in a file that only its owner reads and that goes with the job.
 token=$(umask 077 && mktemp "$PWD/.vmi-token-XXXXXX")
-trap 'rm -f "$token"' EXIT
+driver="$token.pid"
+trap 'rm -f "$token" "$driver"' EXIT
+# A minute before the job's time is over Slurm warns this script alone: the study ends, with a checkpoint of what it trains.
+trap 'kill -TERM "$(cat "$driver")" 2>/dev/null || true' TERM
 python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$token"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$token"
 
@@ -28,7 +32,12 @@ address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --all-ip-address
 # Jobs of several users may share a node: a port by the job's number.
 port=$((20000 + SLURM_JOB_ID % 20000))
 
+# shellcheck disable=SC2016  # the shell that becomes the driver expands it
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
   ray symmetric-run --address "$address:$port" --min-nodes "$SLURM_JOB_NUM_NODES" \
   --num-cpus="$SLURM_CPUS_PER_TASK" --dashboard-host=127.0.0.1 --disable-usage-stats \
-  -- python "$@"
+  -- bash -c 'echo $$ >"$0"; exec python "$@"' "$driver" "$@" &
+job=$! code=0
+# A trap cuts a wait short.
+while kill -0 "$job" 2>/dev/null; do wait "$job" && code=0 || code=$?; done
+exit "$code"

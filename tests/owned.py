@@ -48,7 +48,7 @@ class Owner:
         self._failed, self._started = set[str](), set[str]()
         self._before = {name: os.environ.get(name) for name in (MARK, "TMPDIR")}
         worker = getattr(config, "workerinput", {}).get("workerid")
-        own = worker or secrets.token_hex(3)  # short, as Ray's sockets lie in its folder
+        own = worker or secrets.token_hex(2)  # short, as Ray's sockets lie in its folder
         self._session = "/".join(filter(None, [os.environ.get(MARK), own]))
         self._test = self._module = self._session
         self.folder = Path(tempfile.gettempdir(), worker or f"v{own}")

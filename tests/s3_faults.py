@@ -9,7 +9,7 @@ Requests are numbered from 0 since `arm`. What a fault does to the request it is
     truncated     half of the answer's body, then the connection is closed
     torn          half of the request's body reaches the server, then both connections are closed
     flipped       one bit of the answer's body is another
-    slow          it takes longer than the client waits
+    slow          the server sees it only when the test says so (`go`), after the client has given it up
     race          just before it another writer puts other bytes under the same key
 """
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -40,7 +39,7 @@ class Faulty:
         self.log: list[tuple[str, str]] = []
         self.hit: tuple[str, str] | None = None
         self.ignores_conditions = self.hides_checksums = False
-        self.slow_seconds = 1.0
+        self.go = threading.Event()  # cleared by `arm`
         # Called with the number of a request before the server sees it, and after.
         self.before: Callable[[int], None] = lambda number: None
         self.after: Callable[[int], None] = lambda number: None
@@ -58,6 +57,7 @@ class Faulty:
         with self._count:
             self.plan = lambda number, method, path: fault if number == at or (lasting and number > at) else ""
             self.log, self.hit = [], None
+            self.go.clear()
             self.before = self.after = lambda number: None
 
     def numbered(self, method: str, path: str) -> tuple[int, str]:
@@ -101,7 +101,7 @@ def _handler_of(proxy: Faulty) -> type[BaseHTTPRequestHandler]:
                 self._cut()
             else:
                 if fault == "slow":
-                    time.sleep(proxy.slow_seconds)
+                    proxy.go.wait()
                 if fault == "race":
                     self._forward(RIVAL, "PUT", conditions=False)
                 answer = self._forward(body, self.command, conditions=not proxy.ignores_conditions)

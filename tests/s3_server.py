@@ -90,8 +90,12 @@ def client(proxy: Faulty) -> Any:
 
 
 def stored(proxy: Faulty, root: ObjectPath) -> dict[str, bytes]:
-    """Every object of the bucket by key, as the server has it."""
+    """Every object of the bucket by key, as the server has it; one that goes while this looks is not there."""
     s3 = client(proxy)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=root.bucket)
     keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
-    return {key: s3.get_object(Bucket=root.bucket, Key=key)["Body"].read() for key in keys}
+    found = {}
+    for key in keys:
+        with contextlib.suppress(s3.exceptions.NoSuchKey):
+            found[key] = s3.get_object(Bucket=root.bucket, Key=key)["Body"].read()
+    return found

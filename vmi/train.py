@@ -98,14 +98,10 @@ def train(
     standing = _succeeded(pack, _going(pack, {}), queue, places)
     while standing is not None:
         pack = standing
-        pack.train_mode(True)
-        began, count = clock(), pace.count(min(marks[bisect_right(marks, step)] - step for step in pack.steps))
-        with exhaustible(pack.standing, clock):
-            run_steps(pack, data, count)
-        due, failed = [k for k, step in enumerate(pack.steps) if step in marks], _failures(pack)
-        # A card has taken its steps only once something was read from it, as who broke was just now.
-        seconds = clock() - began
+        count = pace.count(min(marks[bisect_right(marks, step)] - step for step in pack.steps))
+        failed, seconds = _slice(pack, data, count, clock)
         pace.took(count, seconds)
+        due = [k for k, step in enumerate(pack.steps) if step in marks]
         if stop and not due and len(failed) < pack.size:
             failed = {}
         whole = [k for k, trial in enumerate(pack.trials) if trial.trial_id not in failed]
@@ -123,6 +119,17 @@ def train(
         pruned = _judged(pack, measured, stop) if stop else {}
         yield Progress(pack, reports_now, failed, pruned, tuple(queue), seconds)
         standing = _succeeded(pack, _going(pack, pruned), queue, places)
+
+
+def _slice(pack: Pack, data: Dataset, count: int, clock: Callable[[], float]) -> tuple[dict[str, Failed], float]:
+    """Train so many steps: the members that have broken by now, and the seconds that it took."""
+    pack.train_mode(True)
+    began = clock()
+    with exhaustible(pack.standing, clock):
+        run_steps(pack, data, count)
+    # A card has taken its steps only once something was read from it.
+    failed = _failures(pack)
+    return failed, clock() - began
 
 
 class _Pace:

@@ -18,8 +18,6 @@ from tests.wandb_server import serving
 from vmi.record.store import Store
 from vmi.record.to_wandb import mirror
 
-pytestmark = pytest.mark.litters
-
 SPACE = {"mi_weight": choice(0, 4)}
 
 

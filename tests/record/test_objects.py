@@ -9,7 +9,6 @@ import os
 import random
 import re
 import signal
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from s3_faults import FAULTS, RIVAL, Faulty
 from s3_server import stored
+from sweep.runs import until
 
 from vmi.errors import InputError, StoreError
 from vmi.record import objects
@@ -137,7 +137,7 @@ def killed_at(number, after, proxy, store, lab, trial):
     def kill(at):
         if at == number:
             os.kill(child, signal.SIGKILL)
-            time.sleep(0.02)  # it is gone before its answer comes
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it is gone before its answer comes
 
     setattr(proxy, "after" if after else "before", kill)
     os.write(_INHERITED[1], b"x")
@@ -169,22 +169,21 @@ def test_of_a_crowd_of_writers_that_are_killed_through_a_bad_network_each_acknow
             os.write(theirs, f"{lab.record(store, {trial: lab.completed(trial)})[0]}\n".encode())
         os._exit(0)
 
-    end = time.monotonic() + 12
-    while time.monotonic() < end or living:
-        living += [writer() for _ in range(4 - len(living)) if time.monotonic() < end]
-        time.sleep(0.4)
-        if time.monotonic() < end:
-            os.kill(chance.choice(living), signal.SIGKILL)
-            killed += 1
-        living = [child for child in living if os.waitpid(child, os.WNOHANG)[0] == 0]
-    os.close(theirs)
-    acknowledged = Path(f"/dev/fd/{acknowledgements}").read_text().split()
-    os.close(acknowledgements)
+    with os.fdopen(acknowledgements) as heard:
+        acknowledged = []
+        while killed < 30:
+            living += [writer() for _ in range(4 - len(living))]
+            acknowledged.append(heard.readline().strip())
+            os.kill(victim := living.pop(chance.randrange(4)), signal.SIGKILL)
+            killed += os.waitstatus_to_exitcode(os.waitpid(victim, 0)[1]) == -signal.SIGKILL
+        assert all(os.waitpid(child, 0)[1] == 0 for child in living)
+        os.close(theirs)
+        acknowledged += heard.read().split()
     proxy.arm()
     found = store.read("trials").checked()["trial_id"].to_pylist()
     tried = {lab.trial(seed=seed).trial_id for seed in range(next(seeds))}
     print(len(acknowledged), "acknowledged,", len(found), "there,", killed, "killed")
-    assert killed > 5 and len(acknowledged) > 5 and len(set(acknowledged)) == len(acknowledged)
+    assert len(acknowledged) >= killed and len(set(acknowledged)) == len(acknowledged)
     assert set(acknowledged) <= set(found) <= tried and len(set(found)) == len(found)
     assert_sound(stored(proxy, root))
 
@@ -236,13 +235,14 @@ def test_a_put_that_was_done_though_its_answer_was_lost_is_known_again(proxy, ro
 @pytest.mark.faults
 def test_a_put_that_arrives_after_it_was_given_up_changes_nothing(proxy, root, monkeypatch):
     monkeypatch.setattr(objects, "READ_SECONDS", 0.3)
-    proxy.slow_seconds = 0.8
     proxy.arm("slow", 0)
     assert put_exclusive(root, "lock", b"mine")
     proxy.arm("slow", 1)
     assert put_over(root, "lock", b"next", b"mine") and put_over(root, "lock", b"last", b"next")
-    time.sleep(1.2)
-    assert len(proxy.log) > 3 and (root / "lock").read_bytes() == b"last"
+    late = []
+    proxy.after = late.append
+    proxy.go.set()
+    assert until(lambda: sorted(late) == [0, 1]) and (root / "lock").read_bytes() == b"last"
 
 
 def test_of_many_who_put_the_same_bytes_under_one_name_one_wins(proxy, root):
@@ -295,12 +295,14 @@ def test_a_store_that_cannot_be_used_is_named_with_the_reason(proxy, root):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", ["drop", "slow"])
-def test_a_store_that_does_not_answer_is_refused_within_half_a_minute(proxy, root, fault):
+def test_a_store_that_does_not_answer_is_given_up_and_refused(proxy, root, fault):
+    """Within half a minute: so long the limits are, and it answers nothing before the test says so."""
+    assert objects.HASTY_SECONDS + objects.HASTY_READ_SECONDS + objects.CONNECT_SECONDS < 30
     proxy.arm(fault, 0, lasting=True)
-    proxy.slow_seconds, began = 40.0, time.monotonic()
     with pytest.raises(InputError, match="object store"):
         opened(str(root)) if fault == "slow" else Store(root, "lambda").check_writable()
-    assert time.monotonic() - began < 30
+    assert {method for method, _ in proxy.log} and proxy.hit
+    proxy.go.set()
 
 
 def test_addresses_are_read_as_they_are_written_back(proxy):

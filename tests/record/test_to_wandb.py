@@ -8,9 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
+from sweep.runs import until
 
 from vmi.config import FIELD_TYPES
 from vmi.errors import InputError
@@ -19,8 +19,6 @@ from vmi.record.paths import ObjectPath
 from vmi.record.to_wandb import Mirrored, mirror
 from vmi.record.wandb_access import mode_from
 from vmi.trial import Failed
-
-pytestmark = pytest.mark.litters
 
 KEY = "0123456789abcdef" * 2 + "canary00"
 
@@ -43,15 +41,16 @@ def records(path):
     from wandb.proto.wandb_internal_pb2 import Record
 
     found = {}
-    for _ in range(100):
+
+    def whole():
         found.clear()
         for data in to_wandb.records(path.read_bytes()):
             record = Record.FromString(data)
             name = record.WhichOneof("record_type")
             found.setdefault(name, []).append(getattr(record, name))
-        if "exit" in found:
-            break
-        time.sleep(0.1)
+        return "exit" in found
+
+    assert until(whole)
     return found
 
 
@@ -149,13 +148,12 @@ def test_wandb_that_is_not_installed_is_a_warning(stored, tmp_path, monkeypatch)
     assert mirrored.runs == 0 and "wandb" in mirrored.warning
 
 
-def test_a_server_that_hangs_costs_a_bounded_time(stored, tmp_path):
+@pytest.mark.litters
+def test_a_server_that_hangs_for_ever_is_given_up(stored, tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
-        started = time.monotonic()
         result = in_a_child(stored, tmp_path, f"http://127.0.0.1:{listener.getsockname()[1]}")
-        assert time.monotonic() - started < 30
     assert result.stdout.startswith("0 W&B mirror: ")
     assert KEY not in result.stdout + result.stderr and "wandb:" not in result.stdout + result.stderr
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -12,8 +12,6 @@ from tests.analysis.factory import choice, grid, publish, store, trial
 from tests.commands import KEY, here, holds_key, vmi
 from tests.wandb_server import Backend, serving
 
-pytestmark = pytest.mark.litters
-
 
 def small(root: Path) -> Path:
     """Four settings with two seeds each."""

@@ -27,21 +27,24 @@ class Run:
 
     def __init__(self, script: Path, *arguments: str | Path, cwd: Path, **environment: str) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "RAY_", "PYTHONDONTWRITE"))}
+        self._temporary = short_folder()
         self.process = subprocess.Popen(
             [sys.executable, str(script), *map(str, arguments)],
-            cwd=cwd, env=clean | {"TMPDIR": str(short_folder())} | environment, start_new_session=True,
+            cwd=cwd, env=clean | {"TMPDIR": str(self._temporary)} | environment, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.out = self.err = ""
         self.code: int | None = None
 
-    def wait(self, seconds: float = 180) -> Run:
+    def wait(self, seconds: float = 300) -> Run:
+        """Until it ends, which leaves no temporary file, unless it was killed."""
         try:
             self.out, self.err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
         self.code = self.process.returncode
+        assert self.code == -signal.SIGKILL or not (left := list(self._temporary.iterdir())), left
         return self
 
     def processes(self) -> Iterator[tuple[int, str]]:
@@ -56,13 +59,13 @@ class Run:
         """Ids of the Ray workers that train a pack now."""
         return [number for number, command in self.processes() if "ImplicitFunc.train" in command]
 
-    def gone(self, seconds: float = 15) -> bool:
-        """Whether nothing of the run is left within that time."""
+    def gone(self, seconds: float = 300) -> bool:
+        """Wait until nothing of the run is left; whether it came to that."""
         return until(lambda: not list(self.processes()), seconds)
 
 
-def until(true: Callable[[], Any], seconds: float = 60) -> bool:
-    """Wait for something to become true; whether it did."""
+def until(true: Callable[[], Any], seconds: float = 300) -> bool:
+    """Wait for something to become true and stay so; whether it did before so long that nobody believes in it."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sweep.runs import COMPILED, SMOKE, run
+from sweep.runs import SMOKE, run
 from typer.testing import CliRunner
 
 from vmi import data
@@ -42,8 +41,7 @@ def alone(cwd: Path, *arguments: object) -> Done:
         f"try:\n    app({[str(a) for a in arguments]!r})\nexcept SystemExit as ended:\n    code = ended.code or 0\n"
         f"print([name for name in {HEAVY} if name in sys.modules])\nsys.exit(code)"
     )
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": COMPILED.name}
-    done = subprocess.run([sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, env=environment)
+    done = subprocess.run([sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True)
     return Done(done.returncode, done.stdout.rstrip("\n"), done.stderr)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweep.runs import until
 
 from vmi.errors import InputError
 from vmi.record.files import Files
@@ -64,10 +65,7 @@ def test_a_heartbeat_is_written_again_and_again(tmp_path: Path, monkeypatch: pyt
     held.acquire()
     try:
         held.note({"finished": 3})
-        end = time.monotonic() + 20
-        while json.loads((tmp_path / FILE).read_text()).get("finished") != 3:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        assert until(lambda: json.loads((tmp_path / FILE).read_text()).get("finished") == 3)
     finally:
         held.release()
 
@@ -86,11 +84,9 @@ def test_a_full_disk_stops_neither_the_beat_nor_the_run(tmp_path: Path, monkeypa
     files = Full()
     held = Heartbeat(tmp_path, "s", files=files)
     held.acquire()
-    end = time.monotonic() + 20
-    while files.replaced < 6 and time.monotonic() < end:
-        time.sleep(0.01)
+    assert until(lambda: files.replaced >= 6)
     held.release()
-    assert files.replaced >= 6 and not held.lost and list(tmp_path.iterdir()) == []
+    assert not held.lost and list(tmp_path.iterdir()) == []
 
 
 def test_a_second_driver_is_refused_by_host_pid_and_age_and_writes_nothing(tmp_path: Path) -> None:
@@ -149,13 +145,16 @@ def test_a_driver_that_was_taken_over_notices_and_leaves_the_file_alone(
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
     held = Heartbeat(tmp_path, "s")
     held.acquire()
-    theirs, end = left_behind(tmp_path / "other", token="theirs"), time.monotonic() + 20
-    while not held.lost and time.monotonic() < end:
+    theirs = left_behind(tmp_path / "other", token="theirs")
+
+    def noticed() -> bool:
         (tmp_path / "other" / FILE).write_bytes(theirs)
         (tmp_path / "other" / FILE).replace(tmp_path / FILE)  # once more where a beat was under way
-        time.sleep(0.05)
+        return held.lost
+
+    assert until(noticed)
     held.release()
-    assert held.lost and (tmp_path / FILE).read_bytes() == theirs
+    assert (tmp_path / FILE).read_bytes() == theirs
 
 
 def test_a_taking_over_that_was_cut_short_is_taken_over_itself(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from s3_faults import FAULTS, Faulty
 from s3_server import stored
+from sweep.runs import until
 
 from vmi.errors import InputError
 from vmi.record import objects
@@ -79,12 +80,15 @@ def test_a_driver_that_was_taken_over_notices_and_leaves_the_object_alone(
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
     held = Heartbeat(folder, "lambda")
     held.acquire()
-    theirs, end = left_behind(folder), time.monotonic() + 20
-    while not held.lost and time.monotonic() < end:
-        put_replacing(folder, FILE, theirs)
-        time.sleep(0.2)
+    theirs = left_behind(folder)
+
+    def noticed() -> bool:
+        put_replacing(folder, FILE, theirs)  # once more where a beat was under way
+        return held.lost
+
+    assert until(noticed)
     held.release()
-    assert held.lost and (folder / FILE).read_bytes() == theirs
+    assert (folder / FILE).read_bytes() == theirs
 
 
 def test_the_beat_goes_on_after_a_store_that_stayed_away(
@@ -95,12 +99,10 @@ def test_the_beat_goes_on_after_a_store_that_stayed_away(
     held.acquire()
     monkeypatch.setattr(objects, "HASTY_SECONDS", 0.02)
     proxy.arm("503", 0, lasting=True)
-    time.sleep(0.3)
+    assert until(lambda: len(proxy.log) >= 3)
     proxy.arm()
     held.note({"finished": 7})
-    end = time.monotonic() + 20
-    while (found := read(folder, time.time())) and found.content.get("finished") != 7 and time.monotonic() < end:
-        time.sleep(0.02)
-    assert found and found.content["finished"] == 7 and not held.lost
+    assert until(lambda: (found := read(folder, time.time())) and found.content.get("finished") == 7)
+    assert not held.lost
     held.release()
     assert not folder.exists()

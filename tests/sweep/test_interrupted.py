@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 from sweep.test_progress import display_of, finish, ledger_of, taken
+from worker_runs import same_rows
 
+from vmi import checkpoint
 from vmi.record.store import Store
 from vmi.sweep import progress
 from vmi.sweep.heartbeat import Heartbeat
 from vmi.sweep.launch import launch
 from vmi.sweep.options import RunOptions
-from vmi.sweep.space import uniform
+from vmi.sweep.space import choice, uniform
 from vmi.sweep.study import Study
+from vmi.sweep.summary import interrupted_lines
 
 # One pack of four, two of which are trained at a time; what has ended is committed at every report.
 QUEUED = Study(
@@ -30,6 +34,72 @@ QUEUED = Study(
     suggestions=1,
     pruner="median",
 )
+
+
+# One pack of four without a queue, which reports ten times.
+PLAIN = Study(
+    name="s",
+    fixed={"hidden": "8", "steps": 40, "batch_size": 64},
+    space={"mi_weight": choice(0, 4)},
+    seeds=range(2),
+)
+
+
+class CutAt(io.StringIO):
+    """A signal as soon as so many lines were said."""
+
+    def __init__(self, lines: int, number: signal.Signals) -> None:
+        super().__init__()
+        self._left, self._number = lines, number
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        self._left -= text.count("\n")
+        if self._left <= 0:
+            self._left = 10**9
+            signal.raise_signal(self._number)
+        return written
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_was_trained_when_a_run_was_interrupted_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    """No checkpoint is due by the clock; the one that the signal brings says how far the trials are."""
+    monkeypatch.setenv("VMI_CHECKPOINT_SECONDS", "1000000")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
+    options = RunOptions(results=tmp_path / "cut", local=True, gpus_per_pack=0, pack_size=4)
+    said = CutAt(9, number)
+    assert launch(PLAIN, options, Console(file=said, width=200)) == code
+    (share,) = re.findall(r"interrupted: 0 of 4 trials are finished in .*; 4 more go on from (\d+) %", said.getvalue())
+    (saved,) = (tmp_path / "cut" / "s" / "checkpoints").rglob("*.pt")
+    steps = set(checkpoint.Saved(saved.read_bytes()).steps.values())
+    assert {round(100 * step / 40) for step in steps} == {int(share)} and 0 < int(share) < 100
+    again = io.StringIO()
+    assert launch(PLAIN, options, Console(file=again, width=200)) == 0
+    whole = RunOptions(results=tmp_path / "whole", local=True, gpus_per_pack=0, pack_size=4)
+    assert launch(PLAIN, whole, Console(file=io.StringIO())) == 0
+    same_rows(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.0, 0.0), "interrupted: 0 of 6 trials are finished in s"),
+        ((0.9, 0.0), "interrupted: 0 of 6 trials are finished in s; 3 more go on from 90 % of their steps"),
+        ((0.9, 0.9), "interrupted: 0 of 6 trials are finished in s; 6 more go on from 90 % of their steps"),
+        ((0.9, 0.051), "interrupted: 0 of 6 trials are finished in s; 6 more go on from 5 to 90 % of their steps"),
+    ],
+)
+def test_an_interrupted_run_says_from_where_its_trials_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: tuple[float, float], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ledger = ledger_of()
+    for share in shares:
+        ledger.saved(taken(ledger).pack_id, share)
+    assert interrupted_lines(ledger, {"planned": 6}, Store(tmp_path, "s"))[0] == said
 
 
 class Cut(io.StringIO):

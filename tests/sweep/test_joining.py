@@ -28,7 +28,12 @@ ray = [sys.executable, "-m", "ray.scripts.scripts"]
 start = [*ray, "start", "--block", "--address", cluster.address, "--num-cpus", "2"]
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 started = []
-threading.Timer(4.0, lambda: started.append(subprocess.Popen(start, **quiet))).start()
+
+def late():
+    sys.stdin.readline()
+    started.append(subprocess.Popen(start, stdin=subprocess.DEVNULL, **quiet))
+
+threading.Thread(target=late, daemon=True).start()
 runner = TuneRunner(cluster.address, None, needs_of(Path(sys.argv[1]) / "results", ["digits"]))
 print("workers", runner.workers())
 runner.close()
@@ -77,8 +82,11 @@ def test_a_real_cluster_whose_worker_joins_late_is_used(tmp_path: Path) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     command = [sys.executable, "-c", LATE, str(tmp_path)]
     # In a folder of its own (a short name: it holds sockets), or it would be this machine's cluster to other tests.
-    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as own:
-        environment = {**clean, "RAY_TMPDIR": own}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr
-    assert "waiting for its workers" in done.stdout and done.stdout.splitlines()[-1] == "workers 2"
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as own, subprocess.Popen(
+        command, env={**clean, "RAY_TMPDIR": own, "PYTHONUNBUFFERED": "1"}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as driver:  # fmt: skip
+        assert driver.stdout and any("waiting for its workers" in line for line in driver.stdout)
+        out, err = driver.communicate("now\n")
+    assert driver.returncode == 0, err
+    assert out.splitlines()[-1] == "workers 2"

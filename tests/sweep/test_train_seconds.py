@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from packs import trial, varied
 from rich.console import Console
 from worker_runs import task_of
 
-from vmi import data, train
+from vmi import accuracy, data, train
 from vmi.pack import Pack
 from vmi.record.checkpoints import Checkpoints
 from vmi.record.store import Store
 from vmi.record.to_parquet import ParquetRecorder
-from vmi.sweep import session
+from vmi.sweep import local, session
 from vmi.sweep.launch import launch
 from vmi.sweep.options import RunOptions
 from vmi.sweep.space import choice
@@ -123,16 +123,13 @@ def test_one_that_ran_out_of_memory_is_charged_for_its_steps_too(
 
 
 def test_two_equal_packs_of_a_local_run_cost_alike_however_long_loading_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the real clock: in one process the first pack loads the data, the libraries and the k-means reference."""
-    load, slow = data.load, iter([0.5])
-
-    def slowly(*given: Any) -> data.Dataset:
-        time.sleep(next(slow, 0.0))
-        return load(*given)
-
-    monkeypatch.setattr(data, "load", slowly)
+    """In one process the first pack loads the data and the libraries: here that takes LONG, and the second is quick."""
+    first = iter([LONG])
+    loading = hand.taking(accuracy.load_libraries, lambda *_: next(first, 0.0))
+    monkeypatch.setattr(accuracy, "load_libraries", loading)
+    monkeypatch.setattr(local, "work", partial(work, clock=hand))
     monkeypatch.setenv("WANDB_MODE", "disabled")
     fixed = {"steps": 10, "hidden": "24-12", "batch_size": 64}
     study = Study(name="s", fixed=fixed, space={"mi_weight": choice(0, 4)}, seeds=range(2))
@@ -140,5 +137,5 @@ def test_two_equal_packs_of_a_local_run_cost_alike_however_long_loading_takes(
     packs: dict[str, float] = {}
     for row in Store(tmp_path, "s").finished().values():
         packs[row["pack_id"]] = packs.get(row["pack_id"], 0.0) + row["train_seconds"]
-    assert next(slow, None) is None and len(packs) == 2
-    assert max(packs.values()) < 0.5 and max(packs.values()) < 10 * min(packs.values())
+    assert next(first, None) is None and hand.at > LONG
+    assert list(packs.values()) == pytest.approx([20.0, 20.0])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # So long is waited for the answers: together with Ray's own end it shall be over within ten seconds.
-HALT_SECONDS = 6.0
+HALT_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 
 

@@ -75,6 +75,7 @@ class Session:
         self.saved: dict[str, int] = {}  # the steps from which each trial would go on
         self._last: Progress | None = None  # what no checkpoint has yet
         self._scored: set[str] = set()  # of its members that are done
+        self.committing = False
 
     def start(self) -> None:
         """Stand where the newest whole checkpoint has it, else at the beginning."""
@@ -98,7 +99,8 @@ class Session:
         """Set pack, queue and what is parked as the newest whole checkpoint has them, else as they are at first.
 
         Trials that were stored since the checkpoint are trained again, to the same end, so that a judge sees what it
-        saw; they are not stored again. Those that there was no memory for are not.
+        saw; they are not stored again. Those that there was no memory for are not. Where there is no memory to read a
+        checkpoint, fewer places may do; one member by itself does without it, and fails only if it can't be trained.
         """
         damaged = []
         for path, found in self.kept.newest_first():
@@ -107,14 +109,14 @@ class Session:
                     raise checkpoint.CheckpointError(f"{path}: its content does not match the hash in its name")
                 notes = self._taken(path, found)
             except Exception as error:  # a checkpoint only saves time: nothing that is wrong with one stops the pack
-                if is_out_of_memory(error):
+                if is_out_of_memory(error) and self.places > 1:
                     raise
-                said = str(error) if isinstance(error, checkpoint.CheckpointError) else f"{path}: {error!r}"
-                damaged.append(said)
+                damaged.append(_unread(path, error))
                 continue
             if damaged:
                 self.warnings.append(f"{'; '.join(damaged)}: the pack goes on from the checkpoint before, {path.name}")
             return notes
+        found = None  # or its bytes would be held while the pack is made
         if damaged:
             self.warnings.append(f"{'; '.join(damaged)}: the pack starts over")
         self.parked = deque()
@@ -166,10 +168,11 @@ class Session:
             found = checkpoint.Saved(self.kept.read(name) or b"", str(self.kept.folder / name))
             return found.pack(self.task.device, ids)
         except Exception as error:
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) and self.places > 1:
                 raise
-            self.warnings.append(f"{error}: {len(ids)} trials start over")
-            return Pack([self._by_id[trial_id] for trial_id in ids], self.task.device)
+            self.warnings.append(f"{_unread(self.kept.folder / name, error)}: {len(ids)} trials start over")
+        # Not while the exception is handled, on which what was read hangs.
+        return Pack([self._by_id[trial_id] for trial_id in ids], self.task.device)
 
     def _ran_out(self, trial_id: str) -> bool:
         return trial_id in self.stored and self.stored[trial_id].reason.startswith(OUT_OF_MEMORY)
@@ -303,6 +306,7 @@ class Session:
         standing = self.pack.standing() if self.pack else {}
         ended = {*self.stored, *self.outcomes}
         order = [*standing, *(i for group in self.parked for i in group.steps), *(t.trial_id for t in self.waiting)]
+        order = order or list(self._by_id)  # before anybody stands anywhere
         return {i: self.reached.get(i, 0) for i in [i for i in order if i not in ended][: self.places]}
 
     def _commit(self) -> None:
@@ -322,7 +326,9 @@ class Session:
         for trial in ended:
             cost = Cost(self.shares.seconds[trial.trial_id], *where)
             recorder.finish(trial, self.outcomes[trial.trial_id], cost)
+        self.committing = True
         committed = recorder.commit()
+        self.committing = False
         self.reports = [report for report in self.reports if report.trial_id not in self.outcomes]
         self.outcomes = {}
         self.saved |= dict.fromkeys(ids, self.steps)
@@ -336,3 +342,10 @@ class Session:
         ended = tuple(self.stored[trial.trial_id] for trial in self.trials)
         last = self.update()
         return last._replace(step=self.steps, ended=ended)
+
+
+def _unread(path: AnyPath, error: Exception) -> str:
+    """What to say of a checkpoint that could not be read."""
+    if is_out_of_memory(error):
+        return f"{path}: there was no memory to read it"
+    return str(error) if isinstance(error, checkpoint.CheckpointError) else f"{path}: {error!r}"

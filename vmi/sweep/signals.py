@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Self
 
 RESUMABLE = (signal.SIGINT, signal.SIGTERM)
 # So long a signal waits for a step or a chunk of an evaluation to end.
-DEFER_SECONDS = 6.0
+DEFER_SECONDS = 5.0
 
 
 class TerminatedError(KeyboardInterrupt):

@@ -101,8 +101,9 @@ class TuneRunner:
                 if watch.lost:
                     raise ClusterLostError(watch.lost) from None
                 # Tune has been left, its workers have not: what they have trained since their checkpoints is kept.
-                for said in cluster.halt(handing.workers()):
-                    handing.halted(Update.from_json(said))
+                with contextlib.suppress(Exception):  # it would only save time
+                    for said in cluster.halt(handing.workers()):
+                        handing.halted(Update.from_json(said))
                 raise
 
     def _fit_until_done(self, handing: Handing, workers: int) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from vmi import accuracy, data
 from vmi.memory import ExhaustedError, is_out_of_memory
-from vmi.sweep.allocator import keep_freed_memory
+from vmi.sweep.allocator import keep_freed_memory, return_freed_memory
 from vmi.sweep.halting import HaltedError, never
 from vmi.sweep.session import Session
 from vmi.sweep.task import Task, Update
@@ -22,7 +22,7 @@ from vmi.train import train
 from vmi.trial import Judge
 
 # About how long a pack trains between two looks at who broke, how far it is and whether a checkpoint is due.
-SLICE_SECONDS = 2.0
+SLICE_SECONDS = 1.0
 # The CPU seconds of this process that were reported with its packs so far.
 _SPENT = [0.0]
 
@@ -64,6 +64,7 @@ def work(
         # The tensors of what ran out of memory hung on its exception, which is gone by now.
         del session
         gc.collect()
+        return_freed_memory()
         if task.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
@@ -126,7 +127,7 @@ def _attempt(
         steps, seconds = session.next_trials(), 0.0
         if isinstance(error, ExhaustedError):
             steps, seconds = dict(error.steps), error.seconds
-        if not steps:  # in the commit, which fewer members make no smaller
+        if not steps or (len(steps) == 1 and session.committing):  # of a commit no trial is to blame
             raise
     return _smaller(session, steps, seconds)
 

@@ -1,0 +1,66 @@
+"""Runs that a test holds: whichever of their processes comes to make a certain file or folder waits to be let go.
+
+The moment stays for as long as the test wants it to, on any machine: the process reads a pipe that the test closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+# Every Python process that is started with the environment loads it at its start, Ray's workers too.
+HOOK = """
+import os, sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+def held(event, arguments):
+    path = {"os.link": 1, "os.mkdir": 0}.get(event)
+    if path is not None and fnmatch(os.fspath(arguments[path]), os.environ["HELD_AT"]):
+        if len(list(Path(os.environ["HELD_BELOW"]).rglob(os.environ["HELD_AFTER"]))) >= int(os.environ["HELD_COUNT"]):
+            open(os.environ["HELD_BY"]).read()
+
+if "HELD_BY" in os.environ:
+    sys.addaudithook(held)
+"""
+
+
+class Hold:
+    """Holds the processes with this `environment` where they would make a file or folder whose path matches `at`.
+
+    That is, once `folder` has `count` files or folders which match `after`.
+    """
+
+    def __init__(self, folder: Path, at: str, after: str = "*", count: int = 0) -> None:
+        hook = Path(tempfile.mkdtemp(prefix="held", dir=folder))
+        (hook / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
+        self._pipe = hook / "pipe"
+        os.mkfifo(self._pipe)
+        self.environment: Mapping[str, str] = {
+            "PYTHONPATH": str(hook), "HELD_BY": str(self._pipe), "HELD_AT": at, "HELD_BELOW": str(folder),
+            "HELD_AFTER": after, "HELD_COUNT": str(count),
+        }  # fmt: skip
+
+    @contextlib.contextmanager
+    def reached(self, process: subprocess.Popen[str]) -> Iterator[None]:
+        """Inside, at least one process is held, and so is each that gets there; afterwards none is, for good.
+
+        `process` is the one that started them: where it ends before, nobody is waited for.
+        """
+        pipe = -1
+        while pipe < 0:
+            with contextlib.suppress(OSError):  # nobody reads as yet
+                pipe = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
+            assert pipe >= 0 or process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        try:
+            yield
+        finally:
+            (free := self._pipe.with_name("free")).touch()
+            free.replace(self._pipe)  # who comes from now on reads nothing
+            os.close(pipe)
