@@ -36,6 +36,19 @@ for _ in range(50):
         module.clear(folder.parent)
         assert {{path.name for path in folder.iterdir()}} == {{"lock", "mine"}}
 """
+# Another start clears once before the lock is there, and once before it is held.
+RACED = f"""{LONG}
+import os, sys
+from pathlib import Path
+moments = ["open", "fcntl.flock"]
+def clears(event, arguments):
+    if event in moments and (event != "open" or str(arguments[0]).endswith("/lock")):
+        moments.remove(event)
+        module.clear(Path(os.environ["TMPDIR"]))
+sys.addaudithook(clears)
+with module.scratch() as folder:
+    print(moments, [path.name for path in folder.iterdir()], len(list(folder.parent.iterdir())))
+"""
 SMALL = Study(name="s", fixed={"hidden": "8", "steps": 4}, space={"mi_weight": choice(0)}, seeds=range(2))
 FAILING = Study(name="s", fixed={"steps": 20, "learning_rate": 10.0}, space={"mi_weight": choice(1e6)}, seeds=range(2))
 
@@ -111,6 +124,12 @@ def test_another_user_s_folder_stays(root: Path) -> None:
 def test_starts_at_one_time_take_nothing_from_each_other(root: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", MANY], stderr=subprocess.PIPE) for _ in range(4)]
     assert [(each.communicate()[1], each.returncode) for each in running] == [(b"", 0)] * 4
+    assert not list(root.iterdir())
+
+
+def test_a_start_whose_folder_another_one_clears_before_it_is_locked_makes_a_new_one(root: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", RACED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[] ['lock'] 1\n", "")
     assert not list(root.iterdir())
 
 
@@ -199,6 +218,10 @@ def test_nothing_is_left_however_a_run_ends_and_a_hang_up_ends_none(
     monkeypatch.setenv("WANDB_MODE", "disabled")
     said = Signalled(root, numbers)
     options = RunOptions(results=tmp_path, local=True, gpus_per_pack=0)
-    assert guarded(lambda: launch(study, options, Console(file=said, width=200))) == code
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)  # else one that is heard ends the test session
+    try:
+        assert guarded(lambda: launch(study, options, Console(file=said, width=200))) == code
+    finally:
+        assert signal.signal(signal.SIGHUP, before) == signal.default_int_handler
     assert len(Store(tmp_path, "s").finished()) == stored
     assert said.seen and not list(root.iterdir())
