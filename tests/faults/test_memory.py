@@ -8,6 +8,7 @@ is held by tests/sweep/test_memory.py.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from packs import trial
@@ -18,14 +19,15 @@ from vmi.sweep.task import Task, Update
 from vmi.trial import Trial
 
 pytestmark = pytest.mark.faults
-LAYOUT = "n2*+n3*+n4*+n5*+c10*"
+LAYOUT = "n2*+n3*+n4*+n5*+n6*+n7*+n8*+n9*+c10*"
 # Arrow's own allocator takes a gigabyte of addresses where it can, and none where it can't; so do glibc's arenas.
 PLAIN = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+STEPS = 4
 LARGEST, SMALL = 1280, 64  # images of a minibatch: memory goes by their square
 
 
 def trials_of(count: int, batch_size: int = LARGEST) -> list[Trial]:
-    return [trial(steps=10, layout=LAYOUT, batch_size=batch_size, mi_weight=1.0, seed=seed) for seed in range(count)]
+    return [trial(steps=STEPS, layout=LAYOUT, batch_size=batch_size, mi_weight=1.0, seed=seed) for seed in range(count)]
 
 
 def given(root: Path, trials: list[Trial]) -> Task:
@@ -39,9 +41,18 @@ def ran(root: Path, trials: list[Trial], limit: int = 0) -> list[Update]:
         return Worker("short_of_memory.py", given(root, trials), limit).rest()
 
 
+class Measured(NamedTuple):
+    """Kilobytes of the address space at their most with so many members; 0: with one whose minibatch is small.
+
+    whole: the results of four trials that nothing has happened to.
+    """
+
+    peaks: dict[int, int]
+    whole: Path
+
+
 @pytest.fixture(scope="module")
-def peaks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, int]:
-    """Kilobytes of the address space at their most with so many members; 0: with one whose minibatch is small."""
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     found = {}
     for count in (0, 1, 2, 4):
         root = tmp_path_factory.mktemp("peak")
@@ -49,18 +60,11 @@ def peaks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, int]:
         found[count] = int((root / "peak.txt").read_text())
     print(f"peaks: {found} kB")
     assert sorted(found.values()) == list(found.values())
-    return found
+    return Measured(found, root)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four trials that nothing has happened to."""
-    root = tmp_path_factory.mktemp("whole")
-    ran(root, trials_of(4))
-    return root
-
-
-def test_half_as_many_go_on_to_the_same_rows(tmp_path: Path, peaks: dict[int, int], whole: Path) -> None:
+def test_half_as_many_go_on_to_the_same_rows(tmp_path: Path, measured: Measured) -> None:
+    peaks, whole = measured
     updates = ran(tmp_path, trials_of(4), (peaks[2] + peaks[4]) // 2)
     assert list(dict.fromkeys(update.places for update in updates)) == [4, 2]
     said = [update.warning for update in updates if "ran out of memory" in update.warning]
@@ -70,14 +74,15 @@ def test_half_as_many_go_on_to_the_same_rows(tmp_path: Path, peaks: dict[int, in
 
 
 def test_one_that_has_no_memory_by_itself_is_a_failed_row_and_the_others_complete(
-    tmp_path: Path, peaks: dict[int, int], whole: Path
+    tmp_path: Path, measured: Measured
 ) -> None:
     """The limit goes once one has failed."""
+    peaks, whole = measured
     trials = trials_of(3)
     updates = ran(tmp_path, trials, (peaks[0] + peaks[1]) // 2)
     (failed,) = [ended for ended in updates[-1].ended if ended.outcome == "failed"]
     stored = Store(tmp_path, "s").finished()[failed.trial_id]
     assert stored["reason"] == f"out of memory at step {stored['step']}" == failed.reason
-    assert stored["step"] < 10 and stored["accuracy_majority"] is None and len(rows(tmp_path, "trials")) == 3
+    assert stored["step"] < STEPS and stored["accuracy_majority"] is None and len(rows(tmp_path, "trials")) == 3
     fourth = trials_of(4)[3].trial_id
     same_rows(tmp_path, whole, without=[failed.trial_id, fourth])

@@ -253,9 +253,9 @@ def test_signals_once_or_twice_leave_everything_durable_and_no_process(
     finished, kept = Store(results, "s").finished(), _kept(results)
     assert len(finished) == 2 and "interrupted: 2 of 20 trials are finished in " in running.out
     if times == "once":
-        shares = {f"{100 * step / STEPS:.0f}" for step in kept.values()}
-        assert len(kept) >= 2 and all(5 <= step < FIRST_REPORT for step in kept.values())
-        said = " to ".join(sorted(shares, key=int))
+        low, high = (f"{100 * most(kept.values()) / STEPS:.0f}" for most in (min, max))
+        assert len(kept) >= 2 and 5 <= max(kept.values()) < FIRST_REPORT  # another worker may be at its first step
+        said = low if low == high else f"{low} to {high}"
         assert f"; {len(kept)} more go on from {said} % of their steps\n" in running.out, (kept, running.out)
     last = Run(home / "study.py", "--local", *arguments, cwd=home, **private).wait(300)
     assert last.code == 0, last.out + last.err
