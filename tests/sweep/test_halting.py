@@ -172,6 +172,22 @@ def test_a_question_is_answered_and_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_question_that_is_gone_without_an_answer_costs_no_other_answer(tmp_path: Path) -> None:
+    lost, heard = tmp_path / "lost", tmp_path / "heard"
+
+    def worker() -> None:
+        while not (lost.exists() and heard.exists()):
+            threading.Event().wait(0.01)
+        lost.unlink()
+        answer(heard, "twelve")
+
+    thread = threading.Thread(target=worker)
+    thread.start()
+    assert ask([lost, heard], seconds=60) == ["twelve"]
+    thread.join()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_workers_of_a_node_are_asked_apart() -> None:
     assert question_of("a" * 56) != question_of("b" * 56)
 

@@ -42,7 +42,8 @@ def ask(
         while waiting and clock() < until:
             for question in [question for question in waiting if not question.exists()]:
                 waiting.discard(question)
-                answers.append(_answer_to(question).read_text(encoding="utf-8"))
+                with contextlib.suppress(OSError):  # gone without an answer: the others' are still wanted
+                    answers.append(_answer_to(question).read_text(encoding="utf-8"))
             time.sleep(_LOOK_SECONDS)
     finally:
         for question in questions:
