@@ -18,6 +18,7 @@ from vmi.record.store import Store
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "sweeps" / "smoke.py"
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 # What a row says about where and when it was trained, and not about what came out.
 COSTS = {"train_seconds", "pack_id", "pack_size", "attempt", "finished_at"}
 
@@ -60,8 +61,21 @@ class Run:
         return [number for number, command in self.processes() if "ImplicitFunc.train" in command]
 
     def gone(self, seconds: float = 300) -> bool:
-        """Wait until nothing of the run is left; whether it came to that."""
-        return until(lambda: not list(self.processes()), seconds)
+        """Wait until nothing of the run is left; whether it came to that.
+
+        Where the driver was killed, two agents of Ray try for a minute to tell the head of it, which is gone with the
+        driver (`publish_error_to_driver` waits 60 s), and do nothing else: once they are all that is left, they go.
+        """
+
+        def left() -> list[int]:
+            alive = dict(self.processes())
+            if self.code == -signal.SIGKILL and all(command.startswith(AGENTS) for command in alive.values()):
+                for number in alive:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGKILL)
+            return list(alive)
+
+        return until(lambda: not left(), seconds)
 
 
 def until(true: Callable[[], Any], seconds: float = 300) -> bool:
@@ -100,5 +114,6 @@ def tables(root: Path, study: str) -> Mapping[str, dict[tuple[Any, ...], dict[st
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Every file below a folder with its content."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    """Every file below a folder with its content, but for the log that W&B's service ends when it likes."""
+    found = (path for path in root.rglob("*") if path.is_file() and path.name != "debug-core.log")
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
