@@ -133,6 +133,7 @@ def test_a_test_that_leaves_a_process_is_red_and_no_process_but_that_is_ended(fo
         assert f"ERROR at teardown of test_{name}" in done.stdout
 
 
+@pytest.mark.faults
 @pytest.mark.linux
 def test_a_test_session_that_leaves_ray_and_its_files_is_red_and_they_are_gone(folder: Path) -> None:
     done = session(folder, LEAVES_RAY, "-n", "1")

@@ -164,7 +164,8 @@ def searched_rows() -> list[dict[str, Any]]:
     for _ in range(2000):
         point: dict[str, Any] = {name: rng.uniform(r["low"], r["high"]) for name, r in RANGES.items()}
         point["layout"] = SEARCHED_SPACE["layout"]["values"][rng.integers(3)]
-        rows += [trial(**point, temperature_final=point["temperature"], seed=seed) for seed in range(5)]
+        made = trial(**point, temperature_final=point["temperature"])
+        rows += [made | {"trial_id": f"{seed:08x}{made['trial_id'][:8]}", "seed": seed} for seed in range(5)]
     return rows
 
 

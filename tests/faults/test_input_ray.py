@@ -30,6 +30,7 @@ def test_a_gpu_that_is_not_there_is_refused_without_ray(work: Path) -> None:
     assert list(work.iterdir()) == []
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_refused_through_ray(work: Path) -> None:
     said = in_a_process(work, "--gpus-per-pack", "1")

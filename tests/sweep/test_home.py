@@ -45,7 +45,7 @@ def test_a_user_without_a_home_or_with_one_that_is_closed_is_no_error(tmp_path: 
     assert json.loads(done.stdout) == ["/.cache/vmi-sweeps", "offline", "offline", True, True, True]
 
 
-@pytest.mark.parametrize("where", [["--local"], []])
+@pytest.mark.parametrize("where", [["--local"], pytest.param([], marks=pytest.mark.faults)])
 def test_with_a_file_in_place_of_the_home_a_sweep_is_done_says_no_more_and_leaves_nothing(
     where: list[str], tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ if __name__ == "__main__":
 """
 # Ten packs of two, each of which reports, and here keeps a checkpoint, ten times. Of two workers both may commit
 # before they are held: what is cut short takes two packs, and two more where it is let go before it ends.
-LONG: dict[str, Any] = {"fixed": {"steps": 40}, "values": (0, 0.25, 0.5, 1, 2, 3, 4, 8, 12, 16), "seeds": 2}
+LONG: dict[str, Any] = {"fixed": {"steps": 20}, "values": (0, 0.25, 0.5, 1, 2, 3, 4, 8, 12, 16), "seeds": 2}
 ALL = 20
 IN_TRAINING, IN_A_COMMIT = "*/checkpoints/*.pt", "*/curves/part-*.parquet"
 OFTEN = {"VMI_CHECKPOINT_SECONDS": "0"}
