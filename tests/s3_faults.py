@@ -10,6 +10,7 @@ Requests are numbered from 0 since `arm`. What a fault does to the request it is
     torn          half of the request's body reaches the server, then both connections are closed
     flipped       one bit of the answer's body is another
     slow          the server sees it only when the test says so (`go`), after the client has given it up
+    held          nobody answers until the test says so (`go`), and the server never sees it
     race          just before it another writer puts other bytes under the same key
 """
 
@@ -98,6 +99,9 @@ def _handler_of(proxy: Faulty) -> type[BaseHTTPRequestHandler]:
                 self._cut()
             elif fault == "torn":
                 self._tear(body)
+                self._cut()
+            elif fault == "held":
+                proxy.go.wait()
                 self._cut()
             else:
                 if fault == "slow":
