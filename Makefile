@@ -47,7 +47,7 @@ test-cluster: install  ## a Ray cluster of three hosts on this machine (root; ab
 	@VMI_TRANSCRIPT=$(CURDIR)/results/test-cluster.txt $(BIN)/python -m pytest -m cluster tests/cluster
 
 faults: install  ## kills, torn files, full disks, dead workers and nodes: minutes (docs/reliability.md)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "faults"
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "faults"
 
 soak: install  ## the same for long: thousands of kills and commits, Tune's own restore beside ours
 	@$(BIN)/python -m pytest -s -m "soak"
