@@ -38,7 +38,7 @@ test: install  ## the whole test suite (ORDER=SEED: files and tests in a random 
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=20 $(if $(ORDER),--random-order --random-order-seed=$(ORDER)) -m "not slow and not cluster and not faults and not soak"
 
 test-quick: install  ## the library's own tests, without studies, stores in the cloud or pages: a minute or two, also on macOS
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster and not faults and not soak and not linux" tests/test_*.py
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster and not faults and not soak and not linux" $(addprefix tests/,spec data nn information objective training estimation study search cost process)
 
 test-slow: install  ## the checks that take minutes each
 	@$(BIN)/python -m pytest -m slow

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from analysis import labels
-from analysis.aggregate import CONFIG_COLUMNS, Setting, order_of, paired_gain, varied
-from analysis.presets import said
-from analysis.read import Row, StudyResults
-from vmi.errors import printable
+from analysis.data import labels
+from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, varied
+from analysis.data.study_results import Row, StudyResults
+from analysis.paper.presets import said
+from vmi.spec.errors import printable
 
 METRICS = (
     "accuracy_majority", "nmi", "mi_encoder_nats", "mi_paper_nats", "mi_encoder_lower_nats", "categories_used",
@@ -132,7 +132,7 @@ def _asked(a: StudyResults, b: StudyResults, fields: Sequence[str]) -> Iterator[
 
 
 def _value(spec: Mapping[str, Any], field: str) -> str:
-    """A field of study.json, by the name that `vmi.sweep.study.differences` gives it: "fixed.layout"."""
+    """A field of study.json, by the name that `vmi.study.study.differences` gives it: "fixed.layout"."""
     outer, _, inner = field.partition(".")
     held, name = (spec.get(outer), inner) if inner and outer in NESTED else (spec, field)
     if not isinstance(held, Mapping) or name not in held:

@@ -6,31 +6,41 @@ import os
 import secrets
 from pathlib import Path
 
-from analysis import (
-    accounts,
+from analysis.data.axes import design, representative
+from analysis.data.study_results import StudyResults, open_study
+from analysis.findings.findings import findings
+from analysis.html.markup import join
+from analysis.html.page import document
+from analysis.paper import figures as paper_figures
+from analysis.paper import verdict
+from analysis.sections import (
     codes,
     cost,
     differences,
-    fronts,
     heatmaps,
     layouts,
     listings,
-    paper_figures,
     reproduce,
-    search,
-    sections,
     spent,
-    training,
-    verdict,
 )
-from analysis.design import design, representative
-from analysis.findings import findings
-from analysis.markup import join
-from analysis.page import document
-from analysis.read import StudyResults, open_study
-from vmi.errors import InputError, Problem
-from vmi.record.files import put_replacing
-from vmi.record.paths import AnyPath
+from analysis.sections import (
+    curves as training,
+)
+from analysis.sections import (
+    importance as search,
+)
+from analysis.sections import (
+    pareto as fronts,
+)
+from analysis.sections import (
+    summary as sections,
+)
+from analysis.sections import (
+    troubles as accounts,
+)
+from vmi.spec.errors import InputError, Problem
+from vmi.storage.durable import put_replacing
+from vmi.storage.paths import AnyPath
 
 FILE = "report.html"
 

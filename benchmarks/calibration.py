@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import torch
 
-from vmi.account import statistics_of
-from vmi.bounds import mi_encoder_categorical
-from vmi.calibration import (
+from vmi.data.dataset import seeded
+from vmi.estimation.encoding import View, view
+from vmi.estimation.evaluate import statistics_of
+from vmi.estimation.known_answers import (
     Task,
     bars_task,
     channel_task,
@@ -28,12 +29,11 @@ from vmi.calibration import (
     random_channel,
     shuffled,
 )
-from vmi.data import seeded
-from vmi.fitting import Settings
-from vmi.resampling import Estimate, Statistic, estimate
-from vmi.sweep.work import prepare
-from vmi.terms import encoder_terms
-from vmi.view import View, view
+from vmi.estimation.q_fit import Settings
+from vmi.information.bootstrap import Estimate, Statistic, estimate
+from vmi.information.bounds import mi_encoder_categorical
+from vmi.information.statistics import encoder_terms
+from vmi.worker.work import prepare
 
 PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"
 TRAIN, HELD_OUT, RESAMPLES = 1500, 500, 400
@@ -142,7 +142,7 @@ def laws() -> Iterator[str]:
 
 
 def mi(channel_MC: torch.Tensor) -> float:
-    """The estimator of `vmi.bounds`, each of M images once."""
+    """The estimator of `vmi.information.bounds`, each of M images once."""
     return float(mi_encoder_categorical(channel_MC.log()[None]))
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vmi.config import TrialConfig, resolve
-from vmi.pack import Pack
-from vmi.trial import Trial
+from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.trial import Trial
+from vmi.training.pack import Pack
 
 # More than any benchmark takes: nobody comes to an end while the clock runs.
 STEPS = 1_000_000

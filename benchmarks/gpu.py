@@ -4,8 +4,8 @@
 
 Needs torch >= 2.11, NumPy and this repository on PYTHONPATH; neither Ray, Optuna, W&B nor data (random images of the
 data sets' shapes: the time does not depend on the pixels). For each network, precision, TF32 off and on, and pack size
-it prints microseconds per member-step, launched one by one and captured (`vmi.captured`), what of the card's memory
-was allocated at most, and whether both ended in the same bits, else by how much they differ. Then the same members in
+it prints microseconds per member-step, launched one by one and captured (`vmi.training.cuda_graph`), what of the
+card's memory was allocated at most, and whether both ended in the same bits, else by how much they differ. Then the same members in
 several packs, one process each, on the same card; then trials an hour of the authors' nets at their own length, and of
 the MLP at its own. `--device cpu` tries the program where there is no card: nothing is captured there.
 """
@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterator
 import torch
 from cases import CASES
 
-from vmi import captured
-from vmi.config import TrialConfig, resolve
-from vmi.data import Dataset, Split
-from vmi.datasets import spec_of
-from vmi.pack import Pack
-from vmi.step import train_step
-from vmi.train import run_steps
-from vmi.trial import Trial
+from vmi.data.dataset import Dataset, Split
+from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.datasets import spec_of
+from vmi.spec.trial import Trial
+from vmi.training import cuda_graph as captured
+from vmi.training.pack import Pack
+from vmi.training.step import train_step
+from vmi.training.train import run_steps
 
 AUTHORS = "authors"
 WARM = 10

@@ -18,14 +18,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vmi import checkpoint
-from vmi.record.store import Store
-from vmi.sweep import heartbeat
+from vmi.driver import lock as heartbeat
+from vmi.results.store import Store
+from vmi.training import checkpoint
 
 STUDY = """
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(
     name="long",

@@ -21,11 +21,11 @@ from pythae_peer import trainer
 from timing import Action, Row, interleaved, keep_rows, rows, show
 from vmap_peer import vmapped
 
-from vmi import data
-from vmi.data import Dataset
-from vmi.pack import Pack
-from vmi.sweep.work import prepare
-from vmi.train import run_steps
+from vmi.data import dataset as data
+from vmi.data.dataset import Dataset
+from vmi.training.pack import Pack
+from vmi.training.train import run_steps
+from vmi.worker.work import prepare
 
 BATCH = 128
 # What pythae trains as ours: no informed block, hence no Q.

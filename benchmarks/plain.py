@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
-from vmi.config import TrialConfig
-from vmi.data import Dataset
+from vmi.data.dataset import Dataset
+from vmi.spec.config import TrialConfig
 
 TO_TENSOR = transforms.ToTensor()
 TRANSFORM = transforms.Compose([TO_TENSOR, transforms.Normalize((0.5,), (0.5,))])

@@ -12,14 +12,14 @@ import argparse
 
 from timing import keep
 
-from vmi import data
-from vmi.config import resolve
-from vmi.evaluation import evaluate
-from vmi.intervals import interval
-from vmi.pack import Pack
-from vmi.sweep.work import prepare
-from vmi.train import train
-from vmi.trial import Trial
+from vmi.data import dataset as data
+from vmi.spec.config import resolve
+from vmi.spec.intervals import interval
+from vmi.spec.trial import Trial
+from vmi.training.evaluation import evaluate
+from vmi.training.pack import Pack
+from vmi.training.train import train
+from vmi.worker.work import prepare
 
 SEEDS = 20
 METRICS = ("accuracy_majority", "mi_encoder_nats", "distortion_nats", "rate_nats", "elbo_nats")

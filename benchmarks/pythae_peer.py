@@ -14,8 +14,8 @@ import torch
 from plain import mlp
 from torch import Tensor
 
-from vmi.config import TrialConfig
-from vmi.data import Dataset
+from vmi.data.dataset import Dataset
+from vmi.spec.config import TrialConfig
 
 LATENT = 26
 

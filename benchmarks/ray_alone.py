@@ -40,8 +40,9 @@ def trainable(config: dict[str, float]) -> None:
     from plain import TRANSFORM, Plain, batches
     from ray import tune
 
-    from vmi import accuracy, data
-    from vmi.config import resolve
+    from vmi.data import dataset as data
+    from vmi.spec.config import resolve
+    from vmi.training import accuracy
 
     torch.set_num_threads(1)
     torch.manual_seed(int(config["seed"]))

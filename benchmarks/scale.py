@@ -23,15 +23,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vmi.record.compaction import compact
-from vmi.record.parts import read
-from vmi.record.store import Store
-from vmi.record.to_parquet import ParquetRecorder
-from vmi.sweep.ledger import Ended, Ledger
-from vmi.sweep.search import searcher_for
-from vmi.sweep.space import choice, uniform
-from vmi.sweep.study import Study, validate
-from vmi.trial import Completed, Cost, PackSpec, Report
+from vmi.results.compaction import compact
+from vmi.results.parts import read
+from vmi.results.store import Store
+from vmi.results.writer import ParquetRecorder
+from vmi.runners.ledger import Ended, Ledger
+from vmi.search.grid import searcher_for
+from vmi.spec.trial import Completed, Cost, PackSpec, Report
+from vmi.study.space import choice, uniform
+from vmi.study.study import Study, validate
 
 LAYOUT, SEEDS, PACK, REPORTS = "n16+c10*", 5, 16, 10
 FINAL = (

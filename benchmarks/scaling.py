@@ -48,9 +48,9 @@ def packs(name: str, rounds: int) -> list[dict[str, object]]:
 
     Sizes ascend, so that growth is a size's own. For the timings the packs of all sizes are there at the same time.
     """
-    from vmi import data
-    from vmi.sweep.work import prepare
-    from vmi.train import run_steps
+    from vmi.data import dataset as data
+    from vmi.training.train import run_steps
+    from vmi.worker.work import prepare
 
     prepare("cpu")
     case = CASES[name]

@@ -69,9 +69,10 @@ def watch() -> None:
     """Put the timers around what a worker calls, once per process."""
     if _now:
         return
-    from vmi import accuracy, data, train
-    from vmi.record.to_parquet import ParquetRecorder
-    from vmi.sweep import session
+    from vmi.data import dataset as data
+    from vmi.results.writer import ParquetRecorder
+    from vmi.training import accuracy, train
+    from vmi.worker import session
 
     cut(data, "load", LOADING)
     cut(accuracy, "load_libraries", LIBRARIES)

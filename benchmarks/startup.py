@@ -32,21 +32,21 @@ PARTS = (
     *(spans.LOADING, spans.REST, spans.BETWEEN, IDLE),
 )
 IMPORTS = {
-    "driver": "import vmi.sweep.launch, vmi.sweep.to_tune",
-    "worker": "import vmi.sweep.work",
-    "worker, what scores its codes": "import vmi.sweep.work; from vmi import accuracy; accuracy.load_libraries()",
+    "driver": "import vmi.driver.launch, vmi.runners.tune",
+    "worker": "import vmi.worker.work",
+    "worker, what scores its codes": "import vmi.worker.work; from vmi.training.accuracy import load_libraries; load_libraries()",
 }
 
 
 def traced(config: dict[str, Any]) -> None:
-    """`vmi.sweep.to_tune.train_pack`, with notes."""
+    """`vmi.runners.tune.train_pack`, with notes."""
     import spans
 
     spans.event("task")
     from ray import tune
 
-    from vmi.sweep.task import Task
-    from vmi.sweep.work import work
+    from vmi.worker.messages import Task
+    from vmi.worker.work import work
 
     spans.watch()
     spans.turn(spans.REST)
@@ -74,14 +74,14 @@ def run(steps: int, results: str) -> None:
     """The study in this process, traced."""
     from rich.console import Console
 
-    from vmi.sweep.launch import launch
-    from vmi.sweep.options import RunOptions
-    from vmi.sweep.override import override
-    from vmi.sweep.run_writers import Beside
-    from vmi.sweep.study import load
+    from vmi.driver.launch import launch
+    from vmi.driver.options import RunOptions
+    from vmi.mirror.writers import Beside
+    from vmi.study.overrides import override
+    from vmi.study.study import load
 
     spans.event("driver imported", began=BEGAN)
-    from vmi.sweep import to_tune
+    from vmi.runners import tune as to_tune
 
     spans.event("Ray imported")
     to_tune.train_pack = traced

@@ -23,16 +23,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from vmi import latents
-from vmi.arrays import is_picture, layout_shapes
-from vmi.config import resolve
-from vmi.metrics import METRICS
-from vmi.record.compaction import compact
-from vmi.record.parts import publish
-from vmi.record.schema import trials_schema
-from vmi.record.store import Store
-from vmi.record.to_parquet import ParquetRecorder
-from vmi.trial import Completed, Cost, Report, Trial
+from vmi.results.compaction import compact
+from vmi.results.parts import publish
+from vmi.results.schema import trials_schema
+from vmi.results.store import Store
+from vmi.results.writer import ParquetRecorder
+from vmi.spec import layout as latents
+from vmi.spec.arrays import is_picture, layout_shapes
+from vmi.spec.config import resolve
+from vmi.spec.metrics import METRICS
+from vmi.spec.trial import Completed, Cost, Report, Trial
 
 LAYOUT = "n16+c10*"
 TRIALS, PARTS, METRIC_COUNT = 10_000, 625, 20

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from vmi.sweep.hardware import cpu_name
+from vmi.cost.hardware import cpu_name
 
 OUT = Path(__file__).parents[1] / "results" / "benchmarks"
 

@@ -10,10 +10,10 @@ from plain import conv_decoder, conv_encoder, mlp
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from vmi.datasets import spec_of
-from vmi.optim import MemberAdam
-from vmi.pack import Pack
-from vmi.stacked import flatten_parameters
+from vmi.nn.layers import flatten_parameters
+from vmi.nn.optim import MemberAdam
+from vmi.spec.datasets import spec_of
+from vmi.training.pack import Pack
 
 
 class VmapTrunk(nn.Module):

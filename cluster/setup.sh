@@ -91,7 +91,7 @@ fetch_data() {
   mkdir -p "$data"
   for name in ${VMI_DATASETS:-}; do
     say "data set $name in $data"
-    VMI_DATA_DIR=$data "$venv/bin/python" -c 'import sys; from vmi.data import load; load(sys.argv[1])' "$name"
+    VMI_DATA_DIR=$data "$venv/bin/python" -c 'import sys; from vmi.data.dataset import load; load(sys.argv[1])' "$name"
   done
 }
 

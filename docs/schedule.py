@@ -20,11 +20,11 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from plotly.subplots import make_subplots
 
-from vmi.sweep.costs import Costs, costs_on, read
-from vmi.sweep.forecast import Extent, forecast
-from vmi.sweep.override import override
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study, load
+from vmi.cost.forecast import Extent, forecast
+from vmi.cost.measurements import Costs, costs_on, read
+from vmi.study.overrides import override
+from vmi.study.space import choice
+from vmi.study.study import Study, load
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 SHOWN = (1, 10, 30, 100, 300, 1000)

@@ -1,8 +1,8 @@
 """How much MI weight does it take until the latent code is used, and when is "high MI" a collapse?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(
     name="lambda",

@@ -1,8 +1,8 @@
 """Does the MI regulariser work for other latent layouts than the paper's?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(
     name="layouts",

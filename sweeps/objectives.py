@@ -1,8 +1,8 @@
 """At equal budget: maximise a lower bound on the MI (VMI), or control an upper bound on it (JointVAE)?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(
     name="objectives",

@@ -1,8 +1,8 @@
 """Do the two settings of the paper hold up: without the regulariser, as the text has it, and corrected?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(
     name="paper",

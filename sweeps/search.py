@@ -1,8 +1,8 @@
 """Which layout and weights give an accurate code at little distortion, and does the winner hold on fresh seeds?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import at_least, choice, log_uniform, uniform
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import at_least, choice, log_uniform, uniform
+from vmi.study.study import Study
 
 study = Study(
     name="search",

@@ -1,8 +1,8 @@
 """Does everything run, from the study to its report, in a few seconds?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(
     name="smoke",

@@ -1,8 +1,8 @@
 """Which Gumbel-softmax temperature lets the MI regulariser work, and does it matter without one?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(
     name="temperature",

@@ -1,8 +1,8 @@
 """Which MI weight, temperature and learning rate together give the most accurate code, on seeds that chose nothing?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import log_uniform, uniform
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import log_uniform, uniform
+from vmi.study.study import Study
 
 study = Study(
     name="tune",

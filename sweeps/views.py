@@ -1,8 +1,8 @@
 """Do categories become classes when the encoder sees random views, and does the winner hold on fresh seeds?"""
 
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(
     name="views",

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from hypothesis import settings
-from owned import Owner
+from support.owned import Owner
 
 if TYPE_CHECKING:
-    from s3_faults import Faulty
+    from support.lab import Lab
+    from support.s3_faults import Faulty
 
     from tests.analysis.browsing import Browser
-    from vmi.record.paths import ObjectPath
+    from vmi.results.store import Store
+    from vmi.storage.paths import ObjectPath
 
 # A timing says nothing on a shared machine; the seed is fixed, so that a red run can be run again.
 settings.register_profile("house", deadline=None, derandomize=True)
@@ -29,9 +31,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The files that take longest, which a test run begins with: else one process is at them when the other is done.
 LONGEST = (
-    "sweep/test_run_study.py", "sweep/test_status.py", "sweep/test_odd_layouts.py", "analysis/test_browser.py",
-    "analysis/test_explorer.py", "sweep/test_mirroring.py", "sweep/test_work.py", "sweep/test_calibrate.py",
-    "record/test_wandb_report.py", "faults/test_input_ray.py", "analysis/test_hostile.py", "analysis/test_report.py",
+    "driver/test_run_study.py", "driver/test_status.py", "driver/test_odd_layouts.py", "analysis/html/test_browser.py",
+    "analysis/html/test_explorer.py", "mirror/test_mirror.py", "worker/test_work.py", "cli/test_calibrate.py",
+    "mirror/test_report.py", "faults/test_input_ray.py", "analysis/html/test_hostile.py", "analysis/test_report.py",
 )  # fmt: skip
 
 
@@ -84,10 +86,24 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    from support.lab import Lab
+
+    return Lab()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    from vmi.results.store import Store
+
+    return Store(tmp_path / "results", "lambda")
+
+
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Faulty]:
     """A server of an object store, behind a proxy that can spoil each request."""
-    from s3_server import faulty_server
+    from support.s3_server import faulty_server
 
     with faulty_server() as running:
         yield running
@@ -96,9 +112,9 @@ def proxy() -> Iterator[Faulty]:
 @pytest.fixture
 def root(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
     """Results in a bucket of their own; what fails is tried again at once."""
-    from s3_server import new_bucket
+    from support.s3_server import new_bucket
 
-    from vmi.record import objects  # loads boto3
+    from vmi.storage import s3 as objects  # loads boto3
 
     monkeypatch.setattr(objects, "FIRST_WAIT", 0.005)
     yield new_bucket(proxy)

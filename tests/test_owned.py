@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from owned import MARK, short_folder
+from support.owned import MARK, short_folder
 
 CONFTEST = Path(__file__).with_name("conftest.py")
 # Each writes the ids of what it starts into pids.txt.
@@ -100,8 +100,8 @@ def session(folder: Path, test: str, *options: str) -> subprocess.CompletedProce
     """A test session of this house over one file, with a temporary folder of its own, which is empty afterwards."""
     code = COMMON + test
     (folder / "test_it.py").write_text(code, encoding="utf-8")
-    (folder / "conftest.py").write_text("import owned\nowned.GRACE_SECONDS = 1.0\nfrom owned import Owner\n"
-        "def pytest_configure(config):\n    config.pluginmanager.register(Owner(config))\n")  # fmt: skip
+    (folder / "conftest.py").write_text("from support import owned\nowned.GRACE_SECONDS = 1.0\n"
+        "def pytest_configure(config):\n    config.pluginmanager.register(owned.Owner(config))\n")  # fmt: skip
     temporary = short_folder()
     command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(folder), "-p", "no:cacheprovider", *options]
     environ = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(CONFTEST.parent)}

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from vmi.sweep.override import override
-from vmi.sweep.search import GridSearcher, searcher_for
-from vmi.sweep.study import load, trials, validate
+from vmi.search.grid import GridSearcher, searcher_for
+from vmi.study.overrides import override
+from vmi.study.study import load, trials, validate
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted((ROOT / "sweeps").glob("*.py"))
-CORE = [path for path in sorted((ROOT / "vmi").glob("*.py")) if not path.name.startswith("cli")]
+BELOW = ("spec", "data", "nn", "information", "objective", "training", "estimation")
+CORE = [path for room in BELOW for path in sorted((ROOT / "vmi" / room).glob("*.py"))]
 SOURCES = [path for folder in ("vmi", "analysis", "sweeps") for path in sorted((ROOT / folder).rglob("*.py"))]
 HEAVY = ("torch", "ray", "optuna", "wandb", "pyarrow", "boto3")
 
@@ -44,7 +45,7 @@ def test_a_study_file_is_a_short_declaration(path: Path) -> None:
     assert (ast.get_docstring(tree) or "").endswith("?"), "a study asks one question"
     banned = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.For | ast.While
     assert not [node for node in ast.walk(tree) if isinstance(node, banned)]
-    allowed = ("vmi.sweep.main.", "vmi.sweep.space.", "vmi.sweep.study.")
+    allowed = ("vmi.cli.run.", "vmi.study.space.", "vmi.study.study.")
     assert all(name.startswith(allowed) for name in imported(path))
 
 
@@ -73,13 +74,13 @@ def test_the_grids_have_the_size_that_they_promise(name: str, suggestions: int, 
     ("module", "banned"),
     [
         ("vmi", HEAVY),
-        ("vmi.config", HEAVY),
-        ("vmi.sweep.study", HEAVY),
-        ("vmi.sweep.search", HEAVY),
-        ("vmi.sweep.packing", HEAVY),
-        ("vmi.sweep.to_optuna", ("torch", "ray", "wandb", "pyarrow", "boto3")),
-        ("vmi.cli", HEAVY),
-        ("vmi.record.store", ("torch", "ray", "optuna", "wandb", "boto3")),
+        ("vmi.spec.config", HEAVY),
+        ("vmi.study.study", HEAVY),
+        ("vmi.search.grid", HEAVY),
+        ("vmi.cost.packing", HEAVY),
+        ("vmi.search.optuna_searcher", ("torch", "ray", "wandb", "pyarrow", "boto3")),
+        ("vmi.cli.app", HEAVY),
+        ("vmi.results.store", ("torch", "ray", "optuna", "wandb", "boto3")),
     ],
 )
 def test_importing_loads_nothing_heavy(module: str, banned: tuple[str, ...]) -> None:
@@ -88,21 +89,21 @@ def test_importing_loads_nothing_heavy(module: str, banned: tuple[str, ...]) -> 
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CORE, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_the_library_below_knows_neither_sweeps_nor_records(path: Path) -> None:
-    banned = ("ray", "optuna", "wandb", "pyarrow", "vmi.record", "vmi.sweep")
+    banned = ("ray", "optuna", "wandb", "pyarrow", "vmi.results", "vmi.driver")
     assert [module for module in banned if reaches(path, module)] == []
 
 
 @pytest.mark.parametrize(
     ("module", "home"),
     [
-        ("ray", "vmi/sweep/to_tune.py vmi/sweep/ray_cluster.py"),
-        ("optuna", "vmi/sweep/to_optuna.py"),
-        ("wandb", "vmi/record/to_wandb.py vmi/record/to_wandb_report.py"),
-        ("wandb_workspaces", "vmi/record/wandb_blocks.py"),
-        ("boto3", "vmi/record/objects.py"),
-        ("botocore", "vmi/record/objects.py vmi/record/object_errors.py"),
+        ("ray", "vmi/runners/tune.py vmi/runners/ray_cluster.py"),
+        ("optuna", "vmi/search/optuna_searcher.py"),
+        ("wandb", "vmi/mirror/runs.py vmi/mirror/report.py"),
+        ("wandb_workspaces", "vmi/mirror/report_blocks.py"),
+        ("boto3", "vmi/storage/s3.py"),
+        ("botocore", "vmi/storage/s3.py vmi/storage/s3_errors.py"),
     ],
 )
 def test_each_outside_library_has_one_home(module: str, home: str) -> None:
@@ -130,23 +131,16 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("path", "line", "broken"),
     [
-        ("vmi/trial.py", "", ""),
-        ("vmi/train.py", "import ray", "Ray stands only in to_tune.py and ray_cluster.py BROKEN"),
-        ("vmi/record/store.py", "import wandb", "W&B stands only in the mirror and in the uploaded report BROKEN"),
-        ("analysis/wandb_spec.py", "import wandb_workspaces", "and in the uploaded report BROKEN"),
-        ("vmi/record/store.py", "import boto3", "boto3 stands only in the object store BROKEN"),
-        ("vmi/trial.py", "from vmi.record import schema", "neither records nor reads records BROKEN"),
-        (
-            "vmi/brand_new.py",
-            "from vmi.sweep import study",
-            "Only the command line stands above the sweeps BROKEN",
-        ),
-        (
-            "vmi/sweep/packing.py",
-            "from vmi import train",
-            "A study is declared, searched and packed without torch",
-        ),
-        ("analysis/read.py", "from vmi import data", "it neither trains nor sweeps BROKEN"),
+        ("vmi/spec/trial.py", "", ""),
+        ("vmi/training/train.py", "import ray", "Ray stands only in tune.py and ray_cluster.py BROKEN"),
+        ("vmi/results/store.py", "import wandb", "W&B stands only in the mirror and in the uploaded report BROKEN"),
+        ("analysis/wandb_report.py", "import wandb_workspaces", "and in the uploaded report BROKEN"),
+        ("vmi/results/store.py", "import boto3", "boto3 stands only in the object store BROKEN"),
+        ("vmi/spec/trial.py", "from vmi.results import schema", "A room imports only the rooms below it BROKEN"),
+        ("vmi/training/brand_new.py", "from vmi.driver import launch", "A room imports only the rooms below it BROKEN"),
+        ("vmi/cost/packing.py", "from vmi.training import train", "A room imports only the rooms below it BROKEN"),
+        ("analysis/report.py", "from vmi.data import dataset", "The analysis reads the store and draws BROKEN"),
+        ("vmi/study/space.py", "import torch", "torch, Ray, W&B, Arrow or a runner BROKEN"),
     ],
 )
 def test_a_planted_import_breaks_its_contract(house: Path, path: str, line: str, broken: str) -> None:

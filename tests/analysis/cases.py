@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
-from vmi.record.sealed import sealed, unsealed
+from vmi.storage.checksum import sealed, unsealed
 
 # Each would do something where text is taken for markup, script, a terminal's command, a formula, a path or a query.
 PAYLOADS = (

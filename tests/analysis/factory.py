@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vmi import latents
-from vmi.arrays import HISTOGRAM_BINS, layout_shapes
-from vmi.errors import InputError
-from vmi.record import parts
-from vmi.record.schema import schema_of
-from vmi.record.sealed import sealed
+from vmi.results import parts
+from vmi.results.schema import schema_of
+from vmi.spec import layout as latents
+from vmi.spec.arrays import HISTOGRAM_BINS, layout_shapes
+from vmi.spec.errors import InputError
+from vmi.storage.checksum import sealed
 
 BASE: Mapping[str, Any] = {
     "dataset": "digits", "layout": "n16+c10*", "preset": "custom", "network": "mlp", "hidden": "128-64",

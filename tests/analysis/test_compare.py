@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.aggregate import interval
 from analysis.compare import markdown
-from analysis.read import open_study
+from analysis.data.settings import interval
+from analysis.data.study_results import open_study
 from tests.analysis.cases import PAYLOADS
 from tests.analysis.factory import choice, grid, store, trial
-from tests.commands import here
-from vmi.record.sealed import sealed, unsealed
+from tests.support.commands import here
+from vmi.storage.checksum import sealed, unsealed
 
 
 def study(

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.read import open_study
+from analysis.data.study_results import open_study
 from analysis.report import render, write
 from tests.analysis.cases import CASES, usual
 from tests.analysis.factory import LAMBDA_SPACE, choice, lambda_rows, publish, store, trial
-from vmi.errors import InputError
+from vmi.spec.errors import InputError
 
 MEGABYTE = 10**6
 

@@ -19,7 +19,7 @@ import pytest
 from cluster.hosts import Host, Hosts, missing
 from cluster.laptop import Laptop, furnish
 
-from vmi.record.store import Store
+from vmi.results.store import Store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(missing()), reason=missing())]
 

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from vmi.sweep.places import places_in
-from vmi.sweep.submit import CONFIG_MAP, RESULTS_MOUNT, STUDY_MOUNT
+from vmi.cli.recipes import places_in
+from vmi.cli.submit import CONFIG_MAP, RESULTS_MOUNT, STUDY_MOUNT
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "cluster"

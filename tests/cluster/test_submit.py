@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from vmi.sweep import places
-from vmi.sweep.submit import telling
+from vmi.cli import recipes as places
+from vmi.cli.submit import telling
 
 ROOT = Path(__file__).parents[2]
 Submit = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,7 +36,7 @@ def submit(tmp_path: Path) -> Submit:
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "GOOGLE_", "CLOUDSDK_", "RAY_"))}
         mine = {"HOME": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{clean['PATH']}", "PYTHONPATH": str(ROOT)}
-        code = "from vmi.cli import main; main()"
+        code = "from vmi.cli.app import main; main()"
         start = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-c", code, "submit", *arguments], cwd=tmp_path, env=clean | mine | environment,

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from vmi.config import FIELD_TYPES
-from vmi.goals import Bound
-from vmi.metrics import METRICS
-from vmi.sweep.space import Choice, Float, Integer
-from vmi.sweep.study import Study
+from vmi.spec.config import FIELD_TYPES
+from vmi.spec.goals import Bound
+from vmi.spec.metrics import METRICS
+from vmi.study.space import Choice, Float, Integer
+from vmi.study.study import Study
 
 # What the study file of the fuzz declares; `vmi plan` and the file's own command line read it from here.
 CURRENT: list[Any] = [None]

@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vmi import train
-from vmi.record.checkpoints import Checkpoints
-from vmi.record.files import Files
-from vmi.record.store import Store
-from vmi.sweep.task import Task
-from vmi.sweep.work import work
+from vmi.results.checkpoints import Checkpoints
+from vmi.results.store import Store
+from vmi.storage.durable import Files
+from vmi.training import train
+from vmi.worker.messages import Task
+from vmi.worker.work import work
 
 # The call at which each moment is: the method or function, and which of its calls.
 CALLS: dict[str, tuple[Any, str, int]] = {

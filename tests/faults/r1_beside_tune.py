@@ -24,13 +24,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vmi.record.store import Store
+from vmi.results.store import Store
 
 KILLS, PACK = 20, 2
 STUDY = """
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(name="r1", fixed={"steps": STEPS}, space={"mi_weight": choice(0, 1, 2, 4)}, seeds=range(10))
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import scipy.linalg.blas  # OpenBLAS ends the process where it finds no memory for its own buffers: it has them now
 
-from vmi import accuracy
-from vmi.sweep.task import Task
-from vmi.sweep.work import work
+from vmi.training import accuracy
+from vmi.worker.messages import Task
+from vmi.worker.work import work
 
 accuracy.load_libraries()
 scipy.linalg.blas.dgemm(1.0, [[1.0]], [[1.0]])

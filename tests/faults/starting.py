@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 import pytest
 from typer.main import get_command
 
-from vmi.cli import app
-from vmi.errors import InputError
-from vmi.sweep.main import main
-from vmi.sweep.study import load
+from vmi.cli.app import app
+from vmi.cli.run import main
+from vmi.spec.errors import InputError
+from vmi.study.study import load
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "sweeps" / "smoke.py"
 SEARCH = ROOT / "sweeps" / "search.py"
 STUDY = """
-from vmi.sweep.main import main
-from vmi.sweep.space import *
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import *
+from vmi.study.study import Study
 
 nan, inf = float("nan"), float("inf")
 given = dict(name="s", space={{"mi_weight": choice(0, 4)}}, fixed={{"steps": 2}}, seeds=range(2))

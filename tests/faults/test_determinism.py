@@ -14,18 +14,19 @@ from typing import Any
 
 import pytest
 import torch
-from packs import trial
-from worker_runs import rows, same_rows, task_of
+from support.packs import trial
+from support.worker_runs import rows, same_rows, task_of
 
-from vmi import checkpoint, data
-from vmi.config import resolve
-from vmi.data import Dataset
-from vmi.pack import Pack
-from vmi.record.store import Store
-from vmi.sweep.packing import pack
-from vmi.sweep.work import work
-from vmi.train import run_steps
-from vmi.trial import Trial
+from vmi.cost.packing import pack
+from vmi.data import dataset as data
+from vmi.data.dataset import Dataset
+from vmi.results.store import Store
+from vmi.spec.config import resolve
+from vmi.spec.trial import Trial
+from vmi.training import checkpoint
+from vmi.training.pack import Pack
+from vmi.training.train import run_steps
+from vmi.worker.work import work
 
 pytestmark = pytest.mark.faults
 # 1,437 images: 22 steps of 64 are an epoch, so steps 23 to 44 are the second one.

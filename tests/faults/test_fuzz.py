@@ -14,9 +14,9 @@ import pytest
 from faults import hostile_inputs as hostile
 from faults.starting import SMOKE, Said, elsewhere, ended, study, vmi
 
-from vmi import latents
-from vmi.config import resolve
-from vmi.errors import InputError
+from vmi.spec import layout as latents
+from vmi.spec.config import resolve
+from vmi.spec.errors import InputError
 
 SECONDS = 5.0
 UNFORESEEN = "(--debug shows where)"

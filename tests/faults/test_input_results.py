@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from faults.starting import SMOKE, Said, elsewhere, files, study, vmi
 
-from vmi.record import parts
-from vmi.record.schema import SCHEMA_VERSION, VERSION_KEY
-from vmi.record.sealed import sealed, unsealed
-from vmi.record.store import Store
-from vmi.sweep.heartbeat import Heartbeat
+from vmi.driver.lock import Heartbeat
+from vmi.results import parts
+from vmi.results.schema import SCHEMA_VERSION, VERSION_KEY
+from vmi.results.store import Store
+from vmi.storage.checksum import sealed, unsealed
 
 # The smoke study with one seed and two steps, as it is finished in `results`.
 SAME = ("--local", "--steps", 2, "--seeds", 1)

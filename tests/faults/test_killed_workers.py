@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from faults.one_worker import CALLS
-from packs import varied
-from worker_runs import Worker, rows, same_rows, task_of
+from support.packs import varied
+from support.worker_runs import Worker, rows, same_rows, task_of
 
-from vmi.record.store import Store
-from vmi.sweep.task import Task
-from vmi.sweep.work import work
+from vmi.results.store import Store
+from vmi.worker.messages import Task
+from vmi.worker.work import work
 
 pytestmark = pytest.mark.faults
 # Of some 20 steps an epoch; the last report is not as far from the one before as the others.

@@ -2,7 +2,7 @@
 
 The limit is measured, with the same program: it lies half-way between what so many members take and what twice as many
 do. Informed Normal blocks take most of it, some 80 MB each for a member; that halving is exact, and from a checkpoint,
-is held by tests/sweep/test_memory.py.
+is held by tests/worker/test_out_of_memory.py.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from packs import trial
-from worker_runs import Worker, rows, same_rows, task_of
+from support.packs import trial
+from support.worker_runs import Worker, rows, same_rows, task_of
 
-from vmi.record.store import Store
-from vmi.sweep.task import Task, Update
-from vmi.trial import Trial
+from vmi.results.store import Store
+from vmi.spec.trial import Trial
+from vmi.worker.messages import Task, Update
 
 pytestmark = pytest.mark.faults
 LAYOUT = "n2*+n3*+n4*+n5*+n6*+n7*+n8*+n9*+c10*"

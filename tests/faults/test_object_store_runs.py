@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import PROGRAM
-from owned import short_folder
-from s3_faults import Faulty
-from s3_server import faulty_server, new_bucket, stored
-from sweep.runs import ROOT, SMOKE, Run, run, tables, until
+from support.commands import PROGRAM
+from support.owned import short_folder
+from support.runs import ROOT, SMOKE, Run, run, tables, until
+from support.s3_faults import Faulty
+from support.s3_server import faulty_server, new_bucket, stored
 
-from vmi.record.files import put_replacing
-from vmi.record.paths import ObjectPath
-from vmi.record.store import Store
+from vmi.results.store import Store
+from vmi.storage.durable import put_replacing
+from vmi.storage.paths import ObjectPath
 
 pytestmark = pytest.mark.faults
 # A grid of several packs, so that a kill falls between commits.
@@ -154,10 +154,10 @@ def test_each_node_of_a_cluster_proves_that_it_reaches_the_store(root: ObjectPat
     program = """
 import sys
 from ray.cluster_utils import Cluster
-from vmi.errors import InputError
-from vmi.record.paths import path_of
-from vmi.sweep.probe import needs_of
-from vmi.sweep.to_tune import TuneRunner
+from vmi.spec.errors import InputError
+from vmi.storage.paths import path_of
+from vmi.runners.node_check import needs_of
+from vmi.runners.tune import TuneRunner
 
 small = {"num_cpus": 1, "object_store_memory": 80_000_000}
 cluster = Cluster(initialize_head=True, head_node_args=small)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from owned import short_folder
-from sweep.runs import Run, parts, tables, until
+from support.owned import short_folder
+from support.runs import Run, parts, tables, until
 
-from vmi.checkpoint import Saved
-from vmi.record.store import Store
+from vmi.results.store import Store
+from vmi.training.checkpoint import Saved
 
 pytestmark = pytest.mark.faults
 # One pack goes through; every other one waits where the test has said, for as long as it takes: at its commit until
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.faults
 STUDY = """
 import os
 from pathlib import Path
-from vmi.sweep.main import main
-from vmi.sweep.space import choice
-from vmi.sweep.study import Study
+from vmi.cli.run import main
+from vmi.study.space import choice
+from vmi.study.study import Study
 
 study = Study(name="s", fixed={"steps": 250}, space={"mi_weight": choice(0, 1, 2, 4, 8)}, seeds=range(4))
 PLACE, AT = os.environ.get("HELD"), os.environ.get("HELD_AT")
@@ -35,10 +35,10 @@ PLACE, AT = os.environ.get("HELD"), os.environ.get("HELD_AT")
 def held(config):
     import ray, time
     from unittest.mock import patch
-    from vmi import train
-    from vmi.record.store import Store
-    from vmi.sweep.halting import question_of
-    from vmi.sweep.to_tune import train_pack
+    from vmi.training import train
+    from vmi.results.store import Store
+    from vmi.worker.halting import question_of
+    from vmi.runners.tune import train_pack
 
     folder, question = Path(PLACE), question_of(ray.get_runtime_context().get_worker_id())
     commit, run_steps = Store.commit, train.run_steps
@@ -69,7 +69,7 @@ def held(config):
         train_pack(config)
 
 if PLACE:
-    from vmi.sweep import to_tune
+    from vmi.driver import to_tune
     to_tune.train_pack = held
 if __name__ == "__main__":
     main(study)

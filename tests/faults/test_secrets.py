@@ -30,12 +30,12 @@ SECRETS = [*(value for name, value in CANARIES.items() if name != "HTTPS_PROXY")
 # The most talkative error that there can be: the whole environment in its text, once as repr and once as lines.
 TALKATIVE = """
 import os
-import vmi.train
+import vmi.training.train
 def talkative(*arguments, **named):
     lines = "; ".join(f"{name}={value}" for name, value in os.environ.items())
     raise KIND(f"cannot go on with {dict(os.environ)} {lines}")
     yield
-vmi.train.train = talkative
+vmi.training.train.train = talkative
 """
 
 
@@ -80,7 +80,7 @@ def shimmed(folder: Path, error: str) -> str:
         "import sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'vmi.sweep.work':\n"
+        "        if name == 'vmi.worker.work':\n"
         "            sys.meta_path.remove(self)\n"
         f"            exec({TALKATIVE.replace('KIND', error)!r}, {{}})\n"
         "sys.meta_path.insert(0, Finder())\n"
@@ -126,7 +126,7 @@ def test_a_study_file_that_raises_with_its_environment_is_refused_without_it(fol
     path = folder / "mine.py"
     path.write_text("import os\nraise ValueError(dict(os.environ))\n")
     for more in ([], ["--debug"]):
-        ran = Ran(folder, ["-c", "from vmi.cli import main; main()", "plan", path, *more])
+        ran = Ran(folder, ["-c", "from vmi.cli.app import main; main()", "plan", path, *more])
         assert ran.done.returncode == 2 and "raises ValueError at line 2" in ran.done.stderr, ran.done.stderr
         assert ran.leaks() == []
 
@@ -142,7 +142,7 @@ def test_no_canary_is_anywhere_after_a_run_through_ray_its_report_and_its_mirror
     for command in (["report", "results/smoke"], ["report", "results/smoke", "--wandb", "a/b", "--offline"],
                     ["mirror", "results/smoke"], ["status"], ["compare", "results/smoke", "results/smoke"],
                     ["evaluate", "results/smoke", "--member", "x"]):  # fmt: skip
-        said = Ran(folder, ["-c", "from vmi.cli import main; main()", *command])
+        said = Ran(folder, ["-c", "from vmi.cli.app import main; main()", *command])
         assert said.done.returncode in (0, 2), said.done.stderr
         assert said.leaks() == []
     print(f"secrets: 6 canaries, a run through Ray: {looked} files looked through, 0 hold one")

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_model import Logged, Op, Replacing, State, WithoutFileSync, WithoutFolderSync, after_crashes
-from store_lab import content, record, trial, wanted
+from support.crash_model import Logged, Op, Replacing, State, WithoutFileSync, WithoutFolderSync, after_crashes
+from support.store_lab import content, record, trial, wanted
 
-from vmi.errors import StoreError
-from vmi.record import parts
-from vmi.record.compaction import compact, finish
-from vmi.record.schema import TABLES
-from vmi.record.store import Store
+from vmi.results import parts
+from vmi.results.compaction import compact, finish
+from vmi.results.schema import TABLES
+from vmi.results.store import Store
+from vmi.spec.errors import StoreError
 
 SEEDS = range(5)
 

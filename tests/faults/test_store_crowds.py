@@ -16,13 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_lab import STEPS, Seam, hooked, record, started, trial
+from support.store_lab import STEPS, Seam, hooked, record, started, trial
 
-from vmi.errors import StoreError
-from vmi.record.compaction import compact
-from vmi.record.fsck import check
-from vmi.record.schema import TABLES
-from vmi.record.store import Store
+from vmi.results.compaction import compact
+from vmi.results.fsck import check
+from vmi.results.schema import TABLES
+from vmi.results.store import Store
+from vmi.spec.errors import StoreError
 
 Ids = list[str]
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_lab import content, record
+from support.store_lab import content, record
 
-from vmi.errors import StoreError
-from vmi.record.compaction import compact
-from vmi.record.fsck import check
-from vmi.record.parts import Part, decode
-from vmi.record.schema import TABLES
-from vmi.record.sealed import IN_RESULTS, IN_STUDY, sealed, unsealed
-from vmi.record.store import Store
+from vmi.results.compaction import compact
+from vmi.results.fsck import check
+from vmi.results.parts import Part, decode
+from vmi.results.schema import TABLES
+from vmi.results.store import Store
+from vmi.spec.errors import StoreError
+from vmi.storage.checksum import IN_RESULTS, IN_STUDY, sealed, unsealed
 
 SEALED: Mapping[str, Any] = {
     "name": "lambda", "planned": 50, "space": {"mi_weight": {"kind": "choice", "values": [0, 1, 2.5]}},

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import store_lab as lab
-from store_lab import Content, Seam, content, fresh, killed, record, tree, trial, wanted
+from support import store_lab as lab
+from support.store_lab import Content, Seam, content, fresh, killed, record, tree, trial, wanted
 
-from vmi.errors import StoreError
-from vmi.record.compaction import compact, finish
-from vmi.record.files import Files
-from vmi.record.parts import read_part
-from vmi.record.quarantine import quarantine
-from vmi.record.schema import TABLES
-from vmi.record.store import Store
+from vmi.results.compaction import compact, finish
+from vmi.results.parts import read_part
+from vmi.results.quarantine import quarantine
+from vmi.results.schema import TABLES
+from vmi.results.store import Store
+from vmi.spec.errors import StoreError
+from vmi.storage.durable import Files
 
 BEFORE, NEXT = range(3), 3
 

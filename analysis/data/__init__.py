@@ -1,0 +1,1 @@
+"""Tables in: the rows of a study, its settings, intervals, axes and labels."""

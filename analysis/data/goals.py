@@ -1,0 +1,87 @@
+"""What a study wanted beyond one metric, read from its study.json, and which settings met it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vmi.spec.goals import DIRECTIONS, Bound, front
+
+if TYPE_CHECKING:
+    from analysis.data.settings import Setting
+    from analysis.data.study_results import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goals:
+    """Directions by objective (none: a single one), bounds by metric, how many leaders are trained again."""
+
+    objectives: Mapping[str, str]
+    constraints: Mapping[str, Bound]
+    confirm: int
+
+    def feasible(self, setting: Setting) -> bool:
+        """The setting's means keep every bound; one without a value keeps none."""
+        means = {metric: setting.mean(metric) for metric in self.constraints}
+        return all((m := means[name]) is not None and b.excess(m) <= 0 for name, b in self.constraints.items())
+
+    def front(self, found: Sequence[Setting]) -> tuple[Setting, ...]:
+        """Feasible settings that no other one beats in the means of all objectives; none without objectives."""
+        judged = [(s, [m for name in self.objectives if (m := s.mean(name)) is not None]) for s in found]
+        able = [(s, means) for s, means in judged if len(means) == len(self.objectives) > 0 and self.feasible(s)]
+        kept = front([means for _, means in able], list(self.objectives.values()))
+        return tuple(able[i][0] for i in kept)
+
+
+def goals_of(spec: Mapping[str, Any]) -> Goals:
+    """The goals that a study.json names; what is malformed in it is passed over."""
+    objectives = {str(name): d for name, d in _mapping(spec, "objectives").items() if d in DIRECTIONS}
+    bounds = {str(name): _bound(b) for name, b in _mapping(spec, "constraints").items() if isinstance(b, Mapping)}
+    confirm = spec.get("confirm")
+    return Goals(
+        objectives=objectives if len(objectives) > 1 else {},
+        constraints={name: bound for name, bound in bounds.items() if bound != Bound()},
+        confirm=confirm if isinstance(confirm, int) and fresh_seeds(spec) else 0,
+    )
+
+
+def fresh_seeds(spec: Mapping[str, Any]) -> frozenset[int]:
+    """The seeds of the confirmation, on which no setting was selected."""
+    seeds = spec.get("confirm_seeds")
+    return frozenset(s for s in seeds if isinstance(s, int)) if isinstance(seeds, list) else frozenset()
+
+
+def conditional(spec: Mapping[str, Any]) -> frozenset[str]:
+    """The parameters that are searched only where another one takes certain values."""
+    return frozenset(_mapping(spec, "conditions"))
+
+
+def is_searched(name: str, row: Row, spec: Mapping[str, Any], seen: frozenset[str] = frozenset()) -> bool:
+    """Whether the parameter was searched beside the row's others; elsewhere its value is a default, and not shown."""
+    parents = _mapping(spec, "conditions").get(name)
+    if not isinstance(parents, Mapping) or name in seen:
+        return True
+    return all(
+        isinstance(allowed, list) and row.get(parent) in allowed and is_searched(parent, row, spec, seen | {name})
+        for parent, allowed in parents.items()
+    )
+
+
+def phrases(goals: Goals) -> Iterator[str]:
+    """What was wanted, as sentences for the head of a page."""
+    if goals.objectives:
+        aims = ", ".join(f"{direction} {name}" for name, direction in goals.objectives.items())
+        yield f"Objectives: {aims}."
+    if goals.constraints:
+        yield f"Constraints: {', '.join(f'{name} {bound}' for name, bound in goals.constraints.items())}."
+
+
+def _mapping(spec: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    given = spec.get(part)
+    return given if isinstance(given, Mapping) else {}
+
+
+def _bound(given: Mapping[str, Any]) -> Bound:
+    low, high = (side if isinstance(side := given.get(name), int | float) else None for name in ("low", "high"))
+    return Bound(low, high)

@@ -1,0 +1,95 @@
+"""Presets side by side: the settings of a study that differ in their preset alone, and the rows of one seed of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from analysis.data import labels
+from analysis.data.mi_checks import layout_of, primary
+from analysis.data.settings import Setting, settings
+from analysis.data.study_results import Row, StudyResults
+from vmi.spec import layout as latents
+
+# Without the regulariser, as the paper's text has it, and with the code's entropy estimated.
+PRESETS = ("vae", "paper", "corrected")
+
+
+class Group(NamedTuple):
+    """Settings of one data set and layout by preset, in the order of PRESETS; `name` tells groups apart."""
+
+    name: str
+    dataset: str
+    layout: str
+    settings: Mapping[str, Setting]
+
+    def block(self, kind: str) -> latents.Block | None:
+        """The primary block of a kind; None where the layout has none."""
+        return primary(self.row, kind)
+
+    @property
+    def informed(self) -> latents.Block | None:
+        """The block whose MI is maximised: the categorical one where both are."""
+        blocks = [b for kind in ("c", "n") if (b := self.block(kind)) is not None and b.informed]
+        return blocks[0] if blocks else None
+
+    @property
+    def row(self) -> Row:
+        return next(iter(self.settings.values())).rows[0]
+
+    def label(self, preset: str) -> str:
+        """ "paper: λ = 2, η = 0", with the λ of the informed block; η says nothing where λ = 0."""
+        row = self.settings[preset].rows[0]
+        block = self.informed
+        weight = row.get("mi_weight_normal" if block is not None and not block.is_categorical else "mi_weight")
+        weight = row.get("mi_weight") if weight is None else weight
+        entropy = f", η = {labels.value(row.get('entropy_weight'))}" if weight else ""
+        return f"{preset}: λ = {labels.value(weight)}{entropy}"
+
+    def seed(self) -> int | None:
+        """The lowest seed that every preset of the group has; None where they share none."""
+        return min(set.intersection(*({r["seed"] for r in s.rows} for s in self.settings.values())), default=None)
+
+    def rows(self) -> Mapping[str, Row]:
+        """One row per preset: of the shared seed, or the first of each where none is shared."""
+        seed = self.seed()
+        wanted = {p: [r for r in s.rows if seed is None or r["seed"] == seed] for p, s in self.settings.items()}
+        return {preset: min(rows, key=lambda r: r["seed"]) for preset, rows in wanted.items()}
+
+
+def groups(results: StudyResults) -> tuple[Group, ...]:
+    """The groups of a study that varies its preset, with what was completed; none where it does not vary it.
+
+    None either without a completed trial of `paper` or `corrected`: there is then nothing to compare.
+    """
+    if len(asked(results)) < 2:
+        return ()
+    found: dict[tuple[object, ...], dict[str, Setting]] = {}
+    for setting in settings(results.completed, results.spec):
+        preset = setting.rows[0]["preset"]
+        if preset in PRESETS and layout_of(setting.rows[0]) is not None:
+            key = tuple((n, v) for n, v in setting.params if n != "preset")
+            found.setdefault(key, {})[preset] = setting
+    if not any({"paper", "corrected"} & set(members) for members in found.values()):
+        return ()
+    return tuple(_group(members) for members in found.values())
+
+
+def asked(results: StudyResults) -> tuple[str, ...]:
+    """Those of PRESETS that the study's space lists."""
+    values = results.spec.get("space", {}).get("preset", {}).get("values", [])
+    return tuple(preset for preset in PRESETS if preset in values)
+
+
+def absent(group: Group, presets: Sequence[str]) -> list[str]:
+    return [preset for preset in presets if preset not in group.settings]
+
+
+def _group(members: Mapping[str, Setting]) -> Group:
+    ordered = {preset: members[preset] for preset in PRESETS if preset in members}
+    first = next(iter(ordered.values()))
+    row = first.rows[0]
+    dataset, layout = (labels.value(row[name]) for name in ("dataset", "layout"))
+    rest = [(n, v) for n, v in first.params if n not in ("preset", "dataset", "layout")]
+    others = [f"{labels.symbol(n)} = {labels.value(v)}" for n, v in rest]
+    return Group(", ".join([dataset, layout, *others]), dataset, layout, ordered)

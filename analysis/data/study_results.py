@@ -1,0 +1,201 @@
+"""A study's folder as plain values: what was asked for, one row per trial, and what could not be read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.data.goals import fresh_seeds
+from vmi.results import parts
+from vmi.results.schema import TABLES
+from vmi.results.study_file import flaw
+from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean
+from vmi.storage.checksum import IN_STUDY, unsealed
+from vmi.storage.durable import LOCAL
+from vmi.storage.paths import AnyPath, below
+
+Row = Mapping[str, Any]
+STUDY_VERSION = 1
+OUTCOMES = ("completed", "pruned", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResults:
+    """One study: `spec` is study.json, `trials` a row per trial_id; see `curve` and `arrays` for the rest."""
+
+    folder: AnyPath
+    spec: Mapping[str, Any]
+    trials: tuple[Row, ...]
+    ignored: int = 0
+    duplicates: int = 0
+    damaged: tuple[str, ...] = ()
+    curves_table: pa.Table = field(repr=False, compare=False)
+    arrays_table: pa.Table = field(repr=False, compare=False)
+    trials_schema: pa.Schema | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return str(self.spec.get("name", self.folder.name))
+
+    @property
+    def completed(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.trials if row["outcome"] == "completed")
+
+    @property
+    def compared(self) -> tuple[Row, ...]:
+        """The completed trials that settings are made of: those of the search, without suggestions that were stopped.
+
+        Where one seed was stopped early, the mean over the others would be too good.
+        """
+        fresh = fresh_seeds(self.spec)
+        return tuple(r for r in self.completed if r["seed"] not in fresh and r["suggestion_id"] not in self.stopped)
+
+    @property
+    def confirmed(self) -> tuple[Row, ...]:
+        """The completed trials on the seeds of the confirmation: no part of any setting."""
+        fresh = fresh_seeds(self.spec)
+        return tuple(row for row in self.completed if row["seed"] in fresh)
+
+    @cached_property
+    def stopped(self) -> frozenset[str]:
+        """Suggestions of which some seed was stopped early."""
+        return frozenset(row["suggestion_id"] for row in self.trials if row["outcome"] == "pruned")
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.trials if row["outcome"] == "failed")
+
+    @property
+    def planned(self) -> int:
+        """Number of trials asked for; what is there when study.json does not say."""
+        planned = self.spec.get("planned")
+        return planned if isinstance(planned, int) else len(self.trials)
+
+    @property
+    def missing(self) -> int:
+        return max(0, self.planned - len(self.trials))
+
+    def curve(self, row: Row) -> tuple[Row, ...]:
+        """The reports of a trial's kept attempt, by step."""
+        mine = _rows_of(self.curves_table, [row])
+        return tuple(sorted(({k: _finite(v) for k, v in r.items()} for r in mine.to_pylist()), key=_step))
+
+    def arrays(self, rows: Iterable[Row]) -> Mapping[str, Mapping[str, np.ndarray]]:
+        """Arrays by trial_id, then by column name; shapes as in vmi.spec.arrays."""
+        table = _rows_of(self.arrays_table, list(rows))
+        names = [n for n in table.column_names if isinstance(table.schema.field(n).type, pa.FixedShapeTensorType)]
+        ids = table["trial_id"].to_pylist() if table.num_rows else []
+        return {trial: {n: a for n in names if (a := _tensor(table[n], i)) is not None} for i, trial in enumerate(ids)}
+
+
+def open_study(folder: AnyPath) -> StudyResults:
+    """Read study.json and the trials.
+
+    Raises InputError when it is no study's folder, naming the nearest; StoreError when study.json is broken
+    or a file is of a newer version. Damaged parts are named in the result.
+    """
+    spec = _spec(folder)
+    found = {table: parts.read(folder / table, table) for table in TABLES}
+    rows = [{k: _finite(v) for k, v in row.items()} for row in found["trials"].table.to_pylist()]
+    kept = _one_per_trial(rows)
+    return StudyResults(
+        folder=folder,
+        spec=spec,
+        trials=kept,
+        ignored=sum(result.stray for result in found.values()),
+        curves_table=found["curves"].table,
+        arrays_table=found["arrays"].table,
+        trials_schema=found["trials"].table.schema,
+        duplicates=len(rows) - len(kept),
+        damaged=(
+            *(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
+            *_broken_seals(folder),
+        ),
+    )
+
+
+def _spec(folder: AnyPath) -> Mapping[str, Any]:
+    path = folder / "study.json"
+    if not path.is_file():
+        raise InputError(
+            [Problem("folder", str(folder), "a study's results (a folder with study.json)", _near(folder))]
+        )
+    try:
+        spec = unsealed(path.read_bytes())
+    except ValueError as error:
+        raise StoreError(f"{path}: damaged, kept as it is: {error}") from error
+    if wrong := flaw(spec):
+        raise StoreError(f"{path}: {wrong}; the file is kept as it is")
+    version = spec.get("vmi_study_version", STUDY_VERSION)
+    if version != STUDY_VERSION:
+        raise StoreError(f"{path}: study version {version!r}; this program reads version {STUDY_VERSION}")
+    return spec
+
+
+def _broken_seals(folder: AnyPath) -> Iterator[str]:
+    """What is wrong with the other sealed files; a driver's is gone when its run is, and then tells nothing."""
+    for name in IN_STUDY:
+        if name in ("study.json", "driver.json"):
+            continue
+        try:
+            unsealed((folder / name).read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            yield f"{name}: {error}"
+
+
+def _near(folder: AnyPath) -> str:
+    beside = folder.absolute().parent
+    found = sorted(LOCAL.names(beside)) if beside.is_dir() else []
+    names = [name for name in found if (beside / name / "study.json").is_file()]
+    if not names:
+        return f"no study's results in {beside}"
+    return did_you_mean(folder.name, names) or "there: " + ", ".join(names[:10])
+
+
+def _one_per_trial(rows: Iterable[dict[str, Any]]) -> tuple[Row, ...]:
+    """One row per trial_id, by the store's own rule (vmi.results.store), in a stable order."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=_preference):
+        best.setdefault(row["trial_id"], row)
+    return tuple(sorted(best.values(), key=lambda row: (str(row["suggestion_id"]), row["seed"] or 0, row["trial_id"])))
+
+
+def _preference(row: Row) -> tuple[int, int, str]:
+    """Completed before pruned before failed, then the first attempt, then the earliest."""
+    rank = OUTCOMES.index(row["outcome"]) if row["outcome"] in OUTCOMES else len(OUTCOMES)
+    at = row["finished_at"]
+    return rank, row["attempt"] or 0, at.isoformat() if isinstance(at, datetime) else ""
+
+
+def _finite(value: Any) -> Any:
+    """None for a number that is none: a NaN metric is an absent metric, everywhere."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rows_of(table: pa.Table, rows: list[Row]) -> pa.Table:
+    """The table's rows that belong to (trial_id, attempt) of `rows`, the first of each."""
+    wanted = {(row["trial_id"], row["attempt"]) for row in rows}
+    if not table.num_rows or not wanted:
+        return table.slice(0, 0)
+    table = table.filter(pc.is_in(table["trial_id"], pa.array(sorted({trial for trial, _ in wanted}), pa.string())))
+    keys = zip(table["trial_id"].to_pylist(), table["attempt"].to_pylist(), strict=True)
+    return table.filter(pa.array([key in wanted for key in keys], pa.bool_()))
+
+
+def _tensor(column: pa.ChunkedArray, index: int) -> np.ndarray | None:
+    scalar = column[index]
+    return scalar.to_numpy() if scalar.is_valid else None
+
+
+def _step(row: Row) -> int:
+    return row["step"] or 0

@@ -1,0 +1,1 @@
+"""Plots: scores, information, images, and how all of them look."""

@@ -1,0 +1,97 @@
+"""The MI card as a figure: all that speaks of mutual information, over one parameter, with the cap ln K."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from analysis.data import labels
+from analysis.data.axes import Axis
+from analysis.data.mi_checks import Violation, primary
+from analysis.data.settings import Interval, Setting, interval
+from analysis.data.study_results import Row
+from analysis.figures.style import DODGE, RED, STYLES, Style, add_level, add_series, figure, points, shifts
+
+Measure = Callable[[Setting], Interval | None]
+
+
+class Quantity(NamedTuple):
+    """One line of the card."""
+
+    name: str
+    measure: Measure
+    style: Style
+
+
+def card(axis: Axis, group: Sequence[Setting], joined: bool, kind: str, broken: Sequence[Violation]) -> go.Figure:
+    """The card of the primary block of a kind ("c", "n") for one line; violations as red crosses."""
+    made = figure(axis, "nats per image", zero=True)
+    quantities = [q for q in _quantities(kind) if any(q.measure(s) is not None for s in group)]
+    for quantity, shift in zip(quantities, shifts(axis, len(quantities), DODGE / 2), strict=True):
+        pts = points(axis, group, quantity.measure, quantity.name, 2, shift)
+        add_series(made, quantity.name, pts, quantity.style, joined)
+    cap = _cap(group) if kind == "c" else None
+    if cap is not None:
+        add_level(made, axis, f"ln {cap[0]} = {cap[1]:.2f}", cap[1])
+    _crosses(made, axis, group, kind, broken)
+    return made
+
+
+def block_rate(setting: Setting, kind: str) -> Interval | None:
+    """Rate of the primary block of a kind, whatever its name."""
+    return _of_block("rate", kind)(setting)
+
+
+def _block_value(row: Row, quantity: str, kind: str) -> float | None:
+    block = primary(row, kind)
+    return row.get(f"{quantity}_{block.name}_nats") if block else None
+
+
+def _quantities(kind: str) -> list[Quantity]:
+    blue, orange, green, purple, _, sky = STYLES
+    if kind == "c":
+        return [
+            Quantity("I_q(x;c), exact", _of_block("mi_encoder", "c"), blue),
+            Quantity("rate", _of_block("rate", "c"), green),
+            Quantity("real-image bound", _of_block("mi_real_bound", "c"), sky),
+            Quantity("decoder bound, of I(c;x̂)", _of_block("mi_decoder_bound", "c"), purple),
+            Quantity("the paper’s bound", _of_block("mi_paper", "c"), orange),
+        ]
+    return [
+        Quantity("I_q(x;z), lower bound", _of_block("mi_encoder_lower", "n"), blue),
+        Quantity("I_q(x;z), upper bound", _of_block("mi_encoder_upper", "n"), sky),
+        Quantity("rate", _of_block("rate", "n"), green),
+        Quantity("decoder bound, of I(z;x̂)", _of_block("mi_decoder_bound", "n"), purple),
+        Quantity("the paper’s bound", _of_block("mi_paper", "n"), orange),
+    ]
+
+
+def _of_block(quantity: str, kind: str) -> Measure:
+    """The quantity of the primary block of a kind, by the block's own name."""
+    return lambda s: interval(v for row in s.rows if (v := _block_value(row, quantity, kind)) is not None)
+
+
+def _cap(group: Sequence[Setting]) -> tuple[int, float] | None:
+    """(K, ln K) where all settings share one K."""
+    blocks = {(b.size, b.max_entropy_nats) for s in group if (b := primary(s.rows[0], "c")) is not None}
+    return blocks.pop() if len(blocks) == 1 else None
+
+
+def _crosses(made: go.Figure, axis: Axis, group: Sequence[Setting], kind: str, broken: Sequence[Violation]) -> None:
+    home = {
+        (row["trial_id"], block.name): setting
+        for setting in group
+        if (block := primary(setting.rows[0], kind)) is not None
+        for row in setting.rows
+    }
+    here = [(v, home[v.trial_id, v.block]) for v in broken if (v.trial_id, v.block) in home]
+    if not here:
+        return
+    texts = [f"not {v.what}: by {v.excess_nats:.3g} nats; trial {v.trial_id}" for v, _ in here]
+    made.add_scatter(
+        x=[axis.position(setting) for _, setting in here], y=[v.value_nats for v, _ in here], mode="markers",
+        name="violates a bound", marker={"color": RED, "symbol": "x", "size": 11}, hoverinfo="text",
+        hovertext=[labels.in_plot(text) for text in texts],
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""The leaders of a search on fresh seeds: the only figures that are not flattered by having been selected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from analysis.data import labels
+from analysis.data.axes import Design
+from analysis.data.goals import Goals, goals_of
+from analysis.data.settings import Setting
+from analysis.data.study_results import Row, StudyResults
+
+
+class Confirmed(NamedTuple):
+    """A setting on the seeds that it was selected by, and on fresh ones."""
+
+    searched: Setting
+    fresh: Setting
+
+
+def confirmed(results: StudyResults, plan: Design, score: str | None, maximize: bool) -> tuple[Confirmed, ...]:
+    """What was trained again, best on fresh seeds first; what breaks a constraint there, or has no value, last."""
+    goals = goals_of(results.spec)
+    by_id = {row["suggestion_id"]: setting for setting in plan.settings for row in setting.rows}
+    groups: dict[str, list[Row]] = {}
+    for row in results.confirmed:
+        groups.setdefault(row["suggestion_id"], []).append(row)
+    found = [Confirmed(by_id[i], Setting(by_id[i].params, tuple(rows))) for i, rows in groups.items() if i in by_id]
+    return tuple(sorted(found, key=lambda c: _order(c.fresh, goals, score, maximize)))
+
+
+def best_of(found: tuple[Confirmed, ...], goals: Goals, score: str | None) -> Confirmed | None:
+    """The best on fresh seeds that keeps every constraint there."""
+    held = [c for c in found if score and c.fresh.mean(score) is not None and goals.feasible(c.fresh)]
+    return held[0] if held else None
+
+
+def sentences(found: tuple[Confirmed, ...], goals: Goals, score: str | None) -> Iterator[str]:
+    """The confirmed best with the search's own figure beside it, or that there is none."""
+    if not goals.confirm or score is None:
+        return
+    best, name = best_of(found, goals, score), labels.metric(score)
+    if best is None:
+        why = "what was trained again breaks a constraint there" if found else "nothing was trained again yet"
+        yield f"Nothing is confirmed on fresh seeds: {why}."
+        return
+    fresh, searched = best.fresh.interval(score), best.searched.interval(score)
+    assert fresh is not None and searched is not None
+    among = f"best of {len(found)} trained again" if len(found) > 1 else "trained again"
+    yield (
+        f"Confirmed on fresh seeds ({among}): {labels.setting(best.fresh)}, with {name.short} "
+        f"{labels.number(fresh.mean, name.decimals)} ({labels.from_to(fresh, name.decimals)}). The search had read "
+        f"{labels.plus_minus(searched, name.decimals)} there (selected, optimistic)."
+    )
+
+
+def _order(fresh: Setting, goals: Goals, score: str | None, maximize: bool) -> tuple[bool, bool, float]:
+    mean = fresh.mean(score) if score else None
+    return not goals.feasible(fresh), mean is None, (-mean if maximize else mean) if mean is not None else 0.0

@@ -1,0 +1,38 @@
+"""Which settings no other one beats, and which can never be best, as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from analysis.data import labels
+from analysis.data.axes import Design
+from analysis.data.goals import Goals
+from analysis.data.settings import Setting
+from analysis.data.study_results import StudyResults
+
+MAX_LISTED = 4
+
+
+def sentences(results: StudyResults, plan: Design, goals: Goals, able: Sequence[Setting]) -> Iterator[str]:
+    """The front of several objectives; then what broke a constraint (`able` did not) or was stopped early."""
+    yield from _front(plan, goals)
+    yield from _left_out(results, plan, goals, able)
+
+
+def _front(plan: Design, goals: Goals) -> Iterator[str]:
+    if goals.objectives and (kept := goals.front(plan.settings)):
+        aims = labels.listed([f"{labels.metric(m).short} ({d})" for m, d in goals.objectives.items()])
+        shown = [labels.setting(s) for s in kept[:MAX_LISTED]]
+        more = f" and {len(kept) - len(shown)} more" if len(kept) > len(shown) else ""
+        many = labels.plural(len(plan.settings), "setting")
+        yield f"Beaten by no other in {aims}: {len(kept)} of {many}: {'; '.join(shown)}{more}."
+
+
+def _left_out(results: StudyResults, plan: Design, goals: Goals, able: Sequence[Setting]) -> Iterator[str]:
+    """What can never be best: broken constraints, and suggestions of which a seed was stopped early."""
+    if len(able) < len(plan.settings):
+        bounds = labels.listed([f"{labels.metric(m).short} {b}" for m, b in goals.constraints.items()])
+        yield f"{len(plan.settings) - len(able)} of {labels.plural(len(plan.settings), 'setting')} broke: {bounds}."
+    if results.stopped:
+        some = labels.plural(len(results.stopped), "suggestion")
+        yield f"{some} stopped early on some seed, and so not among the settings: the other seeds would flatter them."

@@ -1,0 +1,1 @@
+"""The page: markup, cells, tables to leaf through, downloads."""

@@ -1,0 +1,74 @@
+"""The table of settings, once for page and terminal: which columns there are, what each cell holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from analysis.data import labels
+from analysis.data.axes import Design
+from analysis.data.mi_checks import primary, verdict
+from analysis.data.settings import Setting
+from analysis.figures.information import block_rate
+from analysis.html.cells import Cell, Head, written
+
+SHORT = (
+    "accuracy_majority",
+    "mi_encoder_nats",
+    "mi_paper_nats",
+    "categories_used",
+    "rate_nats",
+    "distortion_nats",
+)
+LONG = (
+    "accuracy_majority", "accuracy_hungarian", "accuracy_train", "nmi", "ari",
+    "mi_encoder_nats", "mi_real_bound_nats", "mi_decoder_bound_nats", "mi_paper_nats",
+    "category_entropy_nats", "categories_used", "mi_encoder_lower_nats", "mi_encoder_upper_nats",
+    "rate_nats", "distortion_nats", "elbo_nats",
+)  # fmt: skip
+
+
+class Column(NamedTuple):
+    """A column: its head and what it holds of a setting."""
+
+    named: Head
+    value: Callable[[Setting], Cell]
+
+    @property
+    def head(self) -> str:
+        return self.named.text
+
+    def cell(self, setting: Setting) -> str:
+        return written(self.value(setting), self.named.decimals)
+
+
+def of_settings(plan: Design, score: str | None, metrics: Sequence[str]) -> list[Column]:
+    """Varied parameters, number of seeds, verdict, score, then those of `metrics` that some setting has."""
+    names = [name for name, _ in plan.settings[0].params] if plan.settings else []
+    wanted = list(dict.fromkeys([score, *metrics] if score else metrics))
+    shown = [m for m in wanted if any(s.values(m) for s in plan.settings)]
+    columns = [Column(Head(labels.symbol(name), name), _parameter(name)) for name in names]
+    columns += [Column(Head("n", "seeds"), lambda s: len(s.rows))]
+    if any(verdict(s) for s in plan.settings):
+        columns.append(Column(Head("verdict", "verdict"), verdict))
+    columns += [Column(Head(labels.metric(m).short, m, labels.metric(m).decimals), _metric(m)) for m in shown]
+    return columns
+
+
+def block_rates(plan: Design) -> list[Column]:
+    """The rate of the primary block of each kind, where there is one."""
+    heads = {"c": Head("rate of c", "rate_c_nats", 2), "n": Head("rate of n", "rate_n_nats", 2)}
+    present = [kind for kind in heads if any(primary(s.rows[0], kind) for s in plan.settings)]
+    return [Column(heads[kind], _rate(kind)) for kind in present]
+
+
+def _parameter(name: str) -> Callable[[Setting], Cell]:
+    return lambda s: s.get(name)
+
+
+def _metric(name: str) -> Callable[[Setting], Cell]:
+    return lambda s: s.interval(name)
+
+
+def _rate(kind: str) -> Callable[[Setting], Cell]:
+    return lambda s: block_rate(s, kind)

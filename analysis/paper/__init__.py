@@ -1,0 +1,1 @@
+"""The figures and verdicts of the paper's own studies."""

@@ -1,0 +1,129 @@
+"""A study that varies the preset, as Markdown: the verdict, what each preset reached, and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from analysis.data import labels
+from analysis.data.settings import Interval, Setting, paired_gain, settings
+from analysis.data.study_results import StudyResults
+from analysis.findings.published import FIGURES, published
+from analysis.paper.verdict import markdown as verdict
+from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
+from vmi.spec.layout import parse
+
+# Stands for the rate of every categorical block, by its own name: "rate_c10_nats".
+RATES = "rate_c*_nats"
+METRICS = (
+    "accuracy_majority",
+    "accuracy_train",
+    "nmi",
+    "mi_encoder_nats",
+    "mi_paper_nats",
+    RATES,
+    "categories_used",
+    "mi_encoder_lower_nats",
+    "mi_encoder_upper_nats",
+    "mi_decoder_bound_nats",
+    "rate_nats",
+    "distortion_nats",
+    "elbo_nats",
+)
+
+
+def markdown(results: StudyResults, reference: str, command: str) -> str:
+    """One table per data set and layout; differences are against `reference`, paired by seed.
+
+    Raises InputError when the study does not vary its preset, or not to `reference`.
+    """
+    presets = results.spec.get("space", {}).get("preset", {}).get("values", [])
+    if reference not in presets:
+        allowed = one_of(presets) if presets else "a study that varies its preset"
+        raise InputError([Problem("--against", reference, allowed, did_you_mean(reference, presets))])
+    rows = settings(results.compared, results.spec)
+    unseen = [p for p in presets if p not in {_of(s, "preset") for s in rows}]
+    groups = dict.fromkeys((_of(s, "dataset"), _of(s, "layout")) for s in rows)
+    lines = [f"# {results.name}", "", *_made(results, command)]
+    if unseen:
+        lines += ["", f"Without a completed trial (or equal in every number to another): {', '.join(unseen)}."]
+    beside = verdict(results)
+    lines += ["", *beside] if beside else []
+    for dataset, layout in groups:
+        members = [s for s in rows if (_of(s, "dataset"), _of(s, "layout")) == (dataset, layout)]
+        lines += ["", f"## {dataset}, {layout}", "", *_table(members, dataset, layout)]
+        lines += ["", *_differences(members, reference)]
+    return "\n".join(lines) + "\n"
+
+
+def _made(results: StudyResults, command: str) -> list[str]:
+    steps = sorted({row["steps"] for row in results.completed})
+    networks = sorted({f"{row['network']} {row['hidden']}" for row in results.completed})
+    length = ", ".join(f"{count:,}" for count in steps)
+    return [
+        f"{len(results.completed)} trials of {', '.join(networks)}, {length} steps; made with",
+        "",
+        f"    {command}",
+        "",
+        "Values are means over seeds with 95 % Student-t intervals, on held-out images unless the row says training. "
+        "Published values stand in parentheses, with their source below the table.",
+    ]
+
+
+def _table(members: Sequence[Setting], dataset: str, layout: str) -> Iterator[str]:
+    presets = [_of(s, "preset") for s in members]
+    yield "| | " + " | ".join(f"`{p}`" for p in presets) + " |"
+    yield "|---|" + "---|" * len(presets)
+    yield "| seeds | " + " | ".join(str(len(s.rows)) for s in members) + " |"
+    for metric in _metrics(layout):
+        if any(s.values(metric) for s in members):
+            name = labels.metric(metric).short
+            yield f"| {name} | " + " | ".join(_cell(s, metric, dataset, layout) for s in members) + " |"
+    sources = dict.fromkeys(
+        f.source for f in FIGURES if (f.dataset, f.layout) == (dataset, layout) and f.preset in presets
+    )
+    if sources:
+        yield ""
+        yield "Published: " + "; ".join(sources) + "."
+
+
+def _metrics(layout: str) -> Iterator[str]:
+    for metric in METRICS:
+        if metric == RATES:
+            yield from (f"rate_{block.name}_nats" for block in parse(layout).categorical)
+        else:
+            yield metric
+
+
+def _cell(setting: Setting, metric: str, dataset: str, layout: str) -> str:
+    own = labels.plus_minus(setting.interval(metric), labels.metric(metric).decimals)
+    found = published(dataset, layout, _of(setting, "preset"), metric)
+    return f"{own} ({found.value:g})" if found else own
+
+
+def _differences(members: Sequence[Setting], reference: str) -> Iterator[str]:
+    base = next((s for s in members if _of(s, "preset") == reference), None)
+    if base is None:
+        yield f"No completed trial of `{reference}`: nothing to compare the others with."
+        return
+    metric = "accuracy_majority" if base.values("accuracy_majority") else "mi_encoder_lower_nats"
+    name = labels.metric(metric).short
+    yield f"Paired by seed, {name} of `{reference}` minus that of (95 % Student-t interval over seeds):"
+    yield ""
+    for other in (s for s in members if s is not base):
+        found = paired_gain(base, other, metric)
+        if found:
+            yield f"- `{_of(other, 'preset')}`: {said(found)}"
+
+
+def said(difference: Interval) -> str:
+    """ "+0.120 [+0.050, +0.190], 5 seeds: decided"."""
+    if difference.low is None or difference.high is None:
+        return f"{difference.mean:+.3f}, one seed: no interval"
+    verdict = "decided" if difference.low > 0 or difference.high < 0 else "not decided"
+    return (
+        f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], {difference.count} seeds: {verdict}"
+    )
+
+
+def _of(setting: Setting, column: str) -> str:
+    return str(setting.rows[0][column])

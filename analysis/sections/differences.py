@@ -1,0 +1,91 @@
+"""Every setting beside a reference with the same seeds: what the two share by luck of the seed cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from analysis.data import labels
+from analysis.data.axes import Design
+from analysis.data.settings import Interval, Setting, paired_gain
+from analysis.data.study_results import StudyResults
+from analysis.findings.findings import Findings
+from analysis.html.cells import Cell, Head
+from analysis.html.explorer import Line, explorer
+from analysis.html.markup import Markup, element, join
+
+MAX_ROWS = 1000
+# What a parameter is at where it does nothing: a setting is compared with its like there.
+NEUTRAL: Mapping[str, Any] = {"mi_weight": 0, "preset": "vae"}
+
+Reference = Callable[[Setting], Setting | None]
+
+
+class Pair(NamedTuple):
+    """A setting, its reference, and the interval of the differences over the seeds of both."""
+
+    setting: Setting
+    reference: Setting
+    difference: Interval | None
+
+
+def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
+    """The table of differences in the study's metric; empty where there is nothing to compare."""
+    if found.score is None or len(plan.settings) < 2:
+        return Markup("")
+    said, reference = reference_of(results, plan, found)
+    compared = [(s, r) for s in plan.settings if (r := reference(s)) and r is not s]
+    pairs = [Pair(s, r, paired_gain(s, r, found.score)) for s, r in compared]
+    if not pairs:
+        return Markup("")
+    name = labels.metric(found.score)
+    text = f"{name.short[0].upper()}{name.short[1:]} of a setting less that of {said}, seed by seed. "
+    text += "“Decided” where the 95 % interval of the differences excludes 0; no correction is made for their number."
+    without = len(plan.settings) - len(pairs)
+    text += f" Without a row, as references or for want of one: {labels.plural(without, 'setting')}."
+    text += f" The first {MAX_ROWS:,} of {len(pairs):,} differences." if len(pairs) > MAX_ROWS else ""
+    return join([element("h2", "Differences, paired by seed"), element("p", text, "soft"), _table(pairs, found.score)])
+
+
+def _table(pairs: Sequence[Pair], metric: str) -> Markup:
+    names, name = [n for n, _ in pairs[0].setting.params], labels.metric(metric)
+    heads = [Head(labels.symbol(n), n) for n in names]
+    heads += [Head("difference", f"{metric}_difference", name.decimals), Head("pairs", "pairs")]
+    heads += [Head("unpaired", "unpaired"), Head("decided", "decided"), Head("reference", "reference")]
+    lines = [Line("", [*(p.setting.get(n) for n in names), *_cells(p, metric)]) for p in pairs[:MAX_ROWS]]
+    caption = f"Differences in {name.short}: mean ± half of the 95 % interval over pairs of one seed; "
+    return explorer("differences", heads, lines, caption + "unpaired: seeds without a pair.", len(names))
+
+
+def reference_of(results: StudyResults, plan: Design, found: Findings) -> tuple[str, Reference]:
+    """What settings are compared with, and how it is called: the study's baseline, else their own like at λ = 0 or
+    without the regulariser, else the best setting."""
+    by_params = {s.params: s for s in plan.settings}
+    baseline = results.spec.get("baseline")
+    if isinstance(baseline, dict) and baseline:
+        fits = [s for s in plan.settings if all(s.rows[0].get(n) == v for n, v in baseline.items())]
+        if len(fits) == 1:
+            return f"the baseline ({labels.setting(fits[0])})", lambda setting: fits[0]
+    for name, neutral in NEUTRAL.items():
+        if any(s.get(name) == neutral for s in plan.settings):
+            said = f"the same setting with {labels.symbol(name)} = {neutral}"
+            return said, lambda s, name=name, neutral=neutral: by_params.get(_with(s, name, neutral))
+    best = found.best
+    return "the best setting (selected on these seeds)" if best else "no other", lambda setting: best
+
+
+def _with(setting: Setting, name: str, value: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((n, value if n == name else v) for n, v in setting.params)
+
+
+def _cells(pair: Pair, metric: str) -> Sequence[Cell]:
+    found = pair.difference
+    count = found.count if found else 0
+    unpaired = len(pair.setting.values(metric)) - count
+    return [found, count, unpaired, _decided(found), labels.setting(pair.reference)]
+
+
+def _decided(found: Interval | None) -> str:
+    if found is None or found.low is None or found.high is None:
+        return "no interval"
+    return "above" if found.low > 0 else "below" if found.high < 0 else "not decided"

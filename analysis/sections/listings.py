@@ -1,0 +1,73 @@
+"""The section that lists everything: settings, blocks and trials, to sort, to filter and to take along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.data import labels
+from analysis.data.axes import Design, leading
+from analysis.data.mi_checks import verdict
+from analysis.data.settings import Setting
+from analysis.data.study_results import Row, StudyResults
+from analysis.findings.findings import Findings
+from analysis.html import columns, downloads
+from analysis.html.cells import Cell, Head
+from analysis.html.explorer import Line, explorer
+from analysis.html.markup import Markup, element, folded, join
+from analysis.sections import blocks
+
+# 10,000 trials must still make a page of less than 10 MB.
+MAX_SETTINGS = 1000
+MAX_TRIALS = 10_000
+TRIAL_METRICS = (
+    "accuracy_majority", "mi_encoder_nats", "mi_paper_nats", "categories_used", "mi_encoder_lower_nats",
+    "rate_nats", "distortion_nats",
+)  # fmt: skip
+HELP = (
+    "A head sorts: upwards, downwards, as it was. A field under it filters: text that a cell holds, or a comparison "
+    "such as >0.5, =4 or 1..4. CSV has the rows that are left, five digits of each number, and half-widths apart."
+)
+
+
+def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
+    """Every setting, every block where a layout has several of a kind and, folded, every trial."""
+    pieces = [element("h2", "All settings and trials"), element("p", HELP, "soft screen")]
+    if plan.settings:
+        wanted = columns.of_settings(plan, found.score, columns.LONG) + columns.block_rates(plan)
+        shown = leading(plan.settings, found.score, found.maximize, MAX_SETTINGS)
+        lines = [Line(_css(s, found), [c.value(s) for c in wanted]) for s in shown]
+        caption = "Settings: mean ± half of the 95 % interval over n seeds."
+        caption += labels.limited(len(plan.settings), MAX_SETTINGS, "settings, the best by the score")
+        pieces.append(explorer("settings", [c.named for c in wanted], lines, caption, len(plan.settings[0].params)))
+    of_blocks = blocks.of_settings(plan)
+    pieces += [of_blocks] if of_blocks else []
+    return join([*pieces, _trials(results, plan), downloads.trials_link(results)])
+
+
+def _css(setting: Setting, found: Findings) -> str:
+    return "best" if setting is found.best else "bad" if verdict(setting) == "collapse" else ""
+
+
+def _trials(results: StudyResults, plan: Design) -> Markup:
+    names = [name for name, _ in plan.settings[0].params] if plan.settings else list(results.spec.get("space", {}))
+    metrics = [m for m in TRIAL_METRICS if any(row.get(m) is not None for row in results.trials)]
+    heads = [Head("trial", "trial_id"), *(Head(labels.symbol(n), n) for n in names)]
+    heads += [Head("seed", "seed"), Head("outcome", "outcome")]
+    heads += [Head(labels.metric(m).short, m, _decimals(m)) for m in metrics]
+    heads += [Head("seconds", "train_seconds", 1)]
+    ordered = [row for s in plan.settings for row in s.rows]
+    listed = {row["trial_id"] for row in ordered}
+    ordered += [row for row in results.trials if row["trial_id"] not in listed]
+    lines = [Line("bad" if r["outcome"] == "failed" else "", _trial(r, names, metrics)) for r in ordered[:MAX_TRIALS]]
+    caption = f"Trials, one row each.{labels.limited(len(results.trials), MAX_TRIALS, 'trials')}"
+    return folded(f"Every trial ({len(results.trials):,})", explorer("trials", heads, lines, caption, 1))
+
+
+def _decimals(metric: str) -> int:
+    # A single trial uses a whole number of categories.
+    return 0 if metric == "categories_used" else labels.metric(metric).decimals
+
+
+def _trial(row: Row, names: Sequence[str], metrics: Sequence[str]) -> list[Cell]:
+    who: list[Cell] = [row["trial_id"], *(row.get(n) for n in names), row["seed"], row["outcome"]]
+    return [*who, *(row.get(m) for m in metrics), row["train_seconds"]]

@@ -1,0 +1,62 @@
+"""The sections of a report that show what was found: functions from results to markup."""
+
+from __future__ import annotations
+
+from analysis.data import labels
+from analysis.data.axes import Design
+from analysis.data.goals import goals_of, phrases
+from analysis.data.study_results import StudyResults
+from analysis.figures import captions as plots
+from analysis.findings.findings import Findings
+from analysis.html.markup import Markup, element, join, wrap
+from analysis.sections.spent import duration, seconds
+
+
+def header(results: StudyResults) -> Markup:
+    """Name, what was swept, and the account of trials."""
+    spec = results.spec
+    pairs = [f"{labels.symbol(str(k))} = {labels.value(v)}" for k, v in spec.get("fixed", {}).items()]
+    space = ", ".join(labels.symbol(str(name)) for name in spec.get("space", {}))
+    about = f"Swept: {space or 'nothing'}. Fixed: {', '.join(pairs) or 'nothing'}. "
+    about += " ".join([f"Searcher: {spec.get('searcher', 'unknown')}.", *phrases(goals_of(spec))])
+    head = [element("h1", f"Study {results.name}"), element("p", about, "soft")]
+    return join([*head, _facts(results)])
+
+
+def summary(found: Findings) -> Markup:
+    """What the study says."""
+    lines = [element("li", s, "alarm" if s.startswith("What must hold") else "") for s in found.sentences]
+    return join([element("h2", "Findings"), wrap("ul", join(lines), "findings")])
+
+
+def _facts(results: StudyResults) -> Markup:
+    pruned = len(results.trials) - len(results.completed) - len(results.failed)
+    always = {
+        "planned": results.planned, "completed": len(results.completed), "failed": len(results.failed),
+        "missing": results.missing,
+    }  # fmt: skip
+    counts = always | {k: v for k, v in (("pruned", pruned), ("damaged files", len(results.damaged))) if v}
+    alarming = {name for name in ("failed", "missing", "damaged files") if counts.get(name)}
+    shown = {name: f"{count:,}" for name, count in counts.items()}
+    shown["training time"] = duration(seconds(results.trials))
+    cells = [
+        wrap("div", join([element("dt", name), element("dd", text)]), "bad" if name in alarming else "")
+        for name, text in shown.items()
+    ]
+    return wrap("dl", join(cells), "facts")
+
+
+def figures(results: StudyResults, plan: Design, found: Findings) -> Markup:
+    """The figures over settings."""
+    pieces = [element("h2", "Score"), plots.scores(plan, found)]
+    if found.unused is None and any(s.values("accuracy_majority") for s in plan.settings):
+        pieces.append(element("p", _no_level(results), "note soft"))
+    pieces += [element("h2", "Mutual information"), plots.information(plan, found)]
+    pieces += [element("h2", "Rate and distortion"), plots.plane(plan)]
+    return join(pieces)
+
+
+def _no_level(results: StudyResults) -> str:
+    if any(row["mi_weight"] == 0 for row in results.completed):
+        return "No level of an unused code is drawn: data set or layout vary, and it differs between them."
+    return "No level of an unused code is drawn: this study has no trial with λ = 0."

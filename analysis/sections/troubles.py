@@ -1,0 +1,91 @@
+"""The sections of a report that account for it: every setting and trial, what went wrong, how it was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from analysis.data import labels
+from analysis.data.mi_checks import TOLERANCE_NATS
+from analysis.data.study_results import Row, StudyResults
+from analysis.findings.findings import Findings
+from analysis.html.markup import Markup, element, join, table, wrap
+
+MAX_LISTED = 200
+MAX_CAUSES = 10
+METHODS = (
+    "Intervals are 95 % Student-t intervals over the seeds of a setting (mean ± t·s/√n). They are not "
+    "clipped to a metric’s range, and one seed gives none. They speak of seeds alone: data set and "
+    "split are the same in all.",
+    "A gain over λ = 0 is the interval of the differences seed by seed. The code counts as used where "
+    "this interval is above zero and I_q(x;c) is at least half of ln K. No correction is made for the "
+    "number of settings, and the best setting was chosen on the seeds that it is reported on: with many "
+    "settings its figure is optimistic.",
+    "Differences between settings are the t intervals of the differences seed by seed, over the seeds that both have. "
+    "Means over several settings are taken within a seed first, so that a seed counts once.",
+    "Why no bootstrap over seeds: with five seeds its percentiles are too narrow. The one bootstrap here is that of "
+    "parameter importance, over suggestions, of which there are many; its draws come from a fixed seed.",
+    "A collapse is a paper bound within 0.3 nats of ln K with I_q(x;c) below half of ln K. “Categories "
+    "lost” is as high a bound while some seed leaves a category unused.",
+    "Accuracy is held-out: the map from category to class is fitted on the training split. An unused "
+    "code and k-means on the pixels are scored in the same way. Quantities are in nats per image.",
+)
+
+
+def troubles(results: StudyResults, found: Findings) -> Markup:
+    """Failures with reasons, violations, missing trials, damaged and ignored files."""
+    pieces = [*_failures(results), *_violations(found), *_files(results)]
+    if results.missing:
+        text = f"{results.missing:,} of {labels.plural(results.planned, 'planned trial')} not finished yet. "
+        pieces.insert(0, element("p", text + "Running the study again trains only what is missing."))
+    nothing = element("p", "Nothing: every planned trial was completed, and every file was read.")
+    return join([element("h2", "What did not go as planned"), *(pieces or [nothing])])
+
+
+def _failures(results: StudyResults) -> Iterator[Markup]:
+    if results.failed:
+        names = [name for name in results.spec.get("space", {}) if name in results.failed[0]]
+        causes = Counter(str(row["reason"]) for row in results.failed)
+        said = [f"{count} × {cause}" for cause, count in causes.most_common(MAX_CAUSES)]
+        said += [f"and {labels.plural(len(causes) - MAX_CAUSES, 'further reason')}"] if len(causes) > MAX_CAUSES else []
+        yield element("h3", "Failed trials")
+        yield wrap("ul", join(element("li", line) for line in said))
+        rows = [
+            ("", [r["trial_id"], _params(r, names), str(r["seed"]), str(r["step"]), str(r["reason"])])
+            for r in results.failed[:MAX_LISTED]
+        ]
+        caption = "Failed trials and the last step they reached."
+        caption += labels.limited(len(results.failed), MAX_LISTED, "failed trials")
+        yield table(["trial", "setting", "seed", "step", "reason"], rows, caption, 5)
+
+
+def _params(row: Row, names: list[str]) -> str:
+    return ", ".join(f"{labels.symbol(n)} = {labels.value(row[n])}" for n in names)
+
+
+def _violations(found: Findings) -> Iterator[Markup]:
+    if found.violations:
+        text = f"Shown as measured, never clipped. Up to {TOLERANCE_NATS:g} nats count as rounding (float32)."
+        yield element("h3", "Violations of what must hold")
+        yield element("p", text)
+        rows = [("bad", [v.trial_id, v.what, f"{v.excess_nats:.3g}"]) for v in found.violations[:MAX_LISTED]]
+        caption = f"Violations.{labels.limited(len(found.violations), MAX_LISTED, 'violations')}"
+        yield table(["trial", "must hold", "violated by (nats)"], rows, caption, 2)
+
+
+def _files(results: StudyResults) -> Iterator[Markup]:
+    if results.damaged:
+        yield element("h3", "Damaged files")
+        yield element("p", "Their rows are not in this report. The files are kept as they are.")
+        yield wrap("ul", join(element("li", item) for item in results.damaged))
+    if results.ignored:
+        text = f"{labels.plural(results.ignored, 'file')} in the folders of tables: no parts, so ignored."
+        yield element("p", text, "soft")
+    if results.duplicates:
+        text = f"{labels.plural(results.duplicates, 'row')} repeated a trial that was there; each trial counts once."
+        yield element("p", text, "soft")
+
+
+def methods() -> Markup:
+    """How intervals, verdicts and references were made."""
+    return join([element("h2", "How this was made"), *(element("p", text) for text in METHODS)])

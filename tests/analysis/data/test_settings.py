@@ -1,0 +1,87 @@
+"""Intervals against closed form, SciPy and their coverage; settings against what was varied."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.data.settings import CONFIG_COLUMNS, Interval, interval, paired_gain, settings, varied
+from tests.analysis.factory import LAMBDA_SPACE, lambda_rows, trial
+
+SPEC = {"space": LAMBDA_SPACE}
+
+
+def test_interval_in_closed_form() -> None:
+    # t_{.975, 4} = 2.776445, mean 3, s = sqrt(2.5)
+    found = interval([1, 2, 3, 4, 5])
+    assert found is not None and found.half_width is not None
+    assert (found.mean, found.count) == (3, 5)
+    assert found.half_width == pytest.approx(2.7764451 * math.sqrt(2.5 / 5), abs=1e-6)
+
+
+def test_interval_agrees_with_scipy() -> None:
+    values = np.random.default_rng(1).normal(0.7, 0.05, 7)
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = interval(values)
+    assert found is not None
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_interval_covers_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(2)
+    found = [interval(sample) for sample in rng.normal(1.0, 2.0, (4000, 5))]
+    covered = np.mean([f.low <= 1.0 <= f.high for f in found if f and f.low is not None and f.high is not None])
+    # Three standard errors of a proportion of 0.95 over 4,000 draws.
+    assert abs(covered - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 4000)
+
+
+def test_degenerate_values_give_no_nan() -> None:
+    assert interval([]) is None
+    assert interval([math.nan, math.inf]) is None
+    assert interval([0.4]) == Interval(0.4, None, None, 1)
+    assert interval([0.4, 0.4, math.nan]) == Interval(0.4, 0.4, 0.4, 2)
+
+
+def test_interval_is_not_clipped() -> None:
+    found = interval([0.5, 0.99])
+    assert found is not None and found.high is not None and found.high > 1
+
+
+def test_settings_are_equal_but_for_the_seed() -> None:
+    found = settings(lambda_rows(), SPEC)
+    assert [len(s.rows) for s in found] == [5] * 10
+    assert found[0].params == (("mi_weight", 0.0), ("entropy_weight", 0.0))
+    assert [s.get("mi_weight") for s in found[::2]] == [0, 1, 2, 4, 8]
+
+
+def test_a_column_that_follows_from_another_is_left_out() -> None:
+    rows = [trial(temperature=t, temperature_final=t, seed=s) for t in (0.1, 0.5) for s in (0, 1)]
+    spec = {"space": {"temperature": {"kind": "choice", "values": [0.1, 0.5]}}}
+    assert varied(rows, spec) == ("temperature",)
+
+
+def test_a_column_that_splits_settings_is_shown_though_it_is_not_in_the_space() -> None:
+    rows = [trial(mi_weight=w, steps=n) for w in (0, 4) for n in (300, 600)]
+    assert varied(rows, SPEC) == ("mi_weight", "steps")
+    assert len(settings(rows, SPEC)) == 4
+
+
+def test_names_keep_the_order_of_the_space() -> None:
+    spec = {"space": {"layout": {"kind": "choice", "values": ["n16+c20*", "n16+c10*"]}}}
+    found = settings([trial(layout=v) for v in ("n16+c10*", "n16+c20*")], spec)
+    assert [s.get("layout") for s in found] == ["n16+c20*", "n16+c10*"]
+
+
+def test_gain_is_paired_by_seed() -> None:
+    rows = [trial(mi_weight=w, seed=s) | {"accuracy_majority": 0.1 * s + 0.01 * w} for w in (0, 4) for s in range(3)]
+    unused, used = settings(rows, SPEC)
+    gain = paired_gain(used, unused, "accuracy_majority")
+    assert gain is not None and gain.low == pytest.approx(0.04) and gain.high == pytest.approx(0.04)
+
+
+def test_configuration_columns_are_the_schemas() -> None:
+    assert {"dataset", "layout", "mi_weight", "data_fingerprint"} <= set(CONFIG_COLUMNS)
+    assert not {"seed", "preset", "outcome", "accuracy_majority"} & set(CONFIG_COLUMNS)

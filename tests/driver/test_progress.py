@@ -1,0 +1,165 @@
+"""The progress of a study: what its line says, and when it is said."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from vmi.driver.progress import MEASURED_SECONDS, PLAIN_SECONDS, Display
+from vmi.runners.ledger import Ended, Ledger
+from vmi.search.grid import searcher_for
+from vmi.spec.trial import PackSpec, Trial
+from vmi.study.space import choice
+from vmi.study.study import Study, trials
+from vmi.worker.messages import Update
+
+STUDY = Study(name="s", space={"mi_weight": choice(0, 4)}, seeds=range(3))
+
+
+class Clock:
+    """Time as the test sets it."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ledger_of(adopted: int = 0) -> Ledger:
+    """Six trials in packs of three; the first `adopted` are found in other studies."""
+    everything = [trial for s in searcher_for(STUDY, 0).ask(9) for trial in trials(STUDY, s)]
+    rows = {t.trial_id: _row(t) for t in everything[:adopted]}
+    return Ledger(STUDY, searcher_for(STUDY, 0), {}, lambda ids: rows, pack_size=3, workers=lambda: 2)
+
+
+def _row(trial: Trial) -> dict[str, object]:
+    ended = {"outcome": "completed", "step": 9, "reason": None, "accuracy_majority": 0.5}
+    return {**trial.config.__dict__, "trial_id": trial.trial_id, "suggestion_id": trial.suggestion_id, **ended}
+
+
+def results(spec: PackSpec) -> tuple[Ended, ...]:
+    """Every trial completed, with values that tell seeds and settings apart."""
+    values = {t.trial_id: t.config.mi_weight / 10 + t.config.seed / 100 for t in spec.trials}
+    return tuple(Ended(i, "completed", 9, {"accuracy_majority": value}) for i, value in values.items())
+
+
+def finish(ledger: Ledger, spec: PackSpec) -> Update:
+    ledger.ended(spec.pack_id, results(spec))
+    return Update(spec.pack_id, 9, 9, results(spec))
+
+
+def taken(ledger: Ledger) -> PackSpec:
+    spec = ledger.next_pack()
+    assert spec
+    return spec
+
+
+def display_of(ledger: Ledger, clock: Callable[[], float], console: Console | None = None) -> Display:
+    return Display(ledger, 6, console or Console(file=io.StringIO()), clock)
+
+
+def test_the_line_has_counts_best_with_interval_and_times() -> None:
+    ledger, clock = ledger_of(), Clock()
+    display = display_of(ledger, clock)
+    assert display.line() == "0/6 trials, 0 failed, 0 running | 0:00 elapsed"
+    first, second = taken(ledger), taken(ledger)
+    assert display.line() == "0/6 trials, 0 failed, 6 running | 0:00 elapsed"
+    display.update(Update(second.pack_id, 3, 9))
+    clock.now += 90
+    display.update(finish(ledger, second))
+    assert display.line() == (
+        "3/6 trials, 0 failed, 3 running | best accuracy_majority 0.410 ± 0.025 at mi_weight 4 | "
+        "1:30 elapsed, 2:15 left"  # two of six trials in these 90 seconds
+    )
+    clock.now += 3600
+    ledger.lose(first.pack_id, "its worker died")
+    assert display.line().startswith("3/6 trials, 3 failed, 0 running | best")
+    assert "1:01:30 elapsed" in display.line()
+
+
+def test_the_time_left_goes_by_measured_steps_alone() -> None:
+    """A start of five minutes is none of them, and one look at how far a pack is does not say how fast it is."""
+    ledger, clock = ledger_of(), Clock()
+    display = display_of(ledger, clock)
+    spec = taken(ledger)
+    clock.now += 300
+    display.update(Update(spec.pack_id, 1, 100))
+    assert display.line().endswith("5:00 elapsed")
+    clock.now += MEASURED_SECONDS - 1
+    display.update(Update(spec.pack_id, 30, 100))
+    assert display.rate is None and display.line().endswith("5:04 elapsed")
+    clock.now += 6
+    display.update(Update(spec.pack_id, 51, 100))
+    assert display.rate == pytest.approx(0.15)  # half of three trials in ten seconds
+    assert display.line().endswith("5:10 elapsed, 0:30 left")
+
+
+def test_the_time_left_goes_by_what_was_seen_lately() -> None:
+    """After an hour at one speed and another at half of it, the second counts."""
+    ledger, clock = ledger_of(), Clock()
+    display = display_of(ledger, clock)
+    spec = taken(ledger)
+    for minute in range(121):
+        display.update(Update(spec.pack_id, 1 + 2 * min(minute, 60) + max(0, minute - 60), 1000))
+        clock.now += 60
+    assert display.rate == pytest.approx(3 / 1000 / 60, rel=0.05)
+
+
+def test_what_was_found_in_the_store_says_nothing_about_speed() -> None:
+    ledger, clock = ledger_of(adopted=4), Clock()
+    display = display_of(ledger, clock)  # before the ledger finds the four
+    spec = taken(ledger)
+    clock.now += 20
+    assert display.line().endswith("0:20 elapsed")
+    display.update(Update(spec.pack_id, 0, 10))
+    display.update(Update(spec.pack_id, 1, 10))
+    clock.now += 10
+    display.update(Update(spec.pack_id, 6, 10))
+    assert display.line().endswith("0:30 elapsed, 0:08 left")  # halves of two trials in ten seconds
+
+
+def test_off_a_terminal_lines_are_plain_and_few() -> None:
+    ledger, clock, out = ledger_of(), Clock(), io.StringIO()
+    with display_of(ledger, clock, Console(file=out)) as display:
+        first, second = taken(ledger), taken(ledger)
+        for step in range(1, 9):
+            display.update(Update(first.pack_id, step, 9))
+        assert out.getvalue() == ""
+        clock.now += PLAIN_SECONDS
+        display.update(Update(first.pack_id, 8, 9))
+        display.update(Update(first.pack_id, 8, 9))
+        assert len(out.getvalue().splitlines()) == 1
+        display.update(finish(ledger, first))
+        display.update(finish(ledger, second))
+    lines = out.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["0/6", "3/6", "6/6"]
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_warning_is_shown_at_once_and_cannot_drive_the_terminal() -> None:
+    ledger, out = ledger_of(), io.StringIO()
+    display = display_of(ledger, Clock(), Console(file=out))
+    display.update(Update(taken(ledger).pack_id, 0, 9, warning="disk [red]full\x1b[2J"))
+    assert out.getvalue() == "warning: disk [red]full\\x1b[2J\n"
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_on_a_terminal_there_is_a_bar_and_nothing_is_cut_off(width: int) -> None:
+    ledger, clock, out = ledger_of(), Clock(), io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width, color_system=None)
+    with display_of(ledger, clock, console) as display:
+        spec = taken(ledger)
+        display.update(Update(spec.pack_id, 3, 9))
+        clock.now += 30
+        display.update(finish(ledger, spec))
+        display._bar.refresh()
+    shown = out.getvalue()
+    assert "━" in shown
+    words = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[━╸╺]", "", shown).split())
+    assert "best accuracy_majority 0.010 ± 0.025 at mi_weight 0" in words
+    assert "0:30 elapsed, 0:45 left" in words
+    assert "…" not in words

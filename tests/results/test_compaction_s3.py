@@ -1,0 +1,118 @@
+"""Compaction, fsck and quarantine in an object store: a real S3 client and a real server, through a spoiling proxy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+from support.s3_faults import FAULTS
+from support.s3_server import stored
+
+from vmi.results.compaction import compact
+from vmi.results.fsck import check
+from vmi.results.quarantine import quarantine
+from vmi.results.schema import TABLES
+from vmi.results.store import Store
+from vmi.storage.durable import put_replacing
+
+TRIALS = 3
+
+
+def filled(lab, root, name):
+    """A study of three parts per table, and its rows."""
+    store = Store(root, name)
+    for seed in range(TRIALS):
+        lab.record(store, {(trial := lab.trial(seed=seed)): lab.completed(trial)})
+    return store, {table: rows_of(store, table) for table in TABLES}
+
+
+def rows_of(store, table):
+    return sorted(map(str, store.read(table).checked().to_pylist()))
+
+
+def compacted(store):
+    for table in TABLES:
+        compact(store.folder_of(table), table, store.files)
+
+
+def assert_compacted(proxy, store, before):
+    assert {table: rows_of(store, table) for table in TABLES} == before
+    assert sorted(key.split("/")[-2] for key in stored(proxy, store.folder) if f"/{store.study}/" in key) == sorted(
+        TABLES
+    )
+    assert check(store.folder).sound
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_compaction_of_which_a_request_fails_changes_no_row(lab, proxy, root, fault):
+    for number in range(0, 200, 1 if fault == "lost" else 5):
+        store, before = filled(lab, root, f"study{number}")
+        proxy.arm(fault, number)
+        compacted(store)
+        hit = proxy.hit
+        proxy.arm()
+        assert_compacted(proxy, store, before)
+        if hit is None:
+            break
+    assert number > 20
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_compaction_that_is_killed_at_any_request_changes_no_row_and_is_finished_by_the_next(lab, proxy, root, after):
+    for number in range(0, 200, 3):
+        store, before = filled(lab, root, f"study{number}")
+        ready, go = os.pipe()
+        proxy.arm(*(() if after else ("drop", number)))
+        child = os.fork()
+        if child == 0:
+            os.read(ready, 1)
+            compacted(store)
+            os._exit(0)
+
+        def kill(at, child=child, number=number):
+            if at == number:
+                os.kill(child, signal.SIGKILL)
+                os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it is gone before its answer comes
+
+        setattr(proxy, "after" if after else "before", kill)
+        os.write(go, b"x")
+        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        os.close(ready), os.close(go)
+        proxy.arm()
+        assert {table: rows_of(store, table) for table in TABLES} == before
+        compacted(store)
+        assert_compacted(proxy, store, before)
+        if not killed:
+            break
+    assert number > 20
+
+
+def test_a_reader_beside_compactions_sees_every_row_once(lab, proxy, root):
+    store, before = filled(lab, root, "live")
+    ended = threading.Event()
+    worker = threading.Thread(target=lambda: (compacted(store), ended.set()))
+    worker.start()
+    reads = 0
+    while not ended.is_set() or reads < 3:
+        assert rows_of(store, "trials") == before["trials"]
+        reads += 1
+    worker.join()
+    assert_compacted(proxy, store, before)
+
+
+def test_what_is_damaged_is_named_and_moved_into_quarantine(lab, proxy, root):
+    store, _ = filled(lab, root, "hurt")
+    store.write_study({"name": "hurt"})
+    part = sorted(store.folder_of("trials").iterdir())[0]
+    put_replacing(part.parent, part.name, part.read_bytes()[:-1])
+    (store.models / "pack.pt").write_bytes(b"no archive")
+    wrong = {path for path, _ in check(store.folder).damaged}
+    assert wrong == {part, store.models / "pack.pt"}
+    assert set(quarantine(store.folder)) == wrong
+    assert check(store.folder).sound and len(store.finished()) == TRIALS - 1
+    kept = {key.split("/quarantine/")[1] for key in stored(proxy, store.folder) if "/quarantine/" in key}
+    assert kept == {f"trials/{part.name}", "models/pack.pt"}

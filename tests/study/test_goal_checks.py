@@ -1,0 +1,141 @@
+"""What a study may want: every bad objective, constraint, pruner and confirmation is named, all at once."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmi.cli.plan import Request, plan_lines
+from vmi.search.trial_count import planned_trials
+from vmi.spec.errors import InputError
+from vmi.spec.goals import Bound
+from vmi.study.overrides import override
+from vmi.study.space import at_least, at_most, choice, log_uniform
+from vmi.study.study import Study, differences, spec, validate
+
+TWO = {"accuracy_majority": "maximize", "distortion_nats": "minimize"}
+
+
+def study(**changes: Any) -> Study:
+    fields = {"name": "s", "space": {"mi_weight": log_uniform(0.5, 32)}, "seeds": range(2)}
+    return Study(**{**fields, "searcher": "tpe", "suggestions": 8, **changes})
+
+
+def message(bad: Study) -> str:
+    with pytest.raises(InputError) as caught:
+        validate(bad)
+    return str(caught.value)
+
+
+GOOD: dict[str, Any] = {
+    "objectives": TWO,
+    "constraints": {"mi_encoder_nats": at_least(1.5), "rate_nats": at_most(30)},
+    "confirm": 2,
+    "confirm_seeds": range(100, 103),
+}
+
+
+def test_a_good_study_is_taken() -> None:
+    validate(study(**GOOD))
+    validate(study(pruner="median", constraints={"mi_encoder_nats": at_least(1)}))
+    validate(study(searcher="grid", suggestions=None, space={"mi_weight": choice(0, 4)}, **GOOD))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"objectives": 3}, "objectives = 3: a mapping of metrics to 'maximize' or 'minimize'"),
+        ({"objectives": {"acuracy_majority": "maximize", **TWO}}, "did you mean 'accuracy_majority'?"),
+        ({"objectives": {3: "maximize", **TWO}}, "objectives.3 = 3: a metric, one of"),
+        ({"objectives": {**TWO, "nmi": "maximise"}}, "objectives.nmi = 'maximise': one of maximize, minimize (did you"),
+        ({"objectives": {**TWO, "nmi": None}}, "objectives.nmi = None: one of maximize, minimize"),
+        ({"objectives": {"accuracy_majority": "maximize"}}, "none, or 2 to 4 of them (one objective is metric= and"),
+        ({"objectives": dict.fromkeys(("nmi", "ari", "rate_nats", "elbo_nats", "accuracy_train"), "minimize")}, "2 to"),
+        ({"objectives": TWO, "metric": "nmi"}, "metric = 'nmi': one of the objectives (accuracy_majority, distort"),
+        ({"objectives": TWO, "direction": "minimize"}, "direction = 'minimize': as in objectives: 'maximize' for"),
+        ({"objectives": {**TWO, "mi_encoder_lower_nats": "maximize"}, "fixed": {"layout": "c10*"}},
+         "objectives.mi_encoder_lower_nats = 'mi_encoder_lower_nats': one that layout 'c10*' can give"),
+        ({"constraints": [1]}, "constraints = [1]: a mapping of metrics to at_least(x) or at_most(x)"),
+        ({"constraints": {"mi_encodr_nats": at_least(1)}}, "did you mean 'mi_encoder_nats'?"),
+        ({"constraints": {"mi_encoder_nats": 1.5}}, "constraints.mi_encoder_nats = 1.5: at_least(x) or at_most(x)"),
+        ({"constraints": {"mi_encoder_nats": Bound()}}, "at_least(x) or at_most(x) of finite numbers"),
+        *[({"constraints": {"rate_nats": at_most(x)}}, "at_least(x) or at_most(x) of finite numbers")
+          for x in (math.nan, math.inf, -math.inf, "3", None, True, 10**400)],
+        ({"constraints": {"rate_nats": Bound(3, 1)}}, "constraints.rate_nats = Bound(low=3, high=1): low must be"),
+        ({"constraints": {"mi_encoder_lower_nats": at_least(1)}, "fixed": {"layout": "c10*"}},
+         "constraints.mi_encoder_lower_nats = 'mi_encoder_lower_nats': one that layout 'c10*' can give"),
+        ({"pruner": "meddian"}, "one of hyperband, median, successive_halving (did you mean 'median'?)"),
+        ({"pruner": 3}, "pruner = 3: one of"),
+        ({"pruner": "median", "objectives": TWO}, "pruner = 'median': absent beside objectives"),
+        ({"pruner": "median", "searcher": "grid", "suggestions": None}, "absent: a grid trains every combination to"),
+        *[({"confirm": x, "confirm_seeds": (9,)}, "how many suggestions to train again: a whole number from 0 to 1000")
+          for x in (-1, 1.5, "one", None, True, 10**9)],
+        ({"confirm": 9, "confirm_seeds": (9,)}, "confirm = 9: at most the 8 suggestions of the search"),
+        ({"confirm_seeds": (9,)}, "confirm = 0: at least 1 where confirm_seeds are given"),
+        ({"confirm": 1}, "confirm_seeds = (): 1 to 10000 of them"),
+        ({"confirm": 1, "confirm_seeds": 5}, "confirm_seeds = 5: 1 to 10000 whole numbers"),
+        ({"confirm": 1, "confirm_seeds": (7, -1)}, "confirm_seeds[1] = -1: a whole number from 0 to"),
+        ({"confirm": 1, "confirm_seeds": (7, 7)}, "confirm_seeds[1] = 7: different seeds; index 0 is the same"),
+        ({"confirm": 1, "confirm_seeds": (7, 1)}, "confirm_seeds = (7, 1): seeds that the search does not use: a"),
+        ({"confirm": 8, "confirm_seeds": range(10, 10_010), "suggestions": 90_000},
+         "trials = 260000: at most 100000; this is 90000 points x 2 seeds and 80000 to confirm"),
+    ],
+)  # fmt: skip
+def test_a_bad_goal_is_refused(changes: dict[str, Any], said: str) -> None:
+    assert said in message(study(**changes))
+
+
+def test_every_problem_is_shown_at_once() -> None:
+    found = message(
+        study(
+            objectives={"nope": "up", "nmi": "maximize"},
+            constraints={"also_nope": at_least(math.nan)},
+            conditions={"mi_weight": {"layout": ("c10*",)}},
+            pruner="non",
+            confirm=1,
+            confirm_seeds=(0,),
+        )
+    )
+    for part in ("objectives.nope", "constraints.also_nope", "conditions.mi_weight.layout", "pruner", "confirm_seeds"):
+        assert f"  {part} = " in found
+
+
+def test_goals_are_part_of_what_was_asked_for_and_absent_where_there_are_none() -> None:
+    made = spec(study(**GOOD), planned=22)
+    assert json.loads(json.dumps(made)) == made
+    assert made["objectives"] == TWO
+    assert made["constraints"] == {
+        "mi_encoder_nats": {"low": 1.5, "high": None},
+        "rate_nats": {"low": None, "high": 30},
+    }
+    assert (made["confirm"], made["confirm_seeds"]) == (2, [100, 101, 102])
+    plain = spec(study(), planned=16)
+    assert not {"objectives", "constraints", "conditions", "pruner", "confirm", "confirm_seeds"} & set(plain)
+    fields = {problem.field for problem in differences(plain, made)}
+    assert fields >= {"objectives.distortion_nats", "constraints.rate_nats", "confirm", "confirm_seeds"}
+
+
+def test_the_plan_tells_of_every_goal_and_counts_the_confirmation(tmp_path: Path) -> None:
+    assert planned_trials(study(**GOOD)) == 8 * 2 + 2 * 3
+    assert list(plan_lines(study(**GOOD), Request(results=tmp_path)))[:5] == [
+        "s: 22 trials (tpe, 2 seeds each) on digits",
+        "objectives: maximize accuracy_majority, minimize distortion_nats; the front is ranked by accuracy_majority",
+        "constraint: mi_encoder_nats at least 1.5; a suggestion that breaks it is never best",
+        "constraint: rate_nats at most 30; a suggestion that breaks it is never best",
+        "confirmation: the best 2 suggestions on 3 fresh seeds; only that figure is called best",
+    ]
+    assert any(
+        line.startswith("pruner: median, by accuracy_majority")
+        for line in plan_lines(study(pruner="median"), Request(results=tmp_path))
+    )
+
+
+def test_a_smoke_run_confirms_one_on_two_seeds() -> None:
+    small = override(study(**GOOD), smoke=True)
+    validate(small)
+    assert (small.suggestions, small.confirm, small.confirm_seeds) == (4, 1, (100, 101))
+    assert override(study(), smoke=True).confirm == 0

@@ -1,0 +1,35 @@
+"""Two packs are trained in this process, with an online mirror; prints what was said of each."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.packs import trial
+
+from vmi.mirror import runs as to_wandb
+from vmi.mirror.mirror import mirror_of
+from vmi.process.scratch import scratch
+from vmi.results.store import Store
+from vmi.spec.trial import PackSpec
+from vmi.worker.messages import Task
+from vmi.worker.work import work
+
+said = []
+with scratch():
+    mirror = mirror_of(Store(Path(sys.argv[1]), "s"), "online", local=True)
+    for number, patience in enumerate((3.0, 1e6)):  # the second is not to wait: it would for ever
+        to_wandb.INIT_SECONDS = to_wandb.FINISH_SECONDS = patience
+        pack = PackSpec(f"pack{number}", tuple(trial(steps=2, seed=2 * number + k) for k in (0, 1)))
+        task = Task(
+            pack=pack, root=sys.argv[1], study="s", layouts=("n16+c10*",), attempt=1, device="cpu",
+            data_folder=sys.argv[1],
+        )  # fmt: skip
+        last = list(work(task))[-1]
+        said.append("; ".join(mirror.note(last.stored)))
+print(json.dumps(said), flush=True)
+os._exit(0)  # W&B waits for the server once more when Python ends

@@ -1,0 +1,212 @@
+"""Replayed steps: all but the graph itself, by a stand-in that runs the captured step again on the same tensors."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pytest
+import torch
+from support.judges import BelowMean
+from support.packs import small_pack, trial, varied
+from training.test_capturable import METHODS
+from training.test_refill import Run, run
+
+from vmi.data import dataset as data
+from vmi.data.dataset import Dataset, Minibatches, Resident, seeded
+from vmi.spec.trial import Trial
+from vmi.training import cuda_graph as captured
+from vmi.training import train
+from vmi.training.cuda_graph import Step, replayed
+from vmi.training.pack import Pack
+from vmi.training.train import Stop, run_steps
+
+# Minibatches of 64 of the 1437 images of digits: an epoch.
+EPOCH = 22
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_or_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captured, "_SAID", set())
+    monkeypatch.setattr(captured, "_REASONS", [])
+    monkeypatch.setattr(captured, "_EAGER", set())
+    monkeypatch.setattr(captured, "_CAPTURED", WeakKeyDictionary())
+    monkeypatch.setattr(Again, "made", 0)
+    monkeypatch.setattr(Again, "beside", 0)
+
+
+class Again:
+    """In place of a graph: the same step of the same pack on the same tensors, run again at each replay."""
+
+    made = beside = 0
+
+    def __init__(self, body: Step, pack: Pack, dataset: Dataset, batches: Resident) -> None:
+        Again.made += 1
+        Again.beside = max(Again.beside, len(captured._CAPTURED))
+        self._step: Callable[[], None] = lambda: body(here(), dataset, batches)
+        here = weakref.ref(pack)  # as a graph, it keeps no pack alive
+
+    def replay(self) -> None:
+        self._step()
+
+
+def by_graph(pack: Pack, dataset: Dataset, count: int) -> None:
+    if not replayed(pack, dataset, count, Again):
+        run_steps(pack, dataset, count)
+
+
+def state(pack: Pack) -> dict[str, Any]:
+    """Everything that training changes, in all its bits."""
+    tensors = {name: tensor.numpy().tobytes() for name, tensor in pack.tensors().items()}
+    generators = {name: [g.get_state().numpy().tobytes() for g in gs] for name, gs in pack.generators().items()}
+    return {**tensors, "generators": generators, **{k: list(v) for k, v in pack.counters().items()}}
+
+
+@pytest.mark.parametrize("phase_order", ["q_first", "vae_first"])
+@pytest.mark.parametrize("members", [1, 5])
+def test_replayed_steps_give_what_steps_of_their_own_give_across_an_epochs_end(
+    digits: Dataset, members: int, phase_order: str
+) -> None:
+    eager, replaying = (small_pack(members, phase_order=phase_order, steps=100) for _ in range(2))
+    for count in (EPOCH - 2, 1, 3, EPOCH + 1):
+        run_steps(eager, digits, count)
+        by_graph(replaying, digits, count)
+        assert state(replaying) == state(eager)
+    assert eager.window.close(range(members)) == replaying.window.close(range(members))
+
+
+def test_every_method_is_replayed_to_the_same_bits(digits: Dataset) -> None:
+    eager, replaying = (Pack([trial(seed=i, steps=99, **m) for i, m in enumerate(METHODS)]) for _ in range(2))
+    for pack, steps in ((eager, run_steps), (replaying, by_graph)):
+        pack.train_mode(True)
+        steps(pack, digits, EPOCH + 2)
+    assert state(replaying) == state(eager)
+
+
+def test_steps_that_were_taken_without_the_graph_meanwhile_are_caught_up_with(digits: Dataset) -> None:
+    eager, mixed = (small_pack(2, steps=100) for _ in range(2))
+    run_steps(eager, digits, 60)
+    for count, steps in ((20, by_graph), (EPOCH, run_steps), (1, by_graph), (16, run_steps), (1, by_graph)):
+        steps(mixed, digits, count)
+    assert state(mixed) == state(eager)
+
+
+def test_a_training_by_graphs_with_members_that_leave_and_join_is_one_without(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = varied(9, steps=60)
+    trials[1] = Trial(*trials[1][:2], trials[1].config.__class__(**{**vars(trials[1].config), "learning_rate": 1e30}))
+
+    def whole() -> Run:
+        stop = Stop(BelowMean(), "accuracy_majority")
+        return run(Pack(trials[:3]), digits, trials[3:], stop, reports=6)
+
+    eager = whole()
+    monkeypatch.setattr(captured, "LEAST_STEPS", 1)
+    monkeypatch.setattr(train, "run_steps", by_graph)
+    replaying = whole()
+    assert replaying.reports == eager.reports and replaying.metrics == eager.metrics
+    assert replaying.ended == eager.ended and eager.ended, "somebody broke or was stopped"
+    for trial_id, tensors in eager.tensors.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(replaying.tensors[trial_id][name], tensor), name
+    assert 3 <= Again.made < sum(map(len, eager.reports.values())), "one graph a pack, and not one a report"
+    assert Again.beside == 0, "a pack's graph goes before the next pack's is made"
+
+
+def test_a_graph_is_made_once_for_a_pack_and_goes_with_it(digits: Dataset) -> None:
+    first, second = small_pack(1, steps=100), small_pack(2, steps=100)
+    for pack in (first, second, first):
+        assert replayed(pack, digits, captured.LEAST_STEPS, Again)
+    assert Again.made == 2 and len(captured._CAPTURED) == 2
+    assert replayed(first, digits, 1, Again), "what is captured replays a single step as well"
+    del first, pack
+    gc.collect()  # of the test's own frame
+    assert len(captured._CAPTURED) == 1
+    captured.forget(second)
+    assert len(captured._CAPTURED) == 0
+
+
+class RefusedError(RuntimeError):
+    pass
+
+
+def refusing(body: Step, pack: Pack, dataset: Dataset, batches: Resident) -> Any:
+    """As a capture that fails after the host has counted and drawn."""
+    pack.steps[:] = [step + 1 for step in pack.steps]
+    pack.noise()
+    raise RefusedError("operation not permitted when stream is capturing")
+
+
+def test_where_capturing_fails_the_steps_are_run_as_they_are_and_it_is_said_once(digits: Dataset) -> None:
+    eager, refused = (small_pack(3, steps=100) for _ in range(2))
+    with pytest.warns(RuntimeWarning, match="capturing failed: RefusedError: operation not permitted") as said:
+        for _ in range(3):
+            assert not replayed(refused, digits, 30, refusing)
+            assert not replayed(refused, digits, 30, Again), "it is not tried twice"
+        assert not replayed(small_pack(2, steps=100), digits, 30, Again), "nor with another pack of its Architecture"
+    assert len(said) == 1
+    (reason,) = captured.reasons()
+    assert str(said[0].message) == reason and captured.reasons() == []
+    assert state(refused) == state(eager)
+
+
+@pytest.mark.parametrize(
+    ("count", "environ", "reason"),
+    [(1000, {"VMI_CUDA_GRAPH": "0"}, "VMI_CUDA_GRAPH=0"), (captured.LEAST_STEPS - 1, {}, "fewer than 20 steps")],
+)
+def test_few_steps_and_a_wish_are_run_as_they_are_and_it_is_said_once(
+    digits: Dataset, count: int, environ: dict[str, str], reason: str
+) -> None:
+    pack = small_pack(1, steps=10_000)
+    with pytest.warns(RuntimeWarning, match=f"one by one, not by a CUDA graph: {reason}") as said:
+        assert not any(replayed(pack, digits, count, Again, environ) for _ in range(3))
+    assert len(said) == 1 and pack.steps == [0]
+
+
+def test_a_cpu_is_never_asked_for_a_graph(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captured, "replayed", lambda *given: pytest.fail("asked"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_steps(small_pack(1, steps=100), digits, 30)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: next(iter(m)))
+def test_the_generators_that_a_graph_is_told_of_are_those_that_a_step_draws_from(
+    digits: Dataset, method: dict[str, Any]
+) -> None:
+    pack = Pack([trial(steps=9, **method)])
+    pack.train_mode(True)
+    batches = pack.minibatches.resident(pack.device)
+    batches.renew()
+    before = {name: gs[0].get_state() for name, gs in pack.generators().items()}
+    captured.step(pack, digits, batches)
+    moved = [gs[0] for name, gs in pack.generators().items() if not torch.equal(gs[0].get_state(), before[name])]
+    assert [id(g) for g in moved] == [id(g) for g in captured.drawn(pack)]
+
+
+def places(resident: Resident) -> Iterator[list[list[int]]]:
+    while True:
+        for _ in range(resident.renew()):
+            yield resident.next().tolist()
+            resident.taken(1)
+
+
+def test_resident_minibatches_are_those_of_the_host_with_members_at_different_places() -> None:
+    def made() -> Minibatches:
+        minibatches = Minibatches(10, 3, [seeded(seed, "order") for seed in (0, 1, 2)])
+        minibatches.next()
+        minibatches.positions[1] = minibatches.count  # as one that has joined
+        return minibatches
+
+    host, device = made(), places(Resident(made(), torch.device("cpu")))
+    assert [host.next().tolist() for _ in range(20)] == [next(device) for _ in range(20)]

@@ -1,0 +1,1 @@
+"""Every command, and a study file's own command line."""

@@ -1,0 +1,221 @@
+"""The `vmi` command: plan and follow a study, send it to a cluster, report, mirror, compare, evaluate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import vmi
+from vmi.cli import commands
+from vmi.cli.parsing import Command, Gathering, Group, whole
+from vmi.cli.run import guarded
+from vmi.driver.options import ObjectPath, opened
+from vmi.process.console import protect, say
+from vmi.process.scratch import scratch
+
+# A pipe has no width; the table is made for this one.
+PIPED_WIDTH = 100
+
+app = typer.Typer(
+    cls=Group,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Sweeps over VAEs with a mutual-information regulariser. Run a study with: python sweeps/lambda.py",
+)
+
+
+for command, reads in (
+    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command)
+):  # fmt: skip
+    app.command(cls=reads)(command)
+
+
+@app.command(cls=Command)
+def report(
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
+    wandb: Annotated[
+        str | None, typer.Option(help="ENTITY/PROJECT: make or update the study's report on W&B as well.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="With --wandb: write what would be sent.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Write report.html into the study's folder (one page, offline) and print its table."""
+
+    def action() -> int:
+        from analysis.data.study_results import open_study  # loads plotly and pyarrow
+        from analysis.report import FILE, publish
+        from analysis.terminal import terminal
+        from vmi.cli.results import check_wandb, report_to_wandb, undamaged
+
+        target = check_wandb(wandb, offline)
+        results = open_study(opened(folder))
+        page = publish(results)
+        console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
+        console.print(terminal(results, console.width, console.encoding))
+        say(console, f"page: {page}")
+        if isinstance(results.folder, ObjectPath):
+            say(console, f"and: {results.folder / FILE}")
+        undamaged(results)  # the page has what can be read, and names the rest
+        with scratch():
+            return report_to_wandb(results, target, offline) if target else 0
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command(cls=Command)
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A checkpoint of a pack (.pt), or results with kept models.")],
+    data: Annotated[str | None, typer.Option(help="Data set; default: the one it was trained on.")] = None,
+    member: Annotated[str | None, typer.Option(help="Trial id, where the checkpoint holds several.")] = None,
+    seeds: Annotated[
+        int, typer.Option(help="How many Q are fitted: their spread is shown.", parser=whole, metavar="INTEGER")
+    ] = 3,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """The mutual information of one trained model, frozen: every estimate on held-out images, with intervals."""
+
+    def action() -> int:
+        from vmi.cli.results import model_of
+        from vmi.estimation.evaluate import evaluate as account_of  # loads torch
+        from vmi.estimation.tables import account_table
+        from vmi.worker.work import prepare
+
+        prepare("cpu")
+        fixed = model_of(opened(model, "model"), member, data, seeds)
+        console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
+        for part in account_table(account_of(fixed, data or fixed.dataset, seeds=seeds)):
+            console.print(part, highlight=False)
+        return 0
+
+    raise typer.Exit(guarded(action, debug, only_says=True))
+
+
+@app.command(cls=Command)
+def presets(
+    folder: Annotated[str, typer.Argument(help="Results of a study that varies its preset.")],
+    against: Annotated[str, typer.Option(help="The preset that the others are compared with.")] = "corrected",
+    out: Annotated[str | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
+    command: Annotated[str, typer.Option(help="The command that made the results, to be named.")] = "",
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Compare the presets of a study as Markdown: intervals, published figures, differences paired by seed."""
+
+    def action() -> int:
+        from vmi.cli.results import compare_presets
+
+        where = opened(folder)
+        written = opened(out, "--out") if out else None
+        return compare_presets(where, against, written, command or f"python sweeps/{where.resolve().name}.py")
+
+    raise typer.Exit(guarded(action, debug, only_says=out is None))
+
+
+@app.command(cls=Command)
+def submit(
+    place: Annotated[Path, typer.Argument(help="A place such as cluster/aws.yaml, or a folder of places.")],
+    study_file: Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="Arguments of the study, after --.")] = None,
+    on: Annotated[str | None, typer.Option(help="The place, where a folder has several.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Send a study to a cluster with the place's own command: ray submit, sbatch or kubectl."""
+
+    def choose(names: Sequence[str]) -> str:
+        return str(typer.prompt(f"place ({', '.join(names)})"))
+
+    def action() -> int:
+        from vmi.cli.submit import submit as send
+
+        ask = choose if sys.stdin.isatty() else None
+        return send(place, study_file, arguments or [], on=on, dry_run=dry_run, ask=ask, say=typer.echo)
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command(cls=Command)
+def mirror(
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
+    online: Annotated[
+        str | None, typer.Option(help="ENTITY/PROJECT: send the runs there; default: into FOLDER/wandb, offline.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Rebuild a study's W&B runs from its store alone; twice is once."""
+
+    def action() -> int:
+        from vmi.cli.results import mirror_study
+
+        with scratch():
+            return mirror_study(opened(folder), online)
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command(cls=Command)
+def compare(
+    first: Annotated[str, typer.Argument(help="A study's results.")],
+    second: Annotated[str, typer.Argument(help="Another study's results: differences are this one minus the first.")],
+    out: Annotated[str | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Compare two studies as Markdown: shared settings with differences paired by seed, and what each asked for."""
+
+    def action() -> int:
+        from vmi.cli.results import compare_studies
+
+        return compare_studies(opened(first, "first"), opened(second, "second"), opened(out, "--out") if out else None)
+
+    raise typer.Exit(guarded(action, debug, only_says=out is None))
+
+
+@app.command(cls=Command)
+def compact(
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Merge the small parts of a study into few large ones, beside live readers and writers."""
+
+    def action() -> int:
+        from vmi.cli.store import compact_study
+
+        return compact_study(opened(folder))
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command(cls=Command)
+def fsck(
+    folder: Annotated[str, typer.Argument(help="A study's results, or a folder of them.")],
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Move what is damaged into quarantine/, to be trained again.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Check every file of a study: exit code 0 when all is sound, 3 naming what is damaged and why."""
+
+    def action() -> int:
+        from vmi.cli.store import check_studies
+
+        return check_studies(opened(folder), quarantine)
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command(cls=Command)
+def version() -> None:
+    """Print the version."""
+    typer.echo(vmi.__version__)
+
+
+def main() -> None:
+    """Entry point of the `vmi` command."""
+    protect()
+    app()

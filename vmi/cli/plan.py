@@ -1,0 +1,171 @@
+"""What running a study would do, without doing it: loads neither torch nor Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmi.cost.forecast import Extent
+from vmi.cost.measurements import FILE, Kind
+from vmi.cost.prediction import Target, prediction_lines, simulation_lines
+from vmi.cost.sizing import Room, Sizing, gigabytes, room_here
+from vmi.driver.options import AUTO
+from vmi.driver.preflight import asked_of, check_rows
+from vmi.results.store import Store
+from vmi.search.trial_count import values_of
+from vmi.spec import layout as latents
+from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.errors import InputError, Problem, printable
+from vmi.storage.paths import AnyPath
+from vmi.study.study import Study, validate
+
+CPU = Target("cpu", 1)
+MAX_SHOWN = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be planned beside the study: the packs, the hardware, and what it is measured by.
+
+    pack_size    AUTO, or the number that a user gives
+    calibration  the file of measurements; None: the one in the results
+    command      what measures that is missing
+    simulate     numbers of workers to put beside each other
+    gpu_bytes    free memory of each card; None: what the cards of this node have
+    """
+
+    results: AnyPath = Path("results")
+    pack_size: int | str = AUTO
+    target: Target = CPU
+    calibration: AnyPath | None = None
+    command: str = "vmi calibrate STUDY"
+    simulate: tuple[int, ...] = ()
+    gpu_bytes: int | None = None
+
+    def room(self) -> Room:
+        """What a pack is planned to have to itself."""
+        if self.target.device != "cpu" and self.gpu_bytes is not None:
+            return Room(self.target.device, self.gpu_bytes)
+        return room_here(self.target.device, self.target.workers)
+
+
+def plan_lines(study: Study, request: Request) -> Iterator[str]:
+    """The plan, line by line.
+
+    Raises InputError when the study is not valid, StoreError when its store or the calibration is damaged.
+    """
+    validate(study)
+    results, target = request.results, request.target
+    store = _store(study, results)
+    planned, finished = asked_of(study, store)["planned"], store.finished()
+    check_rows(finished.values(), study.name)
+    seeds, datasets = len(tuple(study.seeds)), ", ".join(values_of(study, "dataset"))
+    yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
+    yield from _wanted(study)
+    yield f"in the store already: {len(finished)}"
+    path = request.calibration or results / FILE
+    sizing = Sizing(study, request.pack_size, request.room, lambda: target.costs(path))
+    extent = Extent(study, finished.keys(), sizing)
+    yield from _packs(extent, target.workers, sizing)
+    yield from _assumed(request, sizing)
+    if extent.is_grid:
+        configs = [resolve({**study.fixed, **s.params}) for s in extent.suggestions]
+        for warning in dict.fromkeys(printable(w) for config in configs for w in warnings(config)):
+            yield f"warning: {warning}"
+    yield from map(printable, prediction_lines(extent, target, path, request.command))
+    yield from simulation_lines(extent, target, path, request.simulate)
+
+
+def _packs(extent: Extent, workers: int, sizing: Sizing) -> Iterator[str]:
+    """What is left, and how it is packed."""
+    rounds = extent.rounds(workers)
+    of: dict[Kind, list[int]] = {}
+    for spec in (spec for part in rounds for spec in part):
+        of.setdefault(extent.kinds[spec.trials[0].config.architecture], []).append(len(spec.trials))
+    turns = "" if len(rounds) < 2 else f", {len(rounds)} rounds one after another"
+    total = sum(map(len, of.values()))
+    guess = "" if extent.is_grid or not extent.is_foreseen else " if suggestions are spread evenly"
+    count = (
+        ""
+        if not extent.is_foreseen
+        else f" of {_counted(len(of), 'architecture')}, in {_counted(total, 'pack')}{turns}{guess}"
+    )
+    yield f"to train: {extent.left} trials{count}"
+    for kind, sizes in list(of.items())[:MAX_SHOWN]:
+        yield printable(
+            f"  {kind.dataset} {kind.layout} {kind.network} {kind.hidden}: {sum(sizes)} trials, "
+            f"{_counted(len(sizes), 'pack')} of {_range(sizes)}"
+        )
+    if len(of) > MAX_SHOWN:
+        yield f"  and {len(of) - MAX_SHOWN} architectures more"
+    specs = [spec for part in rounds for spec in part]
+    chosen = dict.fromkeys(sizing.chosen(spec.trials[0].config.architecture)[:2] for spec in specs)
+    if chosen:
+        yield printable("pack size: " + "; ".join(f"{size} ({why})" for size, why in chosen))
+    yield from (printable(f"warning: {line}") for line in sizing.warnings(specs))
+
+
+def _assumed(request: Request, sizing: Sizing) -> Iterator[str]:
+    """On what the packs of a card rest, where any were planned."""
+    room = sizing.room
+    if room is None or room.device == "cpu":
+        return
+    if room.free is None:
+        yield "assumed: GPUs whose memory holds these packs, as none is here to ask (--gpu-memory GB says it)"
+    else:
+        where = "as on this node" if request.gpu_bytes is None else "as --gpu-memory says"
+        yield f"assumed: {gigabytes(room.free)} of memory free on each GPU, {where}"
+
+
+def _range(sizes: list[int]) -> str:
+    return f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(min(sizes))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
+
+
+def _wanted(study: Study) -> Iterator[str]:
+    """What decides between suggestions, where that is more than one metric on the seeds of the search."""
+    if study.objectives:
+        aims = ", ".join(f"{direction} {metric}" for metric, direction in study.objectives.items())
+        yield f"objectives: {aims}; the front is ranked by {study.metric}"
+    for metric, bound in study.constraints.items():
+        yield f"constraint: {metric} {bound}; a suggestion that breaks it is never best"
+    for name, parents in study.conditions.items():
+        where = " and ".join(f"{parent} is {' or '.join(map(str, values))}" for parent, values in parents.items())
+        yield f"condition: {name} is searched where {where}"
+    if study.pruner:
+        yield f"pruner: {study.pruner}, by {study.metric}; the baseline and the confirmation are trained to their end"
+    if study.confirm:
+        fresh = len(tuple(study.confirm_seeds))
+        best = f"the best {study.confirm} suggestions" if study.confirm > 1 else "the best suggestion"
+        yield f"confirmation: {best} on {fresh} fresh seed{'s' if fresh != 1 else ''}; only that figure is called best"
+
+
+def _store(study: Study, results: AnyPath) -> Store:
+    store = Store(results.absolute(), study.name)
+    if not isinstance(store.folder, Path):
+        return store
+    path = next(path for path in (store.folder, *store.folder.parents) if path.exists())
+    if not path.is_dir():
+        raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
+    return store
+
+
+def warnings(config: TrialConfig) -> Iterator[str]:
+    """What is allowed but known to go wrong: the paper's objective above beta, ramps that the run is too short for."""
+    layout = latents.parse(config.layout)
+    for block in layout.informed if config.entropy_weight == 0 and not config.capacity_weight else ():
+        name = "mi_weight" if block.is_categorical else "mi_weight_normal"
+        weight = getattr(config, name)
+        if weight > config.kl_weight:
+            reach = f"{name} {weight:g} > kl_weight {config.kl_weight:g} with entropy_weight 0"
+            if block.is_categorical:
+                yield f"{reach} collapses a categorical code to few categories ({block.name} of {layout})"
+            else:
+                yield f"{reach} is unbounded above: the Normal block's variance shrinks ({block.name} of {layout})"
+    for name in ("kl_anneal_steps", "capacity_steps"):
+        if getattr(config, name) > config.steps:
+            yield f"{name} {getattr(config, name)} is above steps {config.steps}: its end is never reached"

@@ -1,0 +1,127 @@
+"""The command line that every study file gets from `main(study)`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from vmi.cli.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
+from vmi.cli.parsing import BAD_INPUT, Gathering, number, usage_problems
+from vmi.driver.options import AUTO, RunOptions, parse_seeds, place_of
+from vmi.process.console import lost, protect, say
+from vmi.process.signals import exit_code
+from vmi.spec.errors import InputError, Problem, StoreError
+from vmi.study.overrides import wished
+from vmi.study.study import Study
+
+BROKEN, DAMAGED_STORE = 1, 3
+# What the system says of a path that is not for this user or this use.
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+Local = Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster; default: this machine's, else a new local one.")]
+GpusPerPack = Annotated[
+    float | None,
+    typer.Option(help="GPU share of a pack; default: 1 where there are any.", parser=number, metavar="FLOAT"),
+]
+KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep the trained packs, for `vmi evaluate`.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a study that is there; refuse to begin one.")]
+
+
+def main(study: Study) -> NoReturn:
+    """Run the study as the command line asks, and exit: 0 done, 1 trials failed, 2 bad input, 3 damaged store."""
+
+    def run(
+        context: typer.Context,
+        smoke: Smoke = False,
+        local: Local = False,
+        data: Data = None,
+        steps: Steps = None,
+        seeds: Seeds = None,
+        scale: Scale = None,
+        name: Name = None,
+        results: Results = "results",
+        address: Address = None,
+        gpus_per_pack: GpusPerPack = None,
+        pack_size: PackSize = AUTO,
+        keep_models: KeepModels = False,
+        resume: Resume = False,
+        debug: Debug = False,
+    ) -> None:
+        """Run this study: what is finished is found in the results, the rest is trained."""
+
+        def start() -> int:
+            options = RunOptions(
+                results=place_of(results),
+                seeds=seeds,
+                local=local,
+                address=address,
+                gpus_per_pack=gpus_per_pack,
+                pack_size=pack_size,
+                keep_models=keep_models,
+                resume=resume,
+                usage=usage_problems(context),
+            )
+            replicates = parse_seeds(seeds) if seeds is not None else None
+            changed, unknown = wished(
+                study, dataset=data, steps=steps, seeds=replicates, smoke=smoke, name=name, scale=scale
+            )
+            from vmi.driver.launch import launch  # loads pyarrow: not for --help
+
+            return launch(changed, replace(options, usage=(*options.usage, *unknown)), Console())
+
+        raise typer.Exit(guarded(start, debug))
+
+    protect()
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(cls=Gathering)(run)
+    app()
+    raise AssertionError("typer exits")
+
+
+def guarded(action: Callable[[], int], debug: bool = False, *, only_says: bool = False) -> int:
+    """The action's exit code; 2 for a bad input and 3 for a damaged store, said on standard error without secrets.
+
+    `only_says`: what is said is all that the action is for, so 1 where it was lost; a reader that has gone had enough.
+    """
+    try:
+        return action() or (_unheard() if only_says else 0)
+    except (InputError, StoreError) as error:
+        _say(f"error: {error}", debug)
+        return BAD_INPUT if isinstance(error, InputError) else DAMAGED_STORE
+    except KeyboardInterrupt as error:
+        return exit_code(error)
+    except OSError as error:
+        if error.errno not in UNUSABLE or not error.filename:
+            return _unforeseen(error, debug)
+        path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+        _say(f"error: {InputError([Problem('path', path, 'a path that can be used', str(error.strerror))])}", debug)
+        return BAD_INPUT
+    except Exception as error:  # what nobody foresaw: still no traceback unless it is asked for
+        return _unforeseen(error, debug)
+
+
+def _unheard() -> int:
+    error = lost()
+    if error is None or error.errno == errno.EPIPE:
+        return 0
+    _say(f"error: standard output: {error.strerror}", debug=False)
+    return BROKEN
+
+
+def _unforeseen(error: Exception, debug: bool) -> int:
+    _say(f"error: {type(error).__name__}: {error} (--debug shows where)", debug)
+    return BROKEN
+
+
+def _say(line: str, debug: bool) -> None:
+    """On standard error, after the traceback where it is asked for."""
+    lines = f"{traceback.format_exc()}{line}" if debug else line
+    say(Console(stderr=True), lines)

@@ -1,0 +1,82 @@
+"""What the commands on the files of a store do: compaction, and the check that names or moves away what is damaged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import typer
+
+from vmi.driver import lock as heartbeat
+from vmi.driver.lock import Heartbeat
+from vmi.driver.status import studies_in
+from vmi.results.fsck import QUARANTINE, check, check_sealed
+from vmi.results.quarantine import move, quarantine
+from vmi.results.schema import TABLES
+from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean, printable
+from vmi.storage.checksum import IN_RESULTS
+from vmi.storage.paths import AnyPath, below
+
+
+def compact_study(folder: AnyPath) -> int:
+    """Merge the small parts of a study, or of every study of a folder, beside whoever reads or writes it."""
+    from vmi.results.compaction import compact
+
+    _is_study(folder)
+    for path in studies_in(folder):
+        done = [compact(path / table, table) for table in TABLES]
+        said = ", ".join(f"{table} {before} -> {after}" for table, before, after in done)
+        typer.echo(printable(f"{path}: parts before and after: {said}"))
+    return 0
+
+
+def check_studies(folder: AnyPath, move_away: bool) -> int:
+    """Say what is damaged in a study, or in every study of a folder; with `move_away` move it below quarantine/."""
+    _is_study(folder)
+    wrong: list[str] = []
+    places = studies_in(folder)
+    if move_away:
+        _without_drivers(places)
+    for path in places:
+        if move_away:
+            _quarantined(path)
+        found = check(path)
+        wrong += found.lines()
+        things = ", ".join(f"{count} {name}" for name, count in found.counts.items() if count)
+        typer.echo(printable(f"{path}: {'sound' if found.sound else 'not sound'}: {things or 'nothing there'}"))
+    if folder not in places:
+        beside = check_sealed(folder, IN_RESULTS)
+        if move_away:
+            move(folder, [path for path, _ in beside])
+            beside = check_sealed(folder, IN_RESULTS)
+        wrong += [f"{path}: {why}" for path, why in beside]
+    if wrong:
+        hint = "" if move_away else "\n`vmi fsck --quarantine` moves them away, and the next run trains what is missing"
+        lines = "\n".join(f"  {line}" for line in wrong)
+        raise StoreError(printable(f"damaged or newer, kept as they are:\n{lines}{hint}"))
+    return 0
+
+
+def _quarantined(path: AnyPath) -> None:
+    with Heartbeat(path, path.absolute().name):  # nobody else may start meanwhile
+        for moved in quarantine(path):
+            typer.echo(printable(f"moved into {path / QUARANTINE}: {below(path, moved)}"))
+
+
+def _without_drivers(places: Sequence[AnyPath]) -> None:
+    """Raises InputError naming every living driver."""
+    problems = []
+    for path in places:
+        driver = heartbeat.read(path, time.time())
+        if driver and driver.alive:
+            problems.append(Problem("study", path.name, f"no driver that runs it: {driver}", "stop it first"))
+    if problems:
+        raise InputError(problems)
+
+
+def _is_study(folder: AnyPath) -> None:
+    """Raises InputError where a folder is neither a study's nor one of studies."""
+    if not folder.is_dir() or not studies_in(folder):
+        beside = [path.name for path in studies_in(folder.absolute().parent)]
+        hint = did_you_mean(folder.name, beside) or ("there: " + ", ".join(beside[:10]) if beside else "")
+        raise InputError([Problem("folder", str(folder), "a study's results, or a folder of them", hint)])

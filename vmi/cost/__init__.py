@@ -1,0 +1,1 @@
+"""What training takes: sizes, measurements, predictions, packs, schedules."""

@@ -1,0 +1,174 @@
+"""What a run of a study will take: its packs in rounds, their predicted seconds, the schedule on so many workers.
+
+Of a grid the packs are those that a run will make. Of a sampler nobody knows what it will suggest: its suggestions are
+taken to be spread evenly over the Architectures of the space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import cycle, islice
+
+from vmi.cost.measurements import TERMS, ZERO, Costs, Kind, Seconds, kind_of
+from vmi.cost.packing import Size, pack, size_for
+from vmi.cost.simulation import Job, Schedule, simulate
+from vmi.cost.sizing import round_size
+from vmi.runners.ledger import queue_of, round_of
+from vmi.search.grid import GridSearcher
+from vmi.search.trial_count import EVERYTHING, planned_trials
+from vmi.spec.config import Architecture
+from vmi.spec.errors import InputError
+from vmi.spec.trial import PackSpec, Suggestion, Trial
+from vmi.study import space as domains
+from vmi.study.overrides import cut
+from vmi.study.space import Choice, Domain
+from vmi.study.study import Study, trials
+
+# An Architecture field that takes more values than this is a range: which ones a sampler takes cannot be foreseen.
+MAX_VALUES = 64
+# A preset sets some of them.
+SHAPES = frozenset({"preset", *(f.name for f in fields(Architecture))})
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`cpu`: of all workers together. `at_most`: members may be stopped early, which is not foreseen."""
+
+    packs: int
+    trials: int
+    schedule: Schedule
+    cpu: float
+    at_most: bool
+
+
+class Extent:
+    """What a valid study still has to train, whatever the number of workers.
+
+    `left` is how many trials; `finished` has the ids of those that need no training. `is_foreseen`: the Architectures
+    of a sampler are known, as no field that decides them is searched over a wide range.
+    """
+
+    def __init__(self, study: Study, finished: Collection[str], pack_size: Size) -> None:
+        self.study, self.pack_size = study, pack_size
+        self.is_grid = study.searcher == "grid"
+        self.is_foreseen = not any(_is_wide(name, domain) for name, domain in study.space.items())
+        self.suggestions = self._points()
+        every = [trial for s in self.suggestions for trial in trials(study, s)]
+        self.kinds = _kinds(every)
+        self.members = _by_architecture(every)
+        search = planned_trials(replace(study, confirm=0))
+        again, found = planned_trials(study) - search, set(finished) - {t.trial_id for t in every}
+        if self.is_grid:
+            self.missing = [trial for trial in every if trial.trial_id not in finished]
+            self.again = max(0, again - len(found))
+            self.left = len(self.missing) + self.again
+        else:
+            left = max(0, search + again - len(finished))
+            self.again = min(again, left)
+            self.missing = self._suggested(left - self.again) if self.is_foreseen else []
+            self.left = left
+
+    def _points(self) -> list[Suggestion]:
+        try:
+            return GridSearcher(self.study if self.is_grid else _nominal(self.study)).ask(EVERYTHING)
+        except InputError:  # values that are never searched together
+            self.is_foreseen = False
+            return []
+
+    def rounds(self, workers: int) -> list[list[PackSpec]]:
+        """The packs, in rounds that wait for each other: of a sampler, and of a confirmation."""
+        asked, queues = len(self.missing), queue_of(self.study, 1)
+        if not self.is_grid and self.missing:
+            asked = round_of(self.study, round_size(self.pack_size), lambda: workers) * len(tuple(self.study.seeds))
+        size = lambda architecture: self.places(architecture) * queues  # noqa: E731
+        found = [pack(self.missing[i : i + asked], size, workers) for i in range(0, len(self.missing), max(1, asked))]
+        again = list(islice(self._confirmed(), self.again))
+        return [*found, pack(again, self.pack_size, workers)] if again else found
+
+    def places(self, architecture: Architecture) -> int:
+        """How many members of a pack of this Architecture are trained at a time."""
+        return size_for(self.pack_size, architecture)
+
+    def _suggested(self, count: int) -> list[Trial]:
+        """So many trials of the suggestions that stand for those of a sampler."""
+        endless = (trial for s in cycle(self.suggestions) for trial in trials(self.study, s))
+        return list(islice(endless, count))
+
+    def _confirmed(self) -> Iterator[Trial]:
+        """Which suggestions lead is not known: the first stand for them."""
+        for suggestion in islice(cycle(self.suggestions), self.study.confirm):
+            yield from trials(self.study, suggestion, self.study.confirm_seeds)
+
+
+def forecast(extent: Extent, costs: Costs, workers: int) -> Forecast | None:
+    """The schedule on so many workers; None where some pack's like was never measured."""
+    packs = extent.rounds(workers)
+    if not extent.is_foreseen or any(missing(extent, costs, workers)):
+        return None
+    seconds = [[_seconds(extent, costs, spec) for spec in part] for part in packs]
+    jobs = [
+        [Job(s.on(costs.device), _once(extent, costs, spec)) for s, spec in zip(times, part, strict=True)]
+        for times, part in zip(seconds, packs, strict=True)
+    ]
+    schedule = simulate(jobs, workers, costs.start.on(costs.device))
+    cpu = sum((s for part in seconds for s in part), ZERO).cpu + schedule.overhead
+    flat = [spec for part in packs for spec in part]
+    return Forecast(len(flat), sum(len(s.trials) for s in flat), schedule, cpu, bool(extent.study.pruner))
+
+
+def missing(extent: Extent, costs: Costs | None, workers: int) -> Iterator[tuple[Kind, int]]:
+    """Packs of whose like there is no measurement, as kind and members."""
+    for part in extent.rounds(workers):
+        for spec in part:
+            kind = extent.kinds[_architecture(spec)]
+            members = min(len(spec.trials), extent.places(_architecture(spec)))
+            if costs is None or not costs.has(kind, members):
+                yield kind, members
+
+
+def _seconds(extent: Extent, costs: Costs, spec: PackSpec) -> Seconds:
+    architecture = _architecture(spec)
+    places = min(len(spec.trials), extent.places(architecture))
+    turns = -(-len(spec.trials) // places)
+    return costs.pack(extent.kinds[architecture], places, architecture.steps, turns)
+
+
+def _once(extent: Extent, costs: Costs, spec: PackSpec) -> Mapping[str, float]:
+    once = costs.once(extent.kinds[_architecture(spec)])
+    return {key: seconds.on(costs.device) for key, seconds in once.items()}
+
+
+def _architecture(spec: PackSpec) -> Architecture:
+    return spec.trials[0].config.architecture
+
+
+def _by_architecture(every: Sequence[Trial]) -> dict[Architecture, list[Trial]]:
+    found: dict[Architecture, list[Trial]] = {}
+    for trial in every:
+        found.setdefault(trial.config.architecture, []).append(trial)
+    return found
+
+
+def _kinds(every: Sequence[Trial]) -> dict[Architecture, Kind]:
+    """Every pack of an Architecture counts as one with all terms that any trial of it uses: rather too much."""
+    return {a: kind_of(a, (t.config for t in group)) for a, group in _by_architecture(every).items()}
+
+
+def _nominal(study: Study) -> Study:
+    """A grid with every Architecture that the sampler may suggest, and one value of every other field."""
+    reduced = {name: Choice(_values(name, domain)) for name, domain in study.space.items()}
+    grid = replace(study, searcher="grid", suggestions=None, pruner=None, confirm=0, confirm_seeds=(), baseline={})
+    return cut(grid, reduced)
+
+
+def _values(name: str, domain: Domain) -> tuple[object, ...]:
+    if name in SHAPES and not _is_wide(name, domain):
+        return tuple(domains.values(domain))
+    low, high = domains.ends(domain)
+    return (high if name in TERMS else low,)
+
+
+def _is_wide(name: str, domain: Domain) -> bool:
+    size = domains.size(domain)
+    return name in SHAPES and (size is None or size > MAX_VALUES)

@@ -1,0 +1,60 @@
+"""Which trials are trained as one program: packs of one Architecture, even in size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+
+from vmi.spec.config import Architecture
+from vmi.spec.trial import PackSpec, Trial
+
+# Below four members the fixed cost of a step dominates: another busy worker gains less than fusing does.
+TINY = 4
+
+# The most members that a pack of an Architecture gets: a number for all, or one for each.
+Size = int | Callable[[Architecture], int]
+
+
+def pack(trials: Sequence[Trial], size: Size, workers: int) -> list[PackSpec]:
+    """Packs of at most `size` trials of one Architecture; every trial is in exactly one, in the order given.
+
+    The trials of one Architecture are split evenly (sizes differ by at most one) and into a multiple of
+    `workers` packs where none gets tiny by that: 50 trials, size 16 and 2 workers give 13, 13, 12 and 12.
+    """
+    if workers < 1 or (isinstance(size, int) and size < 1):
+        raise ValueError(f"size and workers must be at least 1, not {size} and {workers}")
+    groups: dict[Architecture, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.config.architecture, []).append(trial)
+    return [
+        pack_of(part)
+        for architecture, group in groups.items()
+        for part in _split(group, _parts(len(group), size_for(size, architecture), workers))
+    ]
+
+
+def size_for(size: Size, architecture: Architecture) -> int:
+    """The most members that a pack of this Architecture gets."""
+    return size if isinstance(size, int) else size(architecture)
+
+
+def _parts(count: int, size: int, workers: int) -> int:
+    """How many packs: the fewest, rounded up to a multiple of `workers` as far as they stay above TINY."""
+    fewest = -(-count // size)
+    balanced = -(-fewest // workers) * workers
+    return max(fewest, min(balanced, count // TINY))
+
+
+def _split(group: Sequence[Trial], parts: int) -> Iterator[tuple[Trial, ...]]:
+    small, larger = divmod(len(group), parts)
+    start = 0
+    for index in range(parts):
+        stop = start + small + (index < larger)
+        yield tuple(group[start:stop])
+        start = stop
+
+
+def pack_of(trials: tuple[Trial, ...]) -> PackSpec:
+    """The trials as a pack, named by their ids in order."""
+    text = "\n".join(trial.trial_id for trial in trials)
+    return PackSpec(hashlib.sha256(text.encode()).hexdigest()[:12], trials)

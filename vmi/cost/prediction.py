@@ -1,0 +1,165 @@
+"""What a run will take and cost, in words for `vmi plan`, and as prediction.json for the page.
+
+A prediction is made from what was measured on the hardware in question, or not at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from vmi.cost import hardware
+from vmi.cost import measurements as measured
+from vmi.cost.forecast import Extent, Forecast, forecast, missing
+from vmi.cost.measurements import Costs, Kind
+from vmi.cost.packing import Size
+from vmi.results.store import Store
+from vmi.spec.errors import StoreError
+from vmi.storage.checksum import sealed
+from vmi.storage.durable import LOCAL, Files, put_replacing
+from vmi.storage.paths import AnyPath
+from vmi.study.study import Study
+from vmi.worker.messages import Update
+
+FILE, VERSION = "prediction.json", 1
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a run is planned for. `hardware` None: this node's CPU, or the GPU that was measured last."""
+
+    device: str
+    workers: int
+    hardware: str | None = None
+    gpu_hour: float | None = None
+
+    @property
+    def noun(self) -> str:
+        return "GPU" if self.device == "cuda" else "CPU core"
+
+    def costs(self, path: AnyPath) -> Costs | None:
+        """What was measured for it. Raises StoreError on a damaged file."""
+        named = self.hardware or (hardware.cpu_name() if self.device == "cpu" else None)
+        return measured.costs_on(measured.read(path), self.device, named)
+
+
+def prediction_lines(extent: Extent, target: Target, path: AnyPath, command: str) -> Iterator[str]:
+    """Time and cost of what is left, or why there is no prediction. `command` measures what is missing."""
+    if not extent.left:
+        return
+    costs = target.costs(path)
+    found = forecast(extent, costs, target.workers) if costs else None
+    if costs is None or found is None:
+        yield from _no_prediction(extent, target, costs, command)
+        return
+    schedule, most = found.schedule, "at most " if found.at_most else ""
+    units = f"{target.workers} {target.noun}{'s' if target.workers != 1 else ''}"
+    yield f"predicted on {units}: {most}{duration(schedule.makespan)}, {_price(schedule.held, target)}"
+    used = f"; {schedule.used} of them get a pack" if schedule.used < target.workers else ""
+    yield f"  of that idle: {schedule.idle_share:.0%}{used}; start-up and loading: {duration(schedule.overhead)}"
+    yield f"  measured on {costs.hardware}, {costs.measured}; time of the driver, of Ray and of queues comes on top"
+
+
+def simulation_lines(extent: Extent, target: Target, path: AnyPath, workers: Sequence[int]) -> Iterator[str]:
+    """A table: the same packs on other numbers of workers; nothing without a measurement."""
+    costs = target.costs(path)
+    rows = [(n, forecast(extent, costs, n)) for n in workers] if costs and extent.left else []
+    for index, (count, found) in enumerate(rows):
+        if found is None:
+            continue
+        if not index:
+            yield f"{target.noun + 's':>10}  {'packs':>7}  {'time':>12}  {'idle':>5}  cost"
+        schedule = found.schedule
+        price = _price(schedule.held, target)
+        yield f"{count:>10}  {found.packs:>7}  {duration(schedule.makespan):>12}  {schedule.idle_share:>5.0%}  {price}"
+
+
+def _no_prediction(extent: Extent, target: Target, costs: Costs | None, command: str) -> Iterator[str]:
+    if not extent.is_foreseen:
+        yield "no prediction: a field that decides the Architecture is searched over a wide range"
+        return
+    named = target.hardware or (hardware.cpu_name() if target.device == "cpu" else "any GPU")
+    kinds = dict.fromkeys(missing(extent, costs, target.workers))
+    first = next(iter(kinds))
+    yield f"no prediction: {_words(*first)} was not measured on {named}{_more(len(kinds) - 1)}"
+    yield f"  measure it there with: {command}"
+
+
+def _words(kind: Kind, members: int) -> str:
+    terms = f" with {kind.terms}" if kind.terms else ""
+    return f"a pack of {members} of {kind.dataset} {kind.layout} {kind.network} {kind.hidden}{terms}"
+
+
+def _more(count: int) -> str:
+    return f" (nor {count} other{'s' if count != 1 else ''})" if count > 0 else ""
+
+
+def _price(held: float, target: Target) -> str:
+    hours = held / 3600
+    text = f"{hours:,.1f}" if hours >= 10 else f"{hours:.3g}"
+    cost = f", {hours * target.gpu_hour:,.2f} at {target.gpu_hour:g} an hour" if target.gpu_hour is not None else ""
+    return f"{text} {target.noun}-hours{cost}"
+
+
+def duration(seconds: float) -> str:
+    """ "48 s", "12 min 30 s", "3 h 5 min", "4 d 2 h"."""
+    whole = round(seconds)
+    for unit, size, below, small in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size:,} {unit} {rest} {below}" if rest else f"{whole // size:,} {unit}"
+    return f"{whole} s"
+
+
+class Kept:
+    """prediction.json of one run: what was predicted at its start, and what it took, written at its end.
+
+    It is for the page alone: a study is never compared by it, and no error in it stops a run.
+    """
+
+    def __init__(self, study: Study, finished: Sequence[str], pack_size: Size, target: Target, store: Store) -> None:
+        self._store, self._began = store, time.monotonic()
+        self._actual: dict[str, float] = {"worker_seconds": 0.0, "cpu_seconds": 0.0, "trials": 0, "packs": 0}
+        extent = Extent(study, frozenset(finished), pack_size)
+        costs = costs_or_none(target, store.root / measured.FILE)
+        found = forecast(extent, costs, target.workers) if costs else None
+        self._head = {
+            "vmi_prediction_version": VERSION,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": target.device,
+            "workers": target.workers,
+            "trials": extent.left,
+            "predicted": _predicted(found, costs) if found and costs else None,
+        }
+
+    def note(self, update: Update) -> None:
+        if update.ended:
+            took = {"worker_seconds": update.wall_seconds, "cpu_seconds": update.cpu_seconds}
+            for name, value in {**took, "trials": len(update.ended), "packs": 1}.items():
+                self._actual[name] += value
+
+    def write(self, files: Files = LOCAL) -> None:
+        """Keep what was predicted and what it took so far."""
+        actual = {**self._actual, "wall_seconds": time.monotonic() - self._began}
+        try:
+            put_replacing(self._store.folder, FILE, sealed({**self._head, "actual": actual}), files)
+        except OSError:
+            return  # a view of the run; what stops the store from being written is said where it is written
+
+
+def costs_or_none(target: Target, path: AnyPath) -> Costs | None:
+    """What was measured, as far as it can be read."""
+    try:
+        return target.costs(path)
+    except StoreError:  # a run needs no calibration; `vmi plan` names the damaged file
+        return None
+
+
+def _predicted(found: Forecast, costs: Costs) -> dict[str, Any]:
+    schedule = found.schedule
+    seconds = {"wall_seconds": schedule.makespan, "worker_seconds": schedule.busy, "cpu_seconds": found.cpu}
+    made = {"hardware": costs.hardware, "measured": costs.measured, "packs": found.packs, "at_most": found.at_most}
+    return {**seconds, "idle_share": schedule.idle_share, **made}

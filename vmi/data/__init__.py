@@ -1,0 +1,1 @@
+"""Images as resident tensors, minibatches, augmentation, streams of random numbers."""

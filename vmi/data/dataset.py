@@ -1,0 +1,221 @@
+"""Data sets as resident tensors, verified against their fingerprint, and each member's own minibatch order.
+
+Shapes: K member, B batch, N images, D pixels. Pixels are kept as integers 0..levels and read as [0, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from vmi.data import digits
+from vmi.spec.datasets import DatasetSpec, data_folder, spec_of
+from vmi.spec.errors import InputError, Problem
+
+
+class Split(NamedTuple):
+    """Images as integers [N, D] and their classes [N]."""
+
+    pixels_ND: Tensor
+    labels_N: Tensor
+
+
+class Dataset(NamedTuple):
+    """A training and a held-out split on one device."""
+
+    spec: DatasetSpec
+    train: Split
+    held_out: Split
+
+    def images(self, split: Split, index: Tensor | slice, dtype: torch.dtype) -> Tensor:
+        """The images of `index` (any shape), scaled to [0, 1]: [..., D]."""
+        if isinstance(index, slice):
+            return split.pixels_ND[index].to(dtype) / self.spec.levels
+        # Row by row: indexing with a tensor of two dimensions takes three times as long.
+        rows = split.pixels_ND.index_select(0, index.reshape(-1)).to(dtype).div_(self.spec.levels)
+        return rows.view(*index.shape, -1)
+
+    def first(self, count: int) -> Dataset:
+        """The first images of either split, `count` of them at most."""
+        train, held_out = (Split(*(t[:count] for t in split)) for split in (self.train, self.held_out))
+        return Dataset(self.spec, train, held_out)
+
+    def to(self, device: torch.device) -> Dataset:
+        train, held_out = (Split(*(t.to(device) for t in split)) for split in (self.train, self.held_out))
+        return Dataset(self.spec, train, held_out)
+
+
+@lru_cache(maxsize=2)
+def load(name: str, folder: Path | None = None) -> Dataset:
+    """The data set on the CPU, once per process.
+
+    `digits` is embedded; the others are read from `folder` (default: VMI_DATA_DIR, else the user's cache), or
+    downloaded into it when absent. Raises InputError naming path, expected and found; a damaged file is kept.
+    """
+    spec = spec_of(name)
+    dataset = _digits(spec) if name == "digits" else _torchvision(spec, folder or data_folder())
+    found = fingerprint(dataset)
+    if found != spec.fingerprint:
+        raise InputError([Problem("dataset", name, f"content with fingerprint {spec.fingerprint}", f"found {found}")])
+    return dataset
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 (16 digits) over pixels and labels, training split first, so over the split as well."""
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.held_out):
+        digest.update(split.pixels_ND.numpy().tobytes())
+        digest.update(split.labels_N.numpy().astype("<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def seeded(seed: int, purpose: str, device: str | torch.device = "cpu") -> Generator:
+    """A generator for one purpose of one trial: streams of different purposes are independent."""
+    value = int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "little") >> 1
+    return Generator(device=device).manual_seed(value)
+
+
+class Minibatches:
+    """Index [K, B] of the next minibatch of every member; each member walks its own permutation, epoch by epoch.
+
+    The remainder of an epoch that does not fill a batch is left out, as a new permutation follows. A member's place
+    in its epoch is its own: members need not have started together.
+    """
+
+    def __init__(self, count: int, batch_size: int, generators: Sequence[Generator]) -> None:
+        self.count, self.batch_size = count, batch_size
+        self.generators = list(generators)
+        self.order_KN = torch.zeros(len(self.generators), count, dtype=torch.int64)
+        self.positions = [count] * len(self.generators)
+        self.epochs = 0
+        self._offsets_B = torch.arange(batch_size)
+
+    def next(self) -> Tensor:
+        self.renew()
+        index_KB = self.order_KN.gather(1, torch.tensor(self.positions)[:, None] + self._offsets_B)
+        self.positions[:] = [position + self.batch_size for position in self.positions]
+        return index_KB
+
+    def renew(self) -> list[int]:
+        """A new permutation, and a new epoch, for members whose permutation does not fill another batch; which."""
+        ended = [k for k, position in enumerate(self.positions) if position + self.batch_size > self.count]
+        for k in ended:
+            torch.randperm(self.count, generator=self.generators[k], out=self.order_KN[k])
+            self.positions[k] = 0
+        self.epochs += len(ended)
+        return ended
+
+    def resident(self, device: torch.device) -> Resident:
+        """The same minibatches from tensors that lie on a device."""
+        return Resident(self, device)
+
+
+class Resident:
+    """The minibatches of `Minibatches` with their order and places on a device, where `next` moves them on.
+
+    `renew` first says how many steps may follow without the host; `taken` counts them there afterwards.
+    """
+
+    def __init__(self, minibatches: Minibatches, device: torch.device) -> None:
+        self._host = minibatches
+        self.order_KN = minibatches.order_KN.to(device, copy=True)
+        self.position_K1 = torch.tensor(minibatches.positions, device=device)[:, None]
+        self._offsets_B = torch.arange(minibatches.batch_size, device=device)
+        self._seen = self._stand
+
+    def next(self) -> Tensor:
+        """Index [K, B] of the next minibatch; computed on the device alone."""
+        index_KB = self.order_KN.gather(1, self.position_K1 + self._offsets_B)
+        self.position_K1 += self._host.batch_size
+        return index_KB
+
+    def catch_up(self) -> None:
+        """Stand where the host stands, which may have taken steps of its own meanwhile."""
+        if self._seen != self._stand:
+            self._copy(range(len(self._host.positions)))
+
+    @property
+    def _stand(self) -> tuple[int, ...]:
+        """Where the host stands: a whole epoch later its places are the same again."""
+        return self._host.epochs, *self._host.positions
+
+    def renew(self) -> int:
+        """Begin the epochs that are due; how many steps there are until the next one is."""
+        host = self._host
+        if ended := host.renew():
+            self._copy(ended)
+        return min((host.count - position) // host.batch_size for position in host.positions)
+
+    def taken(self, steps: int) -> None:
+        """Count on the host what `next` has moved on the device."""
+        host = self._host
+        host.positions[:] = [position + steps * host.batch_size for position in host.positions]
+        self._seen = self._stand
+
+    def _copy(self, members: Sequence[int]) -> None:
+        """These members' order, and everyone's place, in the stream of the steps: after those before it."""
+        order_KN, device = self._host.order_KN, self.order_KN.device
+        positions_K1 = torch.tensor(self._host.positions)[:, None]
+        whole = len(members) == len(order_KN)
+        for own, given in [(self.order_KN, order_KN)] if whole else [(self.order_KN[k], order_KN[k]) for k in members]:
+            own.copy_(_sendable(given, device), non_blocking=True)
+        self.position_K1.copy_(_sendable(positions_K1, device), non_blocking=True)
+        self._seen = self._stand
+
+
+def _sendable(tensor: Tensor, device: torch.device) -> Tensor:
+    """A pinned copy, for a card: torch takes its memory for nothing else until it was sent; the tensor may change."""
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
+def _digits(spec: DatasetSpec) -> Dataset:
+    table = digits.table(spec)
+    pixels, labels = torch.from_numpy(table[:, :-1].astype("uint8")), torch.from_numpy(table[:, -1].astype("int64"))
+    # Ordered by a hash of the index: a fixed shuffle that no library's generator can change.
+    order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(f"digits-{i}".encode()).digest())
+    train, held_out = order[: spec.train_count], order[spec.train_count :]
+    return Dataset(spec, *(Split(pixels[i], labels[i]) for i in (torch.tensor(train), torch.tensor(held_out))))
+
+
+def _torchvision(spec: DatasetSpec, folder: Path) -> Dataset:
+    from torchvision import datasets
+
+    kind = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[spec.name]
+    missing = [name for name in spec.md5 if not (folder / spec.folder / name).is_file()]
+    if missing:
+        _download(kind, folder, spec, missing)
+    problems = [problem for name in spec.md5 if (problem := _damage(folder / spec.folder / name, spec.md5[name]))]
+    if problems:
+        raise InputError(problems)
+    splits = [kind(root=str(folder), train=train, download=False) for train in (True, False)]
+    return Dataset(spec, *(Split(s.data.reshape(len(s.data), -1), s.targets.long()) for s in splits))
+
+
+def _download(kind: type, folder: Path, spec: DatasetSpec, missing: list[str]) -> None:
+    try:
+        kind(root=str(folder), train=True, download=True)
+    except (OSError, RuntimeError) as error:
+        path = folder / spec.folder / missing[0]
+        hint = "fetch it with torchvision.datasets where there is a network, or point VMI_DATA_DIR at a folder with it"
+        problem = Problem("dataset", spec.name, f"file {path} is absent and could not be downloaded: {error}", hint)
+        raise InputError([problem]) from error
+
+
+def _damage(path: Path, expected: str) -> Problem | None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found == expected:
+        return None
+    size = path.stat().st_size
+    return Problem(
+        "dataset",
+        str(path),
+        f"MD5 {expected}, found {found} ({size} bytes)",
+        "the file was kept; remove it to fetch it again",
+    )

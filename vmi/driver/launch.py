@@ -1,0 +1,215 @@
+"""Run a study from its declaration to its exit code: check everything, resume from the store, run, say how it ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from rich.console import Console
+
+from vmi.cost.prediction import Kept, Target
+from vmi.cost.sizing import Sizing
+from vmi.driver.lock import Heartbeat
+from vmi.driver.observer import Driving
+from vmi.driver.options import RunOptions
+from vmi.driver.preflight import check, check_rows
+from vmi.driver.progress import Display
+from vmi.driver.pruning import pruning_of
+from vmi.driver.summary import fewer, interrupted_lines, start_line, summary_lines
+from vmi.mirror.access import Mode
+from vmi.mirror.mirror import mirror_of
+from vmi.process.console import say
+from vmi.process.scratch import scratch
+from vmi.process.signals import exit_code, terminable, undisturbed
+from vmi.results.checkpoints import clear_all
+from vmi.results.compaction import finish
+from vmi.results.schema import TABLES
+from vmi.results.store import Store
+from vmi.runners.ledger import Ledger
+from vmi.runners.node_check import needs_of
+from vmi.runners.runner import OnDemand, Runner
+from vmi.runners.watchdog import ClusterLostError
+from vmi.search.grid import searcher_for
+from vmi.search.trial_count import values_of
+from vmi.spec.datasets import data_folder
+from vmi.spec.trial import PackSpec
+from vmi.study.study import Study
+from vmi.worker.messages import Task, checkpoint_seconds
+from vmi.worker.takeover import packs_under_way
+
+OK, FAILED = 0, 1
+
+
+def launch(study: Study, options: RunOptions, console: Console) -> int:
+    """Run what is missing of the study and return the exit code.
+
+    0 only when planned = finished + reused; 1 when trials failed; 130 and 143 after SIGINT and SIGTERM.
+    Raises InputError before anything is started or written, StoreError when the store is damaged.
+    """
+    store, asked, wandb = check(study, options, os.environ)
+    with scratch(), Heartbeat(store.folder, store.study) as heartbeat:
+        return _Run(study, options, console, store, asked, wandb, heartbeat).to_its_end()
+
+
+class _Run:
+    """One run of a study. What it needs is started when it is needed first: a finished study starts nothing."""
+
+    def __init__(
+        self,
+        study: Study,
+        options: RunOptions,
+        console: Console,
+        store: Store,
+        asked: Mapping[str, Any],
+        wandb: Mode,
+        heartbeat: Heartbeat,
+    ) -> None:
+        """Raises StoreError when the store is damaged; nothing is started or written."""
+        self.study, self.options, self.store, self.asked = study, options, store, asked
+        self.console, self.heartbeat, self.note = console, heartbeat, wandb.note
+        # Reads every table, so that a damaged one is found before anything starts.
+        self.attempt = cache(store.next_attempt)
+        self.mirror = mirror_of(store, wandb.mode, options.local)
+        needs = needs_of(store.root, values_of(study, "dataset"))
+        self.on_demand = OnDemand(options, self._first, needs, self._say)
+        costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
+        self.sizing = Sizing(study, options.pack_size, self.on_demand.room, costs)
+        self.ledger = self._ledger()
+
+    def to_its_end(self) -> int:
+        """Train what is missing; the exit code."""
+        self._say(*self._notes())
+        try:
+            with terminable():
+                self.mirror.begin()
+                self._train()
+                self.mirror.end()
+                with undisturbed():
+                    self.on_demand.close()  # meanwhile the last runs are written
+                self.mirror.wait(self._say)
+        except KeyboardInterrupt as error:
+            self._say(*interrupted_lines(self.ledger, self.asked, self.store))
+            return exit_code(error)
+        except ClusterLostError as error:
+            lines = interrupted_lines(self.ledger, self.asked, self.store)
+            self._say(f"the Ray cluster is gone: {error}", *lines)
+            return FAILED
+        finally:
+            with undisturbed():
+                self.mirror.stop()
+                self.on_demand.close()
+                self._say(*(f"warning: {said}" for said in self.mirror.close()))
+        self._say(*summary_lines(self.ledger, self.store))
+        return FAILED if self.ledger.failures() or not self.ledger.done else OK
+
+    def _first(self) -> None:
+        """Before Ray is started, or torch loaded."""
+        self.attempt()
+        self.mirror.start()  # loads its client while Ray starts
+
+    def _ledger(self) -> Ledger:
+        """The study's trials as the store has them; the rows, which may be ten thousand, are let go of here."""
+        finished = self.store.finished()
+        check_rows(finished.values(), self.store.study)
+        self.mirror.finished = set(finished)
+        return Ledger(
+            self.study,
+            searcher_for(self.study, seed=0),
+            finished,
+            self._adopt,
+            pack_size=self.sizing,
+            workers=self.on_demand.workers,
+            under_way=packs_under_way(self.store, finished),
+        )
+
+    def _adopt(self, presets: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
+        """Rows of those trials that other studies under the same results have completed, copied and mirrored.
+
+        `presets` has the wanted trials by id, with the preset's name that this study gives each.
+        """
+        self.heartbeat.acquire()  # from here on this run writes
+        if self.options.keep_models:
+            return {}  # a trial that another study has finished left no model here: to keep one it is trained
+        adopted = set(self.store.adopt(presets, values_of(self.study, "layout"), values_of(self.study, "dataset")[0]))
+        if not adopted:
+            return {}
+        self._say(*(f"warning: {warning}" for warning in self.mirror.note(sorted(adopted))))
+        return {trial_id: row for trial_id, row in self.store.finished().items() if trial_id in adopted}
+
+    def _notes(self) -> Iterator[str]:
+        if dead := self.heartbeat.taken_over:
+            yield f"note: taken over from a driver that is gone: {dead}"
+        if self.note:
+            yield f"note: {self.note}"
+        if self.options.keep_models and self.ledger.reused:
+            yield "note: trials that are finished already are not trained again, so no model of them is kept"
+
+    def _train(self) -> None:
+        """Train everything that is missing; nothing is started or written where nothing is."""
+        ledger, store = self.ledger, self.store
+        if not ledger.has_work():
+            self._nothing_to_train()
+            return
+        store.write_study(self.asked)
+        for table in TABLES:
+            finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
+        self._say(start_line(ledger, self.asked, store))
+        self._say(*(f"warning: {line}" for line in self.sizing.warnings(ledger.ready)))
+        self._train_on(self.on_demand.runner)
+        if ledger.done and not ledger.lost:
+            if self._found != self.asked:
+                self._say(f"{fewer(ledger)}: {len(ledger.finished)} trials, not {self.asked['planned']}")
+                store.write_study(self._found)
+            clear_all(store)
+
+    def _nothing_to_train(self) -> None:
+        self._say("nothing to train: every trial of this study is finished")
+        if self.store.read_study() != self._found:
+            self.store.write_study(self._found)
+        if self.ledger.done:
+            clear_all(self.store)  # of a driver that was killed after its last commit
+
+    def _train_on(self, runner: Runner) -> None:
+        ledger, planned = self.ledger, self.asked["planned"]
+        target = Target(runner.device, runner.workers())
+        kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
+        kept.write()
+        with Display(ledger, planned, self.console, time.monotonic) as display:
+            driving = Driving(ledger, planned, display, self.heartbeat, kept, self.mirror)
+            try:
+                runner.run(ledger, self._tasks_on(runner.device), driving.update)
+            finally:
+                kept.write()
+
+    def _tasks_on(self, device: str) -> Callable[[PackSpec], Task]:
+        """What a worker is told of a pack."""
+        layouts, folder = values_of(self.study, "layout"), str(data_folder().absolute())
+        attempt, seconds = self.attempt(), checkpoint_seconds(os.environ)
+
+        def task_of(pack: PackSpec) -> Task:
+            return Task(
+                pack=pack,
+                root=str(self.store.root),
+                study=self.study.name,
+                layouts=layouts,
+                attempt=attempt,
+                device=device,
+                data_folder=folder,
+                keep_models=self.options.keep_models,
+                places=self.ledger.places_of(pack),
+                pruning=pruning_of(self.study, self.store, pack),
+                checkpoint_seconds=seconds,
+            )
+
+        return task_of
+
+    @property
+    def _found(self) -> dict[str, Any]:
+        """What was asked for, with the number of trials that a finished study turned out to have."""
+        return {**self.asked, "planned": len(self.ledger.finished)}
+
+    def _say(self, *lines: str) -> None:
+        say(self.console, *lines)

@@ -1,0 +1,65 @@
+"""What the driver of a study tells others while it runs: its heartbeat, what it has taken, what is to be mirrored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmi.cost.prediction import Kept
+from vmi.driver.lock import Heartbeat
+from vmi.driver.progress import Display, shown
+from vmi.mirror.mirror import Mirror
+from vmi.runners.ledger import Ledger
+from vmi.worker.messages import Update
+
+
+class Driving:
+    """Sees every update of a run, after the ledger: passes it on to display, heartbeat, account and mirror.
+
+    What was committed before its pack's end the ledger is told here.
+    """
+
+    def __init__(
+        self, ledger: Ledger, planned: int, display: Display, heartbeat: Heartbeat, kept: Kept, mirror: Mirror
+    ) -> None:
+        self._ledger, self._planned, self._display = ledger, planned, display
+        self._heartbeat, self._kept, self._mirror = heartbeat, kept, mirror
+        self._steps: dict[str, Update] = {}
+        heartbeat.note(self.seen())
+
+    def update(self, update: Update) -> None:
+        """A pack went on. Raises RuntimeError where another driver has taken this study over."""
+        self._steps[update.pack_id] = update
+        self._ledger.committed(update.pack_id, update.stored)
+        self._ledger.saved(update.pack_id, update.saved / max(update.steps, 1))
+        self._display.update(update)
+        self._kept.note(update)
+        for said in self._mirror.note([*update.stored, *(ended.trial_id for ended in update.ended)]):
+            self._display.warn(said)
+        self._heartbeat.note(self.seen())
+        if self._heartbeat.lost:
+            raise RuntimeError("another driver has taken this study over: this one was silent for too long")
+
+    def seen(self) -> dict[str, Any]:
+        """What a heartbeat says of the run, as JSON values."""
+        ledger = self._ledger
+        running = ledger.running.items()
+        return {
+            "planned": self._planned,
+            "finished": ledger.safe,
+            "reused": ledger.reused,
+            "failed": len(ledger.failures()),
+            "running": ledger.in_training,
+            "done": self._display.done,
+            "rate": self._display.rate,
+            "best": self._best(),
+            "packs": [self._pack(pack_id, len(spec.trials)) for pack_id, spec in running],
+        }
+
+    def _best(self) -> str | None:
+        ledger = self._ledger
+        word, best = ("best", ledger.best) if ledger.best else ("leading", ledger.ranking.leader)
+        return f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}" if best else None
+
+    def _pack(self, pack_id: str, trials: int) -> dict[str, Any]:
+        last = self._steps.get(pack_id)
+        return {"pack": pack_id, "trials": trials, "step": last.step if last else 0, "steps": last.steps if last else 0}

@@ -1,0 +1,126 @@
+"""Live progress of a study: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+from vmi.process.console import say, sayable
+from vmi.runners.ledger import Ledger
+from vmi.spec.errors import printable
+from vmi.spec.redaction import redacted
+from vmi.worker.messages import Update
+
+PLAIN_SECONDS = 10.0
+# Time left is said once steps were seen for so long, and goes by the last so many seconds, or the last half of all.
+MEASURED_SECONDS, RECENT_SECONDS = 5.0, 60.0
+
+
+class Display:
+    """Shows trials done, failed and running, the best so far with its interval, time elapsed and left.
+
+    Where the study confirms its winner, what the search has so far is leading, not best.
+
+    `clock` gives seconds; a terminal gets a bar that moves with the steps of running packs, anything else gets a line
+    every ten seconds and whenever a pack ends.
+    """
+
+    def __init__(self, ledger: Ledger, planned: int, console: Console, clock: Callable[[], float]) -> None:
+        self.ledger, self.planned, self.console, self._clock = ledger, planned, console, clock
+        self._started = self._last = clock()
+        self._fractions: dict[str, float] = {}
+        self._seen: deque[tuple[float, float]] = deque()  # when, and how much of the study was done then
+        self._first: float | None = None
+        # Wrapped where the terminal is narrow: Rich would cut off the time that is left.
+        text = TextColumn("{task.description}", table_column=Column(no_wrap=False))
+        self._bar = Progress(BarColumn(28), text, console=console, transient=True)
+        self._task = self._bar.add_task("starting", total=max(planned, 1), completed=ledger.reused)
+
+    def __enter__(self) -> Self:
+        if self.console.is_interactive:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_interactive:
+            self._bar.stop()
+
+    def update(self, update: Update) -> None:
+        """A pack went on; shows it when there is something to show."""
+        self._fractions[update.pack_id] = update.step / max(update.steps, 1)
+        if update.warning:
+            self.warn(update.warning)
+        self._measure()
+        due = self._clock() - self._last >= PLAIN_SECONDS or bool(update.ended)
+        if self.console.is_interactive:  # which a dumb terminal is not
+            line = sayable(self.line(), self.console.encoding)
+            self._bar.update(self._task, completed=self.done, description=escape(line))
+        elif due:
+            self._last = self._clock()
+            say(self.console, self.line())
+
+    def warn(self, said: str) -> None:
+        self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(said)))}", highlight=False)
+
+    def line(self) -> str:
+        """ "37/50 trials, 0 failed, 13 running | best nmi 0.743 ± 0.029 at mi_weight 4 | 0:31 elapsed, 0:11 left"."""
+        ledger = self.ledger
+        counts = f"{len(ledger.failures())} failed, {ledger.in_training} running"
+        parts = [f"{ledger.safe}/{self.planned} trials, {counts}"]
+        word, best = ("best", ledger.best) if ledger.best else ("leading", ledger.ranking.leader)
+        if best:
+            parts.append(f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}")
+        elapsed = self._clock() - self._started
+        left = self._left()
+        parts.append(f"{_clock(elapsed)} elapsed" + (f", {_clock(left)} left" if left is not None else ""))
+        return printable(" | ".join(parts))
+
+    @property
+    def done(self) -> float:
+        """Finished trials and the shares of those that are running."""
+        running = self.ledger.running.items()
+        return len(self.ledger.finished) + sum(len(s.trials) * self._fractions.get(i, 0.0) for i, s in running)
+
+    @property
+    def rate(self) -> float | None:
+        """Trials a second, by the steps that were taken lately; None where there is too little to go by."""
+        if not self._seen:
+            return None
+        (began, before), now = self._seen[0], self._clock()
+        done = self.done - before
+        return done / (now - began) if done > 0 and now - began >= MEASURED_SECONDS else None
+
+    def _measure(self) -> None:
+        """Keep how much is done by now, once a step was taken; what is older than counts is let go of."""
+        now, done = self._clock(), self.done
+        if done <= self.ledger.reused or (self._seen and now - self._seen[-1][0] < 1):
+            return
+        self._seen.append((now, done))
+        self._first = self._first if self._first is not None else now
+        recent = max(RECENT_SECONDS, (now - self._first) / 2)
+        while len(self._seen) > 2 and now - self._seen[1][0] >= recent:
+            self._seen.popleft()
+
+    def _left(self) -> float | None:
+        rate = self.rate
+        return max(self.planned - self.done, 0) / rate if rate else None
+
+
+def shown(params: Mapping[str, object]) -> str:
+    """ "mi_weight 4, layout n16+c10*"."""
+    return ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in params.items())
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,152 @@
+"""What a run says at its start and at its end: how many trials, what leads, what is best, what failed and why."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vmi.driver.progress import shown
+from vmi.results.store import Store
+from vmi.runners.ledger import Ledger
+from vmi.search.ranking import Confirmed, Ranking, Standing
+from vmi.search.score import deciding, directions
+from vmi.storage.paths import AnyPath
+from vmi.study.study import Study
+
+SHOWN_CAUSES = SHOWN_TRIALS = 3
+SHOWN_FRONT = 10
+
+
+def start_line(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
+    planned = asked["planned"]
+    before = ledger.reused - ledger.adopted
+    count = f"resuming: {before} of {planned} trials are finished" if before else f"{planned} trials"
+    found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
+    return f"{store.study}: {count}{found}; results go to {near(store.folder)}"
+
+
+def fewer(ledger: Ledger) -> str:
+    """Why a finished study has fewer trials than were asked for."""
+    short = len(ledger.ranking.confirmed) < ledger.study.confirm
+    return "fewer suggestions can be confirmed than asked for" if short else "the space has no more points"
+
+
+def interrupted_lines(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:
+    """What is finished, what goes on from where, and the command for it."""
+    command = shlex.join(["python", *sys.argv])
+    said = f"interrupted: {ledger.safe} of {asked['planned']} trials are finished in {near(store.folder)}"
+    if going_on := ledger.going_on:
+        low, high = (100 * extreme(going_on.values()) for extreme in (min, max))
+        span = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
+        said += f"; {len(going_on)} more go on from {span} of their steps"
+    return [said, f"resume with: {command}"]
+
+
+def summary_lines(ledger: Ledger, store: Store) -> list[str]:
+    """The last lines of a run."""
+    failures, folder = ledger.failures(), near(store.folder)
+    total = len(ledger.finished) + len(ledger.lost)
+    trained = len(ledger.finished) - ledger.reused
+    counts = f"{trained} trained in this run + {ledger.reused} found in the store, {len(failures)} failed"
+    lines = [f"{store.study}: {total} trials = {counts}"]
+    lines += [*outcome_lines(ledger), *causes(failures)]
+    if ledger.without_result:
+        lines.append(f"{ledger.without_result} of the failed trials have no result: the next start trains them again")
+    return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
+
+
+def outcome_lines(ledger: Ledger) -> Iterator[str]:
+    """The front of several objectives, what was stopped or broke a constraint, and what is called best."""
+    study, ranking = ledger.study, ledger.ranking
+    if study.objectives:
+        yield from _front(study, ranking.front())
+    if ranking.broken:
+        yield f"{_counted(ranking.broken)} broke a constraint ({_bounds(study)}): never best"
+    if ranking.stopped:
+        yield f"{_counted(ranking.stopped)} stopped early on some seed: never best"
+    if study.confirm:
+        yield from _confirmed(ledger)
+    elif best := ranking.best:
+        yield f"best {study.metric}: {best.value} (n = {best.value.count}) at {shown(best.params)}"
+    elif study.constraints and ledger.done:
+        yield "nothing is best: no suggestion keeps every constraint"
+
+
+def _counted(count: int) -> str:
+    return f"{count} suggestion{'s' if count != 1 else ''}"
+
+
+def _bounds(study: Study) -> str:
+    return ", ".join(f"{metric} {bound}" for metric, bound in study.constraints.items())
+
+
+def _front(study: Study, found: list[Standing]) -> Iterator[str]:
+    aims = ", ".join(f"{direction} {metric}" for metric, direction in directions(study).items())
+    yield f"front ({aims}): {_counted(len(found))} that no other beats in the means over seeds"
+    for standing in found[:SHOWN_FRONT]:
+        yield f"  {_values(study, standing)} at {shown(standing.suggestion.params)}"
+    if len(found) > SHOWN_FRONT:
+        yield f"  and {len(found) - SHOWN_FRONT} more: the report has them all"
+
+
+def _values(study: Study, standing: Standing) -> str:
+    return ", ".join(f"{metric} {standing.intervals[metric]}" for metric in deciding(study))
+
+
+def _confirmed(ledger: Ledger) -> Iterator[str]:
+    """Only a fresh figure is called best; the search's own stands beside it."""
+    study, ranking = ledger.study, ledger.ranking
+    best = ranking.best
+    for each in ranking.confirmed:
+        is_best = best is not None and each.fresh is not None and each.fresh.suggestion.params == best.params
+        yield _confirmed_line(study, each, is_best)
+    if not ranking.confirmed and (leader := ranking.leader):
+        why = ": trials of the search are lost" if ledger.lost else ""
+        yield (
+            f"search (selected, optimistic) {study.metric}: {leader.value} (n = {leader.value.count}) at "
+            f"{shown(leader.params)}; not confirmed on fresh seeds{why}"
+        )
+    elif not ranking.confirmed:
+        yield _nothing(ranking)
+    elif best is None:
+        yield "nothing is best: no confirmed suggestion has a value that keeps every constraint on fresh seeds"
+
+
+def _nothing(ranking: Ranking) -> str:
+    kept = ", none keeps every constraint" if ranking.broken else ""
+    return f"nothing to confirm: no suggestion of the search can be compared{kept}"
+
+
+def _confirmed_line(study: Study, each: Confirmed, is_best: bool) -> str:
+    name, searched = study.metric, each.searched.intervals[study.metric]
+    fresh = each.fresh.intervals[name] if each.fresh else None
+    figure = f"{fresh} (n = {fresh.count}, fresh seeds)" if fresh else "no value on fresh seeds"
+    broken = [m for m, excess in (each.fresh.score.excess if each.fresh else {}).items() if excess > 0]
+    note = f", breaks {', '.join(f'{m} {study.constraints[m]}' for m in broken)}" if broken else ""
+    return (
+        f"{'best' if is_best else 'confirmed'} {name}: {figure}{note} at {shown(each.searched.suggestion.params)}; "
+        f"search (selected, optimistic): {searched} (n = {searched.count})"
+    )
+
+
+def causes(failures: Mapping[str, str]) -> list[str]:
+    """The commonest causes of failure, each with some of its trials."""
+    trials: dict[str, list[str]] = {}
+    for trial_id, reason in failures.items():
+        trials.setdefault(reason, []).append(trial_id)
+    commonest = sorted(trials.items(), key=lambda item: -len(item[1]))[:SHOWN_CAUSES]
+    return [
+        f"{len(ids)} failed: {reason} ({', '.join(ids[:SHOWN_TRIALS])}{', …' if len(ids) > SHOWN_TRIALS else ''})"
+        for reason, ids in commonest
+    ]
+
+
+def near(folder: AnyPath) -> AnyPath:
+    """The folder as seen from here, where it lies below."""
+    here = Path.cwd()
+    if not isinstance(folder, Path):
+        return folder
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder

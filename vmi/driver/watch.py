@@ -1,0 +1,77 @@
+"""`vmi watch`: the status of one study until its driver is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from vmi.driver.status import Status, describe, headline, status_of
+from vmi.process.console import has_reader, say, sayable
+from vmi.spec.errors import InputError, Problem, printable
+from vmi.storage.paths import AnyPath, ObjectPath
+
+SECONDS = 1.0
+# Every look at an object store is paid for by the request.
+REMOTE_SECONDS = 5.0
+DONE, UNDONE = 0, 1
+
+
+def watch(folder: AnyPath, console: Console, look: Callable[[], Status] | None = None) -> int:
+    """Show the study until no driver is alive, or nobody reads; 0 when every trial has completed, else 1.
+
+    On a terminal it is redrawn, elsewhere there is a line per change. Raises InputError where there is no study, and
+    StoreError naming a damaged file.
+    """
+    seconds = REMOTE_SECONDS if isinstance(folder, ObjectPath) else SECONDS
+    look = look or (lambda: status_of(folder, time.time()))
+    status = look()
+    if not status.exists:
+        raise InputError([Problem("folder", str(folder), "a study's results, such as results/lambda; no store yet")])
+    shown = _redrawn if console.is_interactive else _lines
+    status = shown(status, look, console, seconds)
+    for line in describe(status) if console.is_interactive else [_end(status)]:
+        say(console, line)
+    return DONE if status.complete and not status.failed else UNDONE
+
+
+def _redrawn(status: Status, look: Callable[[], Status], console: Console, seconds: float) -> Status:
+    with Live(_text(status, console.encoding), console=console, auto_refresh=False, transient=True) as live:
+        while status.alive and has_reader():
+            time.sleep(seconds)
+            status = look()
+            live.update(_text(status, console.encoding), refresh=True)
+    return status
+
+
+def _lines(status: Status, look: Callable[[], Status], console: Console, seconds: float) -> Status:
+    before: object = None
+    while status.alive and has_reader():
+        counts = _counts(status)
+        if counts != before:
+            say(console, headline(status))
+            before = counts
+        time.sleep(seconds)
+        status = look()
+    return status
+
+
+def _counts(status: Status) -> object:
+    """What makes another line: not the time, nor every step."""
+    running = status.driver.content.get("running") if status.driver else None
+    return len(status.rows), status.failed, running
+
+
+def _end(status: Status) -> str:
+    """How the study stands once nobody drives it any more."""
+    if status.complete:
+        return f"{headline(status)}: the driver is done"
+    gone = "has died" if status.driver else "has ended"
+    return f"{headline(status)}: the driver {gone}; start the study again to train what is missing"
+
+
+def _text(status: Status, encoding: str) -> Text:
+    return Text("\n".join(sayable(printable(line), encoding) for line in describe(status)))

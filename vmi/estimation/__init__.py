@@ -1,0 +1,1 @@
+"""MI of any fixed model, and tasks whose answers are known."""

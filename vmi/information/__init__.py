@@ -1,0 +1,1 @@
+"""The formulas of mutual information: bounds, statistics, likelihoods, the MI card."""

@@ -1,0 +1,1 @@
+"""The copy of the results on W&B: runs and the report."""

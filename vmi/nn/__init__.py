@@ -1,0 +1,1 @@
+"""Layers, operators, networks and Adam for K members at once."""

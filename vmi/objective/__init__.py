@@ -1,0 +1,1 @@
+"""One weighted sum: the ELBO, the MI bounds and every other term."""

@@ -1,1 +1,0 @@
-"""Where results go: the Parquet store (the only truth) and its W&B mirror."""

@@ -1,0 +1,1 @@
+"""The Parquet store, the only truth: written, read, compacted, checked."""

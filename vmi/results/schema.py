@@ -1,0 +1,108 @@
+"""The tables of a store: names, types, units and meaning of every column.
+
+One study's parts share one schema: the fixed columns and, for each block that any of its layouts has, that
+block's own columns. So every reader (pyarrow.dataset, DuckDB, Polars, pandas) takes a folder as one table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+from vmi.spec import layout as latents
+from vmi.spec.arrays import HISTOGRAM_BINS, is_picture, layout_shapes
+from vmi.spec.config import FIELD_TYPES
+from vmi.spec.metrics import CURVE_METRICS as CURVE_METRICS
+from vmi.spec.metrics import INTEGER_METRICS as INTEGER_METRICS
+from vmi.spec.metrics import METRICS as METRICS
+from vmi.spec.metrics import Column as Column
+
+SCHEMA_VERSION = 1
+VERSION_KEY = b"vmi_schema_version"
+TABLES = ("trials", "curves", "arrays")
+
+_CATEGORICAL = ("rate", "mi_encoder", "mi_decoder_bound", "mi_real_bound", "mi_paper", "category_entropy")
+_NORMAL = ("rate", "mi_encoder_lower", "mi_encoder_upper", "mi_decoder_bound", "mi_paper")
+
+_CURVE_BLOCK = ("rate", "mi_paper", "code_entropy")
+
+
+def block_columns(block: latents.Block) -> tuple[str, ...]:
+    """The columns of `trials` that carry a block's own name: "rate_c10_nats"."""
+    return tuple(f"{q}_{block.name}_nats" for q in (_CATEGORICAL if block.is_categorical else _NORMAL))
+
+
+def curve_block_columns(block: latents.Block) -> tuple[str, ...]:
+    """The columns of `curves` that carry a block's own name; code_entropy is H(m) of the minibatch."""
+    return tuple(f"{q}_{block.name}_nats" for q in _CURVE_BLOCK)
+
+
+def trials_schema(layouts: Iterable[str]) -> pa.Schema:
+    """One row per finished trial: who it is, its configuration, how it ended, its metrics, what it cost."""
+    head = [_field(n, pa.string()) for n in ("study", "trial_id", "suggestion_id")]
+    ended = [_field("outcome", pa.string(), "", "completed, pruned or failed"), _field("reason", pa.string())]
+    ended += [_field("step", pa.int64(), "steps", "last step that was trained")]
+    config = [_field(n, _ARROW[kind], "nats/image" if n.endswith("_nats") else "") for n, kind in FIELD_TYPES.items()]
+    config += [_field("data_fingerprint", pa.string())]
+    metrics = [_field(n, pa.int64() if n in INTEGER_METRICS else pa.float64(), *c) for n, c in METRICS.items()]
+    blocks = [_field(n, pa.float64(), "nats") for b in _all_blocks(layouts) for n in block_columns(b)]
+    share = "the trial's share of the seconds that its pack's training steps took; no loading, evaluation or waiting"
+    cost = [_field("train_seconds", pa.float64(), "s", share)]
+    cost += [_field("pack_id", pa.string()), _field("pack_size", pa.int64()), _field("attempt", pa.int64())]
+    cost += [_field("device", pa.string()), _field("versions", pa.string())]
+    cost += [_field("finished_at", pa.timestamp("us", tz="UTC"))]
+    return _versioned(head + ended + config + metrics + blocks + cost)
+
+
+def curves_schema(layouts: Iterable[str]) -> pa.Schema:
+    """One row per report of a trial."""
+    head = [_field("study", pa.string()), _field("trial_id", pa.string())]
+    head += [_field("attempt", pa.int64()), _field("step", pa.int64(), "steps")]
+    metrics = [_field(n, pa.float64(), *c) for n, c in CURVE_METRICS.items()]
+    every = _all_blocks(layouts)
+    blocks = [_field(n, pa.float64(), "nats") for b in every for n in curve_block_columns(b)]
+    meaning = "histogram over [0, 1] of q(c|x) of 1,000 held-out images at most, all categories together"
+    bins = pa.list_(pa.int32(), HISTOGRAM_BINS)
+    histograms = [_field(f"probabilities_{b.name}", bins, "images", meaning) for b in every if b.is_categorical]
+    return _versioned(head + metrics + blocks + histograms)
+
+
+def arrays_schema(layouts: Iterable[str], dataset: str) -> pa.Schema:
+    """One row per completed trial; each array is a fixed-shape tensor, null where the layout lacks it."""
+    head = [_field("study", pa.string()), _field("trial_id", pa.string()), _field("attempt", pa.int64())]
+    shapes = {n: shape for text in layouts for n, shape in layout_shapes(latents.parse(text), dataset).items()}
+    kinds = {name: pa.uint8() if is_picture(name) else pa.int32() for name in shapes}
+    return _versioned(head + [_field(n, pa.fixed_shape_tensor(kinds[n], shape)) for n, shape in shapes.items()])
+
+
+def schema_of(table: str, layouts: Sequence[str], dataset: str) -> pa.Schema:
+    """The schema of one of TABLES for a study with these layouts."""
+    if table == "arrays":
+        return arrays_schema(layouts, dataset)
+    return trials_schema(layouts) if table == "trials" else curves_schema(layouts)
+
+
+def version_of(schema: pa.Schema) -> int | None:
+    """The schema version that a part was written with, None when it is not one of ours."""
+    raw = (schema.metadata or {}).get(VERSION_KEY)
+    return int(json.loads(raw)) if raw else None
+
+
+_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+
+
+def _all_blocks(layouts: Iterable[str]) -> tuple[latents.Block, ...]:
+    """Every differently named block of the layouts, in order of appearance (name fixes kind and size)."""
+    blocks = {b.name: b for text in layouts for b in latents.parse(text).blocks}
+    return tuple(blocks.values())
+
+
+def _field(name: str, kind: pa.DataType, unit: str = "", meaning: str = "") -> pa.Field:
+    notes = {k: v for k, v in (("unit", unit), ("meaning", meaning)) if v}
+    return pa.field(name, kind, metadata=notes or None)
+
+
+def _versioned(columns: list[pa.Field]) -> pa.Schema:
+    return pa.schema(columns, metadata={VERSION_KEY: json.dumps(SCHEMA_VERSION)})

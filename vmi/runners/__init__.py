@@ -1,0 +1,1 @@
+"""Packs handed out and brought back: in this process, or over Ray."""

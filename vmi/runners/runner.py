@@ -1,0 +1,83 @@
+"""The protocol that both runners keep: where packs run, and how many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from vmi.cost.measurements import FILE, Costs
+from vmi.cost.prediction import Target, costs_or_none
+from vmi.cost.sizing import Room
+from vmi.driver.options import RunOptions
+from vmi.runners.ledger import Ledger
+from vmi.runners.node_check import Needs
+from vmi.spec.trial import PackSpec
+from vmi.storage.paths import AnyPath
+from vmi.worker.messages import Task, Update
+
+
+class Runner(Protocol):
+    """Takes packs from a ledger until it is done, and brings back how their trials ended."""
+
+    def workers(self) -> int:
+        """How many packs run at a time. May start what is needed to know; InputError when it cannot be had."""
+
+    @property
+    def device(self) -> str:
+        """Where a pack trains: "cpu" or "cuda"; known once `workers` was asked."""
+
+    def room(self) -> Room:
+        """What one pack has to itself where it trains; known once `workers` was asked."""
+
+    def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+        """Train everything; a pack that breaks as a whole is given back with `ledger.lose`."""
+
+    def close(self) -> None:
+        """Let go of whatever was started."""
+
+
+class OnDemand:
+    """Makes the runner that the options ask for once it is needed: a finished study starts neither Ray nor torch.
+
+    `first` is called before that, and may refuse by raising. `needs`: what every node of a cluster must see. `say` is
+    told what is waited for.
+    """
+
+    def __init__(
+        self, options: RunOptions, first: Callable[[], object], needs: Needs, say: Callable[[str], None]
+    ) -> None:
+        self._options, self._first, self._needs, self._say = options, first, needs, say
+        self._made: Runner | None = None
+
+    @property
+    def runner(self) -> Runner:
+        if self._made is None:
+            self._first()
+            self._made = _make(self._options, self._needs, self._say)
+        return self._made
+
+    def workers(self) -> int:
+        return self.runner.workers()
+
+    def room(self) -> Room:
+        """Of a pack, where the runner trains."""
+        self.runner.workers()  # what it is asked of has to be there
+        return self.runner.room()
+
+    def costs(self, results: AnyPath) -> Costs | None:
+        """What was measured on this CPU, or on a card, and is kept in the results."""
+        return costs_or_none(Target(self.runner.device, 1), results / FILE)
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+
+def _make(options: RunOptions, needs: Needs, say: Callable[[str], None]) -> Runner:
+    if options.local:
+        from vmi.runners.local import LocalRunner
+
+        return LocalRunner(options.gpus_per_pack)
+    from vmi.runners.tune import TuneRunner
+
+    return TuneRunner(options.address, options.gpus_per_pack, needs, say)

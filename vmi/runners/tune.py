@@ -1,0 +1,231 @@
+"""The Ray Tune runner: one Tune trial is one pack. The only file that knows Ray beside `ray_cluster.py`.
+
+Tune schedules, restarts packs whose worker died and spreads them over the cluster; what is trained, what is finished
+and what is stored is ours, so Tune's own state may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vmi.runners import ray_cluster as cluster  # first: what it sets in the environment must be there before Ray is
+
+# isort: split
+import ray
+from ray import cloudpickle, tune
+from ray.air._internal import usage
+from ray.tune.execution import class_cache
+from ray.tune.search import Searcher as TuneSearcher
+
+from vmi.cost.sizing import Room
+from vmi.results.store import Store
+from vmi.runners.dispatch import Handing, Worker
+from vmi.runners.ledger import Ledger
+from vmi.runners.node_check import Needs
+from vmi.runners.retries import death_of
+from vmi.runners.watchdog import ClusterLostError, Watch, end_process
+from vmi.spec.errors import InputError, Problem
+from vmi.spec.redaction import redacted
+from vmi.spec.trial import PackSpec
+from vmi.storage.paths import path_of
+from vmi.worker.halting import HaltedError, answer, question_of
+from vmi.worker.messages import Task, Update
+
+# How often in a row Tune may give up on all packs without any of them having ended in between.
+MAX_ABORTS = 3
+# What Tune hands to its workers by a runtime environment Ray writes into its logs in clear (AWS_SECRET_ACCESS_KEY is
+# such); and workers that Ray has started beforehand have none, so that each would be started anew. Workers of this
+# machine have the driver's variables anyway, those of other nodes their node's.
+class_cache.ENV_VARS_TO_PROPAGATE.clear()
+class_cache.DEFAULT_ENV_VARS.clear()
+# For statistics that are not sent it imports every library that Tune has a callback for, W&B's and MLflow's.
+usage.tag_callbacks = lambda callbacks: False
+
+
+class TuneRunner:
+    """Runs packs on a Ray cluster: the one at `address`, the one this machine belongs to, or a new local one.
+
+    `needs`: what every node must see, looked at before any trial where the cluster has more than one. `say` is told
+    that workers of the cluster are waited for.
+    """
+
+    def __init__(
+        self, address: str | None, gpus_per_pack: float | None, needs: Needs, say: Callable[[str], None] = print
+    ) -> None:
+        self._address, self._gpus_per_pack, self._needs, self._say = address, gpus_per_pack, needs, say
+        self._gpus = 0.0
+
+    def workers(self) -> int:
+        """How many packs fit on the cluster at once.
+
+        Raises InputError when there is no such cluster or no such GPU, or a node does not see what it needs.
+        """
+        cluster.connect(self._address, self._needs, self._say)
+        cpus, gpus = cluster.capacity()
+        self._gpus = self._gpus_per_pack if self._gpus_per_pack is not None else (1.0 if gpus else 0.0)
+        if self._gpus > gpus:
+            allowed = f"at most the {gpus:g} GPUs of the Ray cluster" if gpus else "0: the Ray cluster has no GPU"
+            self.close()
+            raise InputError([Problem("--gpus-per-pack", self._gpus, allowed)])
+        if not cpus:
+            self.close()
+            allowed = "a Ray cluster with CPUs, or whose workers join: each pack takes one CPU (see ray status)"
+            raise InputError([Problem("--address", self._address, allowed)])
+        return max(1, min(cpus, int(gpus / self._gpus))) if self._gpus else cpus
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self._gpus else "cpu"
+
+    def room(self) -> Room:
+        return cluster.room(self._gpus)
+
+    def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+        """Raises ClusterLostError once the cluster does not answer any more."""
+        workers = self.workers()
+        handing = Handing(ledger, task_of, show)
+        logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # which trials did not complete is ours to say
+        with Watch(cluster.is_there, end_process) as watch:
+            try:
+                self._fit_until_done(handing, workers)
+            except KeyboardInterrupt:
+                if watch.lost:
+                    raise ClusterLostError(watch.lost) from None
+                # Tune has been left, its workers have not: what they have trained since their checkpoints is kept.
+                with contextlib.suppress(Exception):  # it would only save time
+                    for said in cluster.halt(handing.workers()):
+                        handing.halted(Update.from_json(said))
+                raise
+
+    def _fit_until_done(self, handing: Handing, workers: int) -> None:
+        """Tune as often as it takes: one worker that Ray kills to free memory ends all of it."""
+        aborts, settled = 0, handing.settled
+        while not handing.done:
+            try:
+                self._fit(_PackSearcher(handing), workers)
+                return
+            except Exception as error:
+                aborts, settled = aborts + 1 if handing.settled == settled else 1, handing.settled
+                if handing.broken or aborts > MAX_ABORTS:
+                    raise
+                cluster.everywhere(cluster.end, handing.workers())
+                handing.abort(str(error))
+
+    def _fit(self, searcher: _PackSearcher, workers: int) -> None:
+        """One run of Tune, whose own state is never used again."""
+        with tempfile.TemporaryDirectory(prefix="vmi-tune-", ignore_cleanup_errors=True) as scratch:
+            tuner = tune.Tuner(
+                tune.with_resources(train_pack, {"cpu": 1, "gpu": self._gpus}),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    num_samples=-1,
+                    max_concurrent_trials=workers,
+                    reuse_actors=True,
+                    trial_name_creator=lambda trial: f"pack-{trial.config['pack_id']}",
+                    trial_dirname_creator=lambda trial: f"pack-{trial.config['pack_id']}-{trial.trial_id}",
+                ),
+                run_config=tune.RunConfig(
+                    name="packs",
+                    storage_path=scratch,
+                    verbose=0,
+                    # Deaths are counted by us: a preempted node is not the pack's fault, and a retry wants a reason.
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    callbacks=[_Deaths(searcher.handing)],
+                ),
+            )
+            tuner.fit()
+
+    def close(self) -> None:
+        cluster.leave()
+
+
+def train_pack(config: dict[str, Any]) -> None:
+    """The trainable: work on one pack, report every update. An error is reported, not raised: it would come again."""
+    context = ray.get_runtime_context()
+    question = question_of(context.get_worker_id())
+    # First of all, so that whoever is killed later can be told.
+    worker = Worker(context.get_worker_id(), context.get_node_id(), os.getpid(), str(question))
+    tune.report({"worker": json.dumps(worker)})
+    from vmi.worker.work import work  # loads torch, which the driver does without
+
+    task, last = Task.from_json(config["task"]), ""
+    try:
+        # A node that joined after the probe, and writes to a disk of its own: its rows would be nowhere.
+        if Store(path_of(task.root), task.study).read_study() is None:
+            raise FileNotFoundError(f"{socket.gethostname()} does not see the results of this study in {task.root}")
+        reported = time.monotonic()
+        for update in work(task, halted=question.exists):
+            last, now = update.to_json(), time.monotonic()
+            if not question.exists() and (update.news or now - reported >= task.update_seconds):
+                reported = now
+                # One string: Tune flattens nested results before the driver sees them.
+                tune.report({"update": last})
+    except HaltedError:  # nobody listens to reports any more
+        answer(question, last)
+    except Exception as error:  # whatever breaks a pack must reach the driver as a reason
+        tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
+
+
+class _Deaths(tune.Callback):
+    """Says why a trial of Tune ended in error: a searcher only hears that it did."""
+
+    def __init__(self, handing: Handing) -> None:
+        self._handing = handing
+
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        """Tune pickles its callbacks for a restore of its own, which is never used."""
+        return tune.Callback, ()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        said = _error_of(trial)
+        self._handing.died(trial.trial_id, death_of(str(said), bool(getattr(said, "preempted", False))))
+
+
+def _error_of(trial: Any) -> object:
+    """The error of a trial of Tune, or its text: some kinds are kept as text only. Both lie in its scratch folder."""
+    for read in (
+        lambda: cloudpickle.loads(Path(trial.pickled_error_file).read_bytes()),
+        lambda: Path(trial.error_file).read_text(encoding="utf-8"),
+    ):
+        with contextlib.suppress(Exception):  # the folder may be full or gone
+            return read()
+    return "no reason was kept"
+
+
+class _PackSearcher(TuneSearcher):
+    """Hands packs to Tune as it asks for trials, and brings their results back."""
+
+    def __init__(self, handing: Handing) -> None:
+        super().__init__()
+        self.handing = handing
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        given = self.handing.next(trial_id)
+        finished: Any = TuneSearcher.FINISHED  # a string, where Ray's annotation has a dict
+        return finished if given is None and self.handing.done else given
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self.handing.take(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if not error:  # else `_Deaths` says why
+            self.handing.ended(trial_id, result or {})
+
+    def __reduce__(self) -> tuple[type[TuneSearcher], tuple[()]]:
+        """Tune pickles its searcher for a restore of its own, which is never used: a study resumes from the store."""
+        return TuneSearcher, ()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the store is what a study resumes from."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the store is what a study resumes from."""

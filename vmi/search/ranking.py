@@ -1,0 +1,116 @@
+"""Which suggestion leads: the search's own means, the front of several objectives, and what was confirmed.
+
+The search's figure of its leader is the largest of many noisy means, and so too good on average. Where a study has
+`confirm`, the leaders are trained again on seeds that the search has not seen, and only what they reach there is
+called best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from vmi.search.score import Score, deciding, directions, score, stopped
+from vmi.spec.goals import front
+from vmi.spec.intervals import Interval, interval
+from vmi.spec.trial import Completed, Outcome, Suggestion
+from vmi.study.study import Study
+
+
+class Best(NamedTuple):
+    """A suggestion's searched values, and the headline metric over its seeds."""
+
+    params: Mapping[str, Any]
+    value: Interval
+
+
+class Standing(NamedTuple):
+    """A suggestion that can be compared: its score, and by metric the interval over the seeds behind it."""
+
+    suggestion: Suggestion
+    score: Score
+    intervals: Mapping[str, Interval]
+
+
+class Confirmed(NamedTuple):
+    """A suggestion of the search on fresh seeds; `fresh` is None where no seed gave a value."""
+
+    searched: Standing
+    fresh: Standing | None
+
+
+class Ranking:
+    """The finished suggestions of a valid study, as they come in."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.confirmed: list[Confirmed] = []
+        self.broken = self.stopped = 0
+        self._standings: dict[str, Standing] = {}
+        self._leader: Standing | None = None
+
+    @property
+    def leader(self) -> Best | None:
+        """What is best by the search's own seeds; a suggestion that breaks a constraint never is."""
+        return self._headline(self._leader)
+
+    @property
+    def best(self) -> Best | None:
+        """The best of what was confirmed, by fresh seeds alone; the leader where a study confirms nothing."""
+        if not self.study.confirm:
+            return self.leader
+        fresh = [c.fresh for c in self.confirmed if c.fresh and c.fresh.score.feasible]
+        return self._headline(max(fresh, key=self._rank, default=None))
+
+    def note(self, suggestion: Suggestion, outcomes: Sequence[Outcome]) -> None:
+        """A suggestion of the search is finished."""
+        self.stopped += stopped(outcomes, self.study.metric) is not None
+        standing = self._standing(suggestion, outcomes)
+        if standing is None:
+            return
+        self._standings[suggestion.suggestion_id] = standing
+        self.broken += not standing.score.feasible
+        if standing.score.feasible and (self._leader is None or self._rank(standing) > self._rank(self._leader)):
+            self._leader = standing
+
+    def note_confirmed(self, suggestion: Suggestion, outcomes: Sequence[Outcome]) -> None:
+        """A suggestion of the confirmation is finished."""
+        searched = self._standings[suggestion.suggestion_id]
+        self.confirmed.append(Confirmed(searched, self._standing(suggestion, outcomes)))
+
+    def front(self) -> list[Standing]:
+        """The feasible suggestions that no other one beats in the means of all objectives, best by the headline first.
+
+        Of a single objective: the leader and what equals it.
+        """
+        feasible = [s for s in self._standings.values() if s.score.feasible]
+        wanted = directions(self.study)
+        indexes = front([[s.score.means[m] for m in wanted] for s in feasible], list(wanted.values()))
+        return sorted((feasible[i] for i in indexes), key=self._order)
+
+    def candidates(self) -> list[Suggestion]:
+        """What is to be confirmed: the best by the headline metric, of the front where there are objectives."""
+        several = len(self.study.objectives) > 1
+        feasible = (s for s in self._standings.values() if s.score.feasible)
+        ranked = self.front() if several else sorted(feasible, key=self._order)
+        return [standing.suggestion for standing in ranked[: self.study.confirm]]
+
+    def _standing(self, suggestion: Suggestion, outcomes: Sequence[Outcome]) -> Standing | None:
+        found = score(self.study, outcomes)
+        completed = [outcome for outcome in outcomes if isinstance(outcome, Completed)]
+        if found is None:
+            return None
+        metrics = deciding(self.study)
+        made = {m: interval(o.metrics[m] for o in completed if m in o.metrics) for m in metrics}
+        return Standing(suggestion, found, {metric: i for metric, i in made.items() if i is not None})
+
+    def _rank(self, standing: Standing) -> float:
+        mean = standing.score.means[self.study.metric]
+        return mean if self.study.direction == "maximize" else -mean
+
+    def _order(self, standing: Standing) -> tuple[float, str]:
+        """The best first; equal ones by their id, so that a resumed study confirms the same."""
+        return -self._rank(standing), standing.suggestion.suggestion_id
+
+    def _headline(self, standing: Standing | None) -> Best | None:
+        return Best(standing.suggestion.params, standing.intervals[self.study.metric]) if standing else None

@@ -1,0 +1,1 @@
+"""What a trial, a data set, a metric and an error are: plain values, without torch."""

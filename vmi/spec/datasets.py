@@ -1,0 +1,108 @@
+"""The catalogue of data sets: what each is, its fixed split, its fingerprint and its default trial settings.
+
+Standard library only, so that planning a study needs no torch; `vmi.data.dataset` loads the pixels and checks them
+against the fingerprint given here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
+from vmi.spec.home import home
+
+Defaults = Mapping[str, float | int | str]
+
+
+class DatasetSpec(NamedTuple):
+    """One data set. `fingerprint` is the SHA-256 over pixels, labels and split of `vmi.data.dataset.fingerprint`."""
+
+    name: str
+    image_shape: tuple[int, int]
+    classes: int
+    train_count: int
+    held_out_count: int
+    levels: int
+    fingerprint: str
+    defaults: Defaults
+    source: str
+    folder: str = ""
+    md5: Mapping[str, str] = {}
+
+    @property
+    def pixels(self) -> int:
+        return math.prod(self.image_shape)
+
+
+# Likelihood variance, step count and learning rate are those under which the code is neither ignored nor forced.
+_MLP_28: Defaults = {"hidden": "256-128", "likelihood_variance": 0.49, "learning_rate": 1e-3, "steps": 1200}
+_SOURCE_28 = "torchvision.datasets (downloaded into the data folder when absent), official train and test split"
+
+DATASETS: Mapping[str, DatasetSpec] = {
+    spec.name: spec
+    for spec in (
+        DatasetSpec(
+            name="digits",
+            image_shape=(8, 8),
+            classes=10,
+            train_count=1437,
+            held_out_count=360,
+            levels=16,
+            fingerprint="3d91ba60b6729582",
+            defaults={"hidden": "128-64", "likelihood_variance": 0.04, "learning_rate": 3e-3, "steps": 300},
+            source="scikit-learn load_digits (embedded, nothing to fetch), split by the hash of the image's index",
+        ),
+        DatasetSpec(
+            name="mnist",
+            image_shape=(28, 28),
+            classes=10,
+            train_count=60_000,
+            held_out_count=10_000,
+            levels=255,
+            fingerprint="1e35582d42a90940",
+            defaults=_MLP_28,
+            source=_SOURCE_28,
+            folder="MNIST/raw",
+            md5={
+                "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+                "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+                "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+                "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+            },
+        ),
+        DatasetSpec(
+            name="fashion_mnist",
+            image_shape=(28, 28),
+            classes=10,
+            train_count=60_000,
+            held_out_count=10_000,
+            levels=255,
+            fingerprint="ece172613115fb18",
+            defaults=_MLP_28,
+            source=_SOURCE_28,
+            folder="FashionMNIST/raw",
+            md5={
+                "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+                "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+                "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+                "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+            },
+        ),
+    )
+}
+
+
+def spec_of(name: str) -> DatasetSpec:
+    """The data set of that name. Raises InputError with the nearest valid name."""
+    if name not in DATASETS:
+        raise InputError([Problem("dataset", name, one_of(list(DATASETS)), did_you_mean(name, DATASETS))])
+    return DATASETS[name]
+
+
+def data_folder() -> Path:
+    """Where data sets lie: VMI_DATA_DIR, else a cache folder of the user's."""
+    return Path(os.environ.get("VMI_DATA_DIR") or home() / ".cache" / "vmi-sweeps")

@@ -1,0 +1,95 @@
+"""The few types that everything speaks: what is to be trained, what was seen, how it ended. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+from vmi.spec.config import TrialConfig
+
+Value = str | int | float
+Metrics = Mapping[str, float]
+
+
+class Suggestion(NamedTuple):
+    """One point of the search space, as the searcher proposed it; its seeds are replicates of it."""
+
+    suggestion_id: str
+    params: Mapping[str, Value]
+
+
+class Trial(NamedTuple):
+    """One suggestion with one seed. `trial_id` is a hash of the configuration and of the data set's fingerprint."""
+
+    trial_id: str
+    suggestion_id: str
+    config: TrialConfig
+
+
+class PackSpec(NamedTuple):
+    """Trials of one Architecture that are trained as one program."""
+
+    pack_id: str
+    trials: tuple[Trial, ...]
+
+
+class Report(NamedTuple):
+    """What one trial saw since its last report: means over the minibatches up to and including `step`.
+
+    `histograms` holds, for each categorical block, how many of q(c|x) of some held-out images lie in each of
+    `vmi.spec.arrays.HISTOGRAM_BINS` bins over [0, 1], at this step.
+    """
+
+    trial_id: str
+    step: int
+    metrics: Metrics
+    histograms: Mapping[str, Sequence[int]] = MappingProxyType({})
+
+
+class Completed(NamedTuple):
+    """The trial was trained to its end. Metrics are held-out unless named otherwise; arrays are NumPy arrays."""
+
+    step: int
+    metrics: Metrics
+    arrays: Mapping[str, Any]
+
+
+class Pruned(NamedTuple):
+    """The trial was stopped early by a judge, with what it had reached (on a part of the images) and the reason."""
+
+    step: int
+    metrics: Metrics
+    reason: str = ""
+
+
+class Failed(NamedTuple):
+    """The trial broke, e.g. Failed("loss became NaN at step 1200", 1200)."""
+
+    reason: str
+    step: int
+
+
+class Judge(Protocol):
+    """Says whether a trial is to be stopped early, from what it and others have reached."""
+
+    def stops(self, trial_id: str, step: int, value: float) -> bool:
+        """Note the trial's value at this step; whether it should stop here."""
+
+
+Outcome = Completed | Pruned | Failed
+
+
+class Cost(NamedTuple):
+    """What a trial cost and where it ran.
+
+    `train_seconds` is its share of the seconds of the steps that its pack took while it was a member: no loading, no
+    evaluation, no report, checkpoint or commit.
+    """
+
+    train_seconds: float
+    pack_id: str
+    pack_size: int
+    attempt: int
+    device: str
+    versions: str

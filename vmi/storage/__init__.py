@@ -1,0 +1,1 @@
+"""Bytes that are put durably: into a folder or into an object store."""

@@ -1,0 +1,223 @@
+"""Where results lie: a folder of this machine, or `s3://bucket/prefix` in an object store.
+
+`ObjectPath` answers what a `pathlib.Path` answers, as far as a store asks: it joins, names itself, lists and reads.
+What it reads and writes goes through `vmi.storage.s3`, which is loaded when it is first needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from vmi.spec.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from vmi.storage.s3 import Bucket
+
+SCHEME = "s3://"
+ALLOWED = "a folder, or s3://BUCKET/PREFIX"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# Requests to an object store that are under way at a time.
+REQUESTS = 16
+# A key has at most 1,024 bytes, of which the files of a study take some.
+MAX_PREFIX = 600
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Stat(NamedTuple):
+    """What is known of an object: its bytes, and when it was written (seconds since the epoch)."""
+
+    st_size: int
+    st_mtime: float
+
+
+@dataclass(frozen=True, order=True)
+class ObjectPath:
+    """A key of a bucket, or the prefix of keys that a folder would be. All that asks the store may raise OSError.
+
+    A folder is there as long as a key lies below it; making one is nothing. What is asked of a `hasty` one is given up
+    after seconds, not after a minute.
+    """
+
+    bucket: str
+    key: str = ""
+    hasty: bool = field(default=False, compare=False)
+
+    def __truediv__(self, name: str | PurePosixPath) -> ObjectPath:
+        return replace(self, key=str(PurePosixPath(f"{self.key}/{name}")).strip("/"))
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket}/{self.key}".rstrip("/")
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2] or self.bucket
+
+    @property
+    def parent(self) -> ObjectPath:
+        return replace(self, key=self.key.rpartition("/")[0])
+
+    def absolute(self) -> ObjectPath:
+        return self
+
+    def resolve(self) -> ObjectPath:
+        return self
+
+    def expanduser(self) -> ObjectPath:
+        return self
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
+
+    def exists(self) -> bool:
+        return self.is_file() or self.is_dir()
+
+    def is_file(self) -> bool:
+        return bool(self.key) and self.objects.stat(self.key) is not None
+
+    def is_dir(self) -> bool:
+        return self.objects.has_below(self.key)
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def iterdir(self) -> Iterator[ObjectPath]:
+        """What lies in the folder. Raises FileNotFoundError where nothing does, NotADirectoryError on an object."""
+        names = self.objects.listed(self.key)
+        if not names:
+            number = errno.ENOTDIR if self.is_file() else errno.ENOENT
+            raise OSError(number, os.strerror(number), str(self))
+        return (self / name for name in names)
+
+    def glob(self, pattern: str) -> Iterator[ObjectPath]:
+        """What lies in the folder under a name that fits; the pattern has no slash."""
+        return (self / name for name in self.objects.listed(self.key) if fnmatchcase(name, pattern))
+
+    def times(self) -> dict[str, float]:
+        """When each object right below the folder was written, by its name."""
+        return {name: time for name, time in self.objects.listed(self.key).items() if time is not None}
+
+    def stat(self) -> Stat:
+        """Raises FileNotFoundError."""
+        found = self.objects.stat(self.key)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+        return Stat(*found)
+
+    def read_bytes(self) -> bytes:
+        return self.objects.read(self.key).data
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        return self.read_bytes().decode(encoding)
+
+    def write_bytes(self, data: bytes) -> int:
+        """Put whole, replacing what was there."""
+        self.objects.put(self.key, data)
+        return len(data)
+
+    def write_text(self, text: str, encoding: str = "utf-8") -> int:
+        return self.write_bytes(text.encode(encoding))
+
+    def unlink(self, missing_ok: bool = True) -> None:
+        """Remove the object; an absent one is no error, as deleting it is none there."""
+        self.objects.unlink(self.key)
+
+    def rmdir(self) -> None:
+        """Nothing: an empty folder is not there."""
+
+    def remove_below(self) -> None:
+        """Remove every object below the folder."""
+        for key in self.objects.keys_below(self.key):
+            self.objects.unlink(key)
+
+    @property
+    def objects(self) -> Bucket:
+        """What asks the store. Keys are those of the whole bucket."""
+        from vmi.storage.s3 import Bucket  # loads boto3
+
+        return Bucket(self.bucket, self.hasty)
+
+
+AnyPath = Path | ObjectPath
+
+
+def path_of(text: str | AnyPath, name: str = "--results") -> AnyPath:
+    """The place that a user named. Raises InputError for another scheme than s3, or no valid bucket and prefix."""
+    given = str(text)
+    found = _SCHEME.match(given)
+    if isinstance(text, Path | ObjectPath) or not found:
+        return text if isinstance(text, Path | ObjectPath) else Path(text).expanduser()
+    if found[1].lower() != "s3":
+        raise InputError([Problem(name, given, ALLOWED, f"no store of scheme {found[1]}:// is known")])
+    bucket, _, prefix = given[len(found[0]) :].removeprefix("/").partition("/")
+    parts = [part for part in prefix.split("/") if part]
+    if not given[len(found[0]) :].startswith("/") or not _BUCKET.fullmatch(bucket):
+        allowed = "s3://BUCKET/PREFIX; a bucket's name is 3 to 63 of a-z, 0-9, '.' and '-'"
+        raise InputError([Problem(name, given, allowed)])
+    if any(part in (".", "..") for part in parts) or not prefix.isprintable() or len(prefix.encode()) > MAX_PREFIX:
+        allowed = f"s3://BUCKET/PREFIX; a prefix has no '.' or '..', and at most {MAX_PREFIX} bytes that can be printed"
+        raise InputError([Problem(name, given, allowed)])
+    return ObjectPath(bucket, "/".join(parts))
+
+
+def opened(text: str | AnyPath, name: str = "folder") -> AnyPath:
+    """As `path_of`, once an object store has answered. Raises InputError with what is wrong with it, within 30 s."""
+    path = path_of(text, name)
+    if isinstance(path, ObjectPath):
+        try:
+            hasty(path).is_dir()
+        except OSError as error:
+            allowed = "an object store that this machine reaches, with credentials that may read it"
+            raise InputError([Problem(name, str(path), allowed, error.strerror or str(error))]) from error
+    return path
+
+
+def below(folder: AnyPath, path: AnyPath) -> str:
+    """What leads from the folder to what lies in it: "trials/part-...", "." for itself."""
+    return str(PurePosixPath(str(path).removeprefix(str(folder)).lstrip("/")))
+
+
+def hasty(path: AnyPath) -> AnyPath:
+    """The same place, for what must not wait long for an object store."""
+    return replace(path, hasty=True) if isinstance(path, ObjectPath) else path
+
+
+def times(folder: AnyPath) -> Mapping[str, float]:
+    """When each file of a folder was written (seconds since the epoch), by name; nothing where there is no folder."""
+    if isinstance(folder, ObjectPath):
+        return folder.times()
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # gone since
+            found[path.name] = path.stat().st_mtime
+    return found
+
+
+def remove_tree(folder: AnyPath) -> None:
+    """Remove a folder with all that is in it, as far as that goes."""
+    if isinstance(folder, ObjectPath):
+        with contextlib.suppress(OSError):
+            folder.remove_below()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def mapped(function: Callable[[T], R], items: Iterable[T], folder: AnyPath) -> list[R]:
+    """The function's value for each item in turn; for what lies in an object store, several are asked for at a time."""
+    if not isinstance(folder, ObjectPath):
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        return list(pool.map(function, items))

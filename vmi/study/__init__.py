@@ -1,0 +1,1 @@
+"""A study as data: its space, conditions, checks, overrides, and study.json."""

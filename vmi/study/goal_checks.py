@@ -1,0 +1,124 @@
+"""What can be wrong with what a study wants: metrics, objectives, constraints, the pruner and the confirmation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vmi.spec import layout as latents
+from vmi.spec.errors import Problem, did_you_mean, one_of
+from vmi.spec.goals import DIRECTIONS, Bound
+from vmi.spec.metrics import METRICS, available
+from vmi.study import seeds
+
+if TYPE_CHECKING:
+    from vmi.study.study import Study
+
+# Optuna's pruners that judge a member by values of others at the same step.
+PRUNERS = ("median", "successive_halving", "hyperband")
+# More objectives than this, and nearly every suggestion is on the front.
+MAX_OBJECTIVES = 4
+MAX_CONFIRM = 1000
+BOUNDS = "at_least(x) or at_most(x) of finite numbers"
+
+
+def goal_problems(study: Study, layouts: Sequence[str]) -> Iterator[Problem]:
+    """Everything that is wrong with what is wanted; `layouts` are those of the study that are right by themselves."""
+    yield from named("metric", study.metric, tuple(METRICS))
+    yield from named("direction", study.direction, DIRECTIONS)
+    yield from _objective_problems(study)
+    yield from _constraint_problems(study.constraints)
+    yield from _missing_metrics(study, layouts)
+    yield from _pruner_problems(study)
+    yield from _confirm_problems(study)
+
+
+def named(field: str, value: object, valid: Sequence[str]) -> Iterator[Problem]:
+    """The value is not one of the valid names."""
+    if not isinstance(value, str) or value not in valid:
+        yield Problem(field, value, one_of(valid), did_you_mean(value, valid) if isinstance(value, str) else "")
+
+
+def _objective_problems(study: Study) -> Iterator[Problem]:
+    given = study.objectives
+    if not isinstance(given, Mapping):
+        yield Problem("objectives", given, "a mapping of metrics to 'maximize' or 'minimize'")
+        return
+    for metric, direction in given.items():
+        yield from _metric_name(f"objectives.{metric}", metric)
+        yield from named(f"objectives.{metric}", direction, DIRECTIONS)
+    if len(given) == 1 or len(given) > MAX_OBJECTIVES:
+        hint = "one objective is metric= and direction=" if len(given) == 1 else ""
+        yield Problem("objectives", dict(given), f"none, or 2 to {MAX_OBJECTIVES} of them", hint)
+    elif given and isinstance(study.metric, str) and study.metric in METRICS and study.metric not in given:
+        allowed = f"one of the objectives ({', '.join(map(str, given))}): suggestions of the front are ranked by it"
+        yield Problem("metric", study.metric, allowed)
+    elif study.metric in tuple(given) and study.direction in DIRECTIONS and given[study.metric] != study.direction:
+        yield Problem("direction", study.direction, f"as in objectives: {given[study.metric]!r} for {study.metric}")
+
+
+def _metric_name(field: str, metric: object) -> Iterator[Problem]:
+    if not isinstance(metric, str) or metric not in METRICS:
+        hint = did_you_mean(metric, METRICS) if isinstance(metric, str) else ""
+        yield Problem(field, metric, f"a metric, {one_of(list(METRICS))}", hint)
+
+
+def _constraint_problems(given: object) -> Iterator[Problem]:
+    if not isinstance(given, Mapping):
+        yield Problem("constraints", given, f"a mapping of metrics to {BOUNDS}")
+        return
+    for metric, bound in given.items():
+        where = f"constraints.{metric}"
+        yield from _metric_name(where, metric)
+        sides = [side for side in (bound.low, bound.high) if side is not None] if isinstance(bound, Bound) else []
+        if not sides or not all(map(_is_finite, sides)):
+            yield Problem(where, bound, BOUNDS)
+        elif len(sides) == 2 and sides[0] > sides[1]:
+            yield Problem(where, bound, "low must be at most high")
+
+
+def _is_finite(side: object) -> bool:
+    return isinstance(side, int | float) and not isinstance(side, bool) and abs(side) < 2**53
+
+
+def _missing_metrics(study: Study, layouts: Sequence[str]) -> Iterator[Problem]:
+    """Metrics that a layout of the study cannot give: it could never be compared, or never be feasible."""
+    wanted: list[tuple[str, Any]] = [("metric", study.metric)]
+    for part, given in (("objectives", study.objectives), ("constraints", study.constraints)):
+        wanted += [(f"{part}.{metric}", metric) for metric in given] if isinstance(given, Mapping) else []
+    for text in layouts:
+        given_by = available(latents.parse(text))
+        for field, metric in wanted:
+            if isinstance(metric, str) and metric in METRICS and metric not in given_by:
+                yield Problem(field, metric, f"one that layout {text!r} can give", one_of(given_by))
+
+
+def _pruner_problems(study: Study) -> Iterator[Problem]:
+    if study.pruner is None:
+        return
+    yield from named("pruner", study.pruner, PRUNERS)
+    if isinstance(study.objectives, Mapping) and len(study.objectives) > 1:
+        yield Problem("pruner", study.pruner, "absent beside objectives: a pruner compares one value")
+    if study.searcher == "grid":
+        yield Problem("pruner", study.pruner, "absent: a grid trains every combination to its end", "or searcher='tpe'")
+
+
+def _confirm_problems(study: Study) -> Iterator[Problem]:
+    given, fresh = study.confirm, study.confirm_seeds
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MAX_CONFIRM:
+        yield Problem("confirm", given, f"how many suggestions to train again: a whole number from 0 to {MAX_CONFIRM}")
+    elif given == 0 and fresh != ():
+        yield Problem("confirm", given, "at least 1 where confirm_seeds are given")
+    elif given and study.searcher != "grid" and isinstance(study.suggestions, int) and given > study.suggestions > 0:
+        yield Problem("confirm", given, f"at most the {study.suggestions} suggestions of the search")
+    if given == 0 and fresh == ():
+        return
+    yield from seeds.problems("confirm_seeds", fresh)
+    known = set(_whole(study.seeds))
+    if shared := [seed for seed in _whole(fresh) if seed in known]:
+        allowed = "seeds that the search does not use: a winner is confirmed on fresh ones"
+        yield Problem("confirm_seeds", fresh, allowed, f"both have {', '.join(map(str, shared[:5]))}")
+
+
+def _whole(given: object) -> list[int]:
+    return [seed for seed in given if isinstance(seed, int)] if isinstance(given, tuple) else []

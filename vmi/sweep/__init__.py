@@ -1,1 +1,0 @@
-"""Many trials: studies, search, packing and the runners."""

@@ -1,0 +1,1 @@
+"""A pack of K trials: built, stepped, evaluated, saved."""

@@ -1,0 +1,206 @@
+"""A pack: K trials of one Architecture as one program with parameters [K, ...].
+
+K = 1 is not special, and a member never depends on its pack-mates: it has its own initialisation, minibatch order and
+noise from its own seed, the loss is summed over K, and nothing is clipped, scaled or checked across members. Its step
+is its own too: a member may join a pack that is under way, and leave it, and is bitwise what it is in a pack of one.
+Shapes: K member, B batch, Z all Normal dimensions, C all categories, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from vmi.data.augmentation import view
+from vmi.data.dataset import Minibatches, seeded
+from vmi.nn import networks
+from vmi.nn.distributions import gumbel_from_uniform
+from vmi.nn.layers import flat_buffers, flatten_parameters, lower_precision
+from vmi.nn.optim import MemberAdam
+from vmi.objective.annealing import geometric
+from vmi.objective.factor_vae import Factor
+from vmi.objective.penalties import importance_weights
+from vmi.objective.weighted_sum import Noise, Uses, Weights, term_names, uses_of, weights_of
+from vmi.spec.config import Architecture
+from vmi.spec.datasets import spec_of
+from vmi.spec.layout import Layout, parse
+from vmi.spec.trial import Trial
+from vmi.training.monitor import Broken, Window
+
+
+class Pack:
+    """Everything that training changes, for K members, and the trials that they are."""
+
+    def __init__(
+        self, trials: Sequence[Trial], device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.trials = tuple(trials)
+        self.architecture = _one_architecture(trials)
+        self.device, self.dtype = torch.device(device), dtype
+        self.layout: Layout = parse(self.architecture.layout)
+        # The same numbers twice: on the host they decide what is due, on the device they are computed with.
+        self.steps = [0] * self.size
+        self.step_K = torch.zeros(self.size, dtype=torch.int64, device=self.device)
+        self._build_networks()
+        self._build_randomness()
+        self.weights: Weights = weights_of(self._column)
+        self.uses: Uses = uses_of([trial.config for trial in self.trials])
+        self.tc_log_weights_KBB = self._tc_log_weights() if self.uses.tc else torch.empty(0)
+        self.factor = self._factor() if self.uses.factor else None
+        self.temperatures = (self._column("temperature"), self._column("temperature_final"))
+        self.view_strengths = (self._column("view_strength"), self._column("view_target_strength"))
+        self.broken = Broken(self.size, self.device)
+        self.window = Window(self.size, term_names(self.layout), dtype, self.device)
+
+    @property
+    def size(self) -> int:
+        """K, the number of members still here."""
+        return len(self.trials)
+
+    def _build_networks(self) -> None:
+        """Initialise on the CPU, so that a seed gives the same start on every device."""
+        initial = [seeded(trial.config.seed, "initialise") for trial in self.trials]
+        self.encoder = networks.encoder(self.architecture, initial, self.dtype).to(self.device)
+        self.decoder = networks.Decoder(self.architecture, initial, self.dtype).to(self.device)
+        self.auxiliary = networks.auxiliary(self.architecture, initial, self.dtype).to(self.device)
+        lower_precision([self.encoder, self.decoder, self.auxiliary], self.architecture.precision)
+        rates = [trial.config.learning_rate for trial in self.trials]
+        # Two buffers: Q's update between the phases must not touch what the encoder's and decoder's backward needs.
+        self.vae_adam = MemberAdam(flatten_parameters([self.encoder, self.decoder]), rates)
+        self.q_adam = MemberAdam(flatten_parameters([self.auxiliary]), rates)
+        self.vae_parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.q_parameters = [*self.auxiliary.parameters()]
+
+    def _build_randomness(self) -> None:
+        seeds = [trial.config.seed for trial in self.trials]
+        count, batch = spec_of(self.architecture.dataset).train_count, self.architecture.batch_size
+        self.minibatches = Minibatches(count, batch, [seeded(seed, "order") for seed in seeds])
+        self.noise_generators: list[Generator] = [seeded(seed, "noise", self.device) for seed in seeds]
+        self.prior_generators: list[Generator] = [seeded(seed, "prior", self.device) for seed in seeds]
+        self.view_generators: list[Generator] = [seeded(seed, "view", self.device) for seed in seeds]
+        self.target_generators: list[Generator] = [seeded(seed, "target", self.device) for seed in seeds]
+
+    def _column(self, field: str) -> Tensor:
+        values = [getattr(trial.config, field) for trial in self.trials]
+        return torch.tensor(values, dtype=self.dtype, device=self.device)
+
+    def _tc_log_weights(self) -> Tensor:
+        """log weights [K, B, B] of each member's estimator of the total correlation."""
+        batch, count = self.architecture.batch_size, self.minibatches.count
+        of_member = [importance_weights(batch, count, t.config.tc_estimator == "stratified") for t in self.trials]
+        return torch.stack(of_member).to(self.device, self.dtype)
+
+    def _factor(self) -> Factor:
+        """Initialised from streams of their own, so that every other number is as without it."""
+        dimensions = sum(block.size for block in self.layout.normal)
+        return Factor([trial.config for trial in self.trials], dimensions, self.device, self.dtype)
+
+    def temperature_K(self, step_K: Tensor | None = None) -> Tensor:
+        """tau of every member at a step of its own, by default the next one to be trained."""
+        return geometric(self.step_K if step_K is None else step_K, self.architecture.steps, *self.temperatures)
+
+    def advance(self) -> None:
+        """Every member has been trained one step more."""
+        self.steps[:] = [step + 1 for step in self.steps]
+        self.step_K += 1
+
+    def noise(self) -> Noise:
+        """The next noise of every member's codes, each from its own generator."""
+        return draw_noise(self.layout, self.noise_generators, self.architecture.batch_size, self.dtype, self.device)
+
+    def prior_noise(self) -> Noise:
+        """The next noise of every member's prior codes: a stream of its own, so that the other is as without it."""
+        return draw_noise(self.layout, self.prior_generators, self.architecture.batch_size, self.dtype, self.device)
+
+    def seen(self, images_KBD: Tensor) -> tuple[Tensor, Tensor]:
+        """What the encoders see of a minibatch and what the decoders are to rebuild: views where a member has any."""
+        shape = spec_of(self.architecture.dataset).image_shape
+        strength_K, target_K = self.view_strengths
+        inputs_KBD = view(images_KBD, shape, strength_K, self.view_generators) if self.uses.views else images_KBD
+        if not self.uses.target_views:
+            return inputs_KBD, images_KBD
+        return inputs_KBD, view(images_KBD, shape, target_K, self.target_generators)
+
+    def standing(self) -> dict[str, int]:
+        """How many steps each member has been trained, by trial."""
+        return {trial.trial_id: step for trial, step in zip(self.trials, self.steps, strict=True)}
+
+    def train_mode(self, training: bool) -> None:
+        for module in (self.encoder, self.decoder, self.auxiliary):
+            module.train(training)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that training changes, [K, ...] each, by name: what a checkpoint holds and `keep` selects."""
+        state = {
+            "step": self.step_K,
+            "window": self.window.sum_KT,
+            "order": self.minibatches.order_KN,
+            "broken_step": self.broken.step_K,
+            "broken_term": self.broken.term_K,
+        }
+        state |= self.vae_adam.tensors("vae") | self.q_adam.tensors("q")
+        state |= self.factor.tensors() if self.factor else {}
+        buffers = flat_buffers([self.encoder, self.decoder, self.auxiliary])
+        return state | {f"statistics_{i}": buffer for i, buffer in enumerate(buffers)}
+
+    def generators(self) -> dict[str, list[Generator]]:
+        """The generators that training advances, one per member."""
+        views = {"view": self.view_generators, "target": self.target_generators}
+        noise = {"noise": self.noise_generators, "prior": self.prior_generators}
+        own = {"order": self.minibatches.generators, **noise, **views}
+        return own | (self.factor.generators() if self.factor else {})
+
+    def counters(self) -> dict[str, list[int]]:
+        """The counts that training advances on the host, one per member."""
+        return {"steps": self.steps, "positions": self.minibatches.positions, "reported": self.window.counts}
+
+    def keep(self, members: Sequence[int]) -> Pack:
+        """A pack of just these members (indices), at their steps and bitwise as they were."""
+        return self.renewed(members)
+
+    def admit(self, trials: Sequence[Trial]) -> Pack:
+        """A pack of all members, bitwise as they were, and of these trials (of the same Architecture) at step 0."""
+        return self.renewed(range(self.size), trials)
+
+    def renewed(self, members: Sequence[int], trials: Sequence[Trial] = ()) -> Pack:
+        """A pack of these members (indices), bitwise as they were, followed by these trials at step 0."""
+        stay = [self.trials[k] for k in members]
+        return self.copied_into(Pack([*stay, *trials], self.device, self.dtype), members)
+
+    def copied_into(self, other: Pack, members: Sequence[int]) -> Pack:
+        """Copy the state of `members` into `other`, whose first members they are; returns `other`."""
+        index, count = torch.tensor(list(members), dtype=torch.int64), len(members)
+        ours, own, counts = self.tensors(), self.generators(), self.counters()
+        # What both have: the state of a term that only some members are weighted on comes and goes with them.
+        for name, tensor in ((n, t) for n, t in other.tensors().items() if n in ours):
+            tensor[:count].copy_(ours[name].index_select(0, index.to(ours[name].device)))
+        for name, theirs in ((n, g) for n, g in other.generators().items() if n in own):
+            for k, member in enumerate(members):
+                theirs[k].set_state(own[name][member].get_state())
+        for name, counter in other.counters().items():
+            counter[:count] = [counts[name][member] for member in members]
+        return other
+
+
+def draw_noise(
+    layout: Layout, generators: Sequence[Generator], batch: int, dtype: torch.dtype, device: torch.device
+) -> Noise:
+    """Standard Normal and Gumbel noise for every block, filled member by member."""
+    normal = torch.empty(len(generators), batch, sum(b.size for b in layout.normal), dtype=dtype, device=device)
+    uniform = torch.empty(len(generators), batch, sum(b.size for b in layout.categorical), dtype=dtype, device=device)
+    for k, generator in enumerate(generators):
+        if normal.shape[-1]:
+            normal[k].normal_(generator=generator)
+        if uniform.shape[-1]:
+            uniform[k].uniform_(generator=generator)
+    # With the images innermost, as the networks' outputs have them.
+    return Noise(normal.mT.contiguous().mT, gumbel_from_uniform(uniform.mT.contiguous()).mT)
+
+
+def _one_architecture(trials: Sequence[Trial]) -> Architecture:
+    architectures = {trial.config.architecture for trial in trials}
+    if len(architectures) != 1:
+        raise ValueError(f"a pack holds trials of one Architecture, got {len(architectures)}")
+    return architectures.pop()

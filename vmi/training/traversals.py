@@ -1,0 +1,153 @@
+"""The arrays a member leaves beside its metrics: assignment counts, probability histograms, latent manipulations.
+
+All pictures start from the same held-out images, whatever the trial: the first one of each class.
+
+Shapes: N images, C categories, H x W pixels, L width of the code. Arrays are NumPy, as `vmi.spec.arrays` has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vmi.data.dataset import Dataset
+from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
+from vmi.spec.arrays import (
+    HISTOGRAM_BINS,
+    MANIPULATED_INPUTS,
+    TRAVERSAL_RANGE,
+    TRAVERSAL_ROWS,
+    TRAVERSAL_STEPS,
+    array_shapes,
+    layout_shapes,
+)
+from vmi.training.accuracy import contingency
+from vmi.training.pack import Pack
+
+Array = NDArray[np.generic]
+HISTOGRAM_IMAGES = 1000
+
+
+def member_arrays(pack: Pack, data: Dataset, posterior: Sequence[Distribution], k: int) -> dict[str, Array]:
+    """Every array of member k, from the posterior of the held-out images."""
+    arrays: dict[str, Array] = {}
+    first_of_class = [int((data.held_out.labels_N == y).nonzero()[0]) for y in range(data.spec.classes)]
+    codes_RL = torch.cat([_mode(q, k)[first_of_class] for q in posterior], dim=-1)
+    start = 0
+    for block, q in zip(pack.layout.blocks, posterior, strict=True):
+        shapes = array_shapes(block, data.spec.name)
+        shape = shapes[f"traversal_{block.name}"]
+        place = slice(start, start + block.size)
+        if isinstance(q, Categorical):
+            probs_NC = q.log_probs_KBC[k].exp()
+            arrays[f"assignments_{block.name}"] = _assignments(probs_NC, data)
+            arrays[f"probabilities_{block.name}"] = _histograms(probs_NC)
+            moved = _each_category(codes_RL[:TRAVERSAL_ROWS], place)
+        else:
+            moved = _each_dimension(codes_RL[0], place, shape[0], shape[1])
+        arrays[f"traversal_{block.name}"] = _decode(pack, moved, k).reshape(shape)
+        start += block.size
+    return arrays | _of_layout(pack, data, first_of_class[:TRAVERSAL_ROWS], codes_RL[:TRAVERSAL_ROWS], k)
+
+
+def _of_layout(pack: Pack, data: Dataset, images: list[int], codes_RL: Tensor, k: int) -> dict[str, Array]:
+    """The arrays of the layout as a whole: inputs, reconstructions, and the primary Normal block moved."""
+    shapes = layout_shapes(pack.layout, data.spec.name)
+    index_R = torch.tensor(images, device=codes_RL.device)
+    inputs_RD = data.images(data.held_out, index_R, pack.dtype)
+    arrays = {"inputs": _bytes(inputs_RD), "reconstructions": _decode(pack, codes_RL, k)}
+    block = pack.layout.primary("n")
+    if block is not None:
+        start = sum(b.size for b in pack.layout.blocks[: pack.layout.blocks.index(block)])
+        place = slice(start, start + block.size)
+        dims = shapes[f"manipulation_{block.name}"][0]
+        moved = [_each_dimension(code_L, place, dims, TRAVERSAL_STEPS) for code_L in codes_RL[:MANIPULATED_INPUTS]]
+        moved_ZRSL = torch.stack([m.reshape(dims, TRAVERSAL_STEPS, -1) for m in moved], 1)
+        arrays[f"manipulation_{block.name}"] = _decode(pack, moved_ZRSL.flatten(0, 2), k)
+        if f"plane_{block.name}" in shapes:
+            arrays[f"plane_{block.name}"] = _decode(pack, _plane(codes_RL[0], place), k)
+    return {name: array.reshape(shapes[name]) for name, array in arrays.items()}
+
+
+@torch.no_grad()
+def probability_histograms(pack: Pack, data: Dataset) -> list[dict[str, list[int]]]:
+    """For every member and categorical block, a histogram of q(c|x), all categories together, in evaluation mode.
+
+    Over the first held-out images, the same at every step and for every member; running statistics stay as they are.
+    """
+    images_ND = data.images(data.held_out, slice(0, HISTOGRAM_IMAGES), pack.dtype)
+    pack.encoder.eval()
+    posterior = pack.encoder(images_ND.expand(pack.size, *images_ND.shape))
+    pack.encoder.train()
+    pairs = [(b, q) for b, q in zip(pack.layout.blocks, posterior, strict=True) if isinstance(q, Categorical)]
+    return [
+        {f"probabilities_{b.name}": _histogram(q.log_probs_KBC[k].exp()).tolist() for b, q in pairs}
+        for k in range(pack.size)
+    ]
+
+
+def _mode(q: Distribution, k: int) -> Tensor:
+    """The most probable code of every image, [N, size]."""
+    if isinstance(q, DiagonalNormal):
+        return q.mean_KBZ[k]
+    log_probs_NC = q.log_probs_KBC[k]
+    return torch.nn.functional.one_hot(log_probs_NC.argmax(-1), log_probs_NC.shape[-1]).to(log_probs_NC.dtype)
+
+
+def _assignments(probs_NC: Tensor, data: Dataset) -> Array:
+    labels = data.held_out.labels_N.cpu().numpy()
+    return contingency(probs_NC.argmax(-1).cpu().numpy(), labels, probs_NC.shape[1], data.spec.classes).astype(np.int32)
+
+
+def _histograms(probs_NC: Tensor) -> Array:
+    return np.stack([_histogram(column_N) for column_N in probs_NC.T])
+
+
+def _histogram(probabilities: Tensor) -> NDArray[np.int32]:
+    counts, _ = np.histogram(probabilities.double().cpu().numpy(), HISTOGRAM_BINS, (0.0, 1.0))
+    return counts.astype(np.int32)
+
+
+def _each_category(codes_RL: Tensor, place: slice) -> Tensor:
+    """Every row with each category of the block in turn: [R * C, L]."""
+    size = place.stop - place.start
+    moved_RCL = codes_RL[:, None, :].repeat(1, size, 1)
+    moved_RCL[:, :, place] = torch.eye(size, dtype=codes_RL.dtype, device=codes_RL.device)
+    return moved_RCL.flatten(0, 1)
+
+
+def _each_dimension(code_L: Tensor, place: slice, dims: int, steps: int) -> Tensor:
+    """One code with each of the block's first dimensions moved through [-2, 2]: [dims * steps, L]."""
+    moved_ZSL = code_L.repeat(dims, steps, 1)
+    for dim in range(dims):
+        moved_ZSL[dim, :, place.start + dim] = _values(code_L, steps)
+    return moved_ZSL.flatten(0, 1)
+
+
+def _plane(code_L: Tensor, place: slice) -> Tensor:
+    """One code with both dimensions of the block moved through [-2, 2], the first along rows: [S * S, L]."""
+    moved_SSL = code_L.repeat(TRAVERSAL_STEPS, TRAVERSAL_STEPS, 1)
+    values_S = _values(code_L, TRAVERSAL_STEPS)
+    moved_SSL[:, :, place.start] = values_S[:, None]
+    moved_SSL[:, :, place.start + 1] = values_S
+    return moved_SSL.flatten(0, 1)
+
+
+def _values(like: Tensor, steps: int) -> Tensor:
+    return torch.linspace(-TRAVERSAL_RANGE, TRAVERSAL_RANGE, steps, dtype=like.dtype, device=like.device)
+
+
+def _decode(pack: Pack, codes_NL: Tensor, k: int) -> Array:
+    """Mean images of member k as bytes, [N, D]: the other members decode zeros beside it."""
+    stacked = torch.zeros(pack.size, *codes_NL.shape, dtype=pack.dtype, device=pack.device)
+    stacked[k] = codes_NL
+    return _bytes(pack.decoder(stacked)[k].sigmoid())
+
+
+def _bytes(images_ND: Tensor) -> Array:
+    bytes_ND: Array = (images_ND * 255).round().to(torch.uint8).cpu().numpy()
+    return bytes_ND

@@ -1,0 +1,1 @@
+"""One pack in one process: trained, checkpointed, committed."""

@@ -1,0 +1,114 @@
+"""What travels between the driver and a worker: a task there, updates back. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from vmi.runners.ledger import Ended
+from vmi.spec.config import TrialConfig
+from vmi.spec.errors import InputError, Problem
+from vmi.spec.trial import PackSpec, Trial
+
+# How often packs write a checkpoint, for tests and for nodes that may go at any moment.
+CHECKPOINT_VARIABLE = "VMI_CHECKPOINT_SECONDS"
+UPDATE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Trials of one Architecture and where their results go. `layouts` are the whole study's: they fix the columns.
+
+    places   how many trials are trained at a time (None: all); the others wait for a place
+    pruning  what a judge is made from (`vmi.worker.judge`; None: no trial is stopped early). Its "pruner" is the name
+             that the rows of stopped trials bear, its "metric" is what is judged
+    exhausted  worker after worker was killed for want of memory: fewer of the next trials are trained at a time, or,
+               where it is one already, that one has failed
+    checkpoint_seconds  between two checkpoints, as the user has named it (None: as `vmi.worker.rhythm` has it)
+    update_seconds      about how long a worker that has nothing else to say trains without an update
+    """
+
+    pack: PackSpec
+    root: str
+    study: str
+    layouts: tuple[str, ...]
+    attempt: int
+    device: str
+    data_folder: str
+    keep_models: bool = False
+    places: int | None = None
+    pruning: Mapping[str, Any] | None = None
+    exhausted: bool = False
+    checkpoint_seconds: float | None = None
+    update_seconds: float = UPDATE_SECONDS
+
+    @property
+    def dataset(self) -> str:
+        return self.pack.trials[0].config.dataset
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                **vars(self),
+                "pack": [self.pack.pack_id, [[*t[:2], vars(t.config)] for t in self.pack.trials]],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Task:
+        content = json.loads(text)
+        pack_id, trials = content.pop("pack")
+        spec = PackSpec(pack_id, tuple(Trial(i, s, TrialConfig(**config)) for i, s, config in trials))
+        return cls(pack=spec, **{**content, "layouts": tuple(content["layouts"])})
+
+
+class Update(NamedTuple):
+    """How far a pack is (the mean over its trials), what to be warned of, and in its last update how each ended.
+
+    The last update also has the seconds that the pack took, and those of CPU time that its process has spent since the
+    end of its previous pack: with the first one its start-up. `places`: how many members are trained at a time, 0 where
+    that is not known. `stored`: trials that were committed since the update before. `saved`: the step from which the
+    pack would go on, were its worker killed now (the mean over its trials).
+    """
+
+    pack_id: str
+    step: int
+    steps: int
+    ended: tuple[Ended, ...] = ()
+    warning: str = ""
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    places: int = 0
+    stored: tuple[str, ...] = ()
+    saved: int = 0
+
+    @property
+    def news(self) -> bool:
+        """Whether it has more to say than how far the pack is; that it has begun, too."""
+        return bool(self.ended or self.warning or self.stored) or not self.step
+
+    def to_json(self) -> str:
+        return json.dumps([*self[:3], [ended._asdict() for ended in self.ended], *self[4:]])
+
+    @classmethod
+    def from_json(cls, text: str) -> Update:
+        fields = dict(zip(cls._fields, json.loads(text), strict=True))
+        ended = tuple(Ended(**one) for one in fields["ended"])
+        return cls(**fields | {"ended": ended, "stored": tuple(fields["stored"])})
+
+
+def checkpoint_seconds(environ: Mapping[str, str]) -> float | None:
+    """As the environment says, None where it says nothing. Raises InputError."""
+    text = environ.get(CHECKPOINT_VARIABLE)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= 1e6:
+        raise InputError([Problem(CHECKPOINT_VARIABLE, text, "seconds between two checkpoints, from 0 to 1000000")])
+    return seconds

@@ -1,0 +1,80 @@
+"""Packs that were under way when a driver ended: which trials they have, kept beside their checkpoints.
+
+A driver that starts again hands out the very same packs first, so that their work is not lost. Loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import NamedTuple
+
+from vmi.cost.packing import pack_of
+from vmi.results.checkpoints import Checkpoints, packs_begun
+from vmi.results.store import Store
+from vmi.runners.ledger import Ended, ended_of
+from vmi.spec.config import TrialConfig
+from vmi.spec.trial import PackSpec, Trial
+from vmi.storage.paths import path_of
+from vmi.worker.messages import Task
+
+
+class Begun(NamedTuple):
+    """A pack that a worker has taken: its checkpoints, its trials that are stored, whether it was begun before."""
+
+    kept: Checkpoints
+    stored: Mapping[str, Ended]
+    again: bool
+
+
+def begin(task: Task) -> Begun:
+    """Take the task's pack, and note which trials it has.
+
+    Only a pack that was begun before can have trials that are stored: reading the store costs more with every part.
+    Raises OSError, and StoreError where the store is damaged.
+    """
+    store = Store(path_of(task.root), task.study)
+    kept, plan = Checkpoints(store, task.pack.pack_id), _encoded(task.pack)
+    again = kept.plan() == plan
+    kept.claim()
+    if again:
+        kept.clear_torn()
+    else:
+        kept.write_plan(plan)
+    return Begun(kept, stored_of(task, store) if again else {}, again)
+
+
+def stored_of(task: Task, store: Store) -> dict[str, Ended]:
+    """How those of the task's trials ended that are stored."""
+    rows = store.finished()
+    return {t.trial_id: ended_of(rows[t.trial_id]) for t in task.pack.trials if t.trial_id in rows}
+
+
+def packs_under_way(store: Store, finished: Collection[str]) -> list[PackSpec]:
+    """Those packs that were begun and of which trials are missing; what is kept of others is removed."""
+    found = []
+    for pack_id in packs_begun(store):
+        kept = Checkpoints(store, pack_id)
+        spec = _decoded(kept.plan(), pack_id)
+        if spec is not None and any(trial.trial_id not in finished for trial in spec.trials):
+            found.append(spec)
+        else:
+            kept.clear()
+    return found
+
+
+def _encoded(spec: PackSpec) -> bytes:
+    return json.dumps({"trials": [[*trial[:2], asdict(trial.config)] for trial in spec.trials]}).encode()
+
+
+def _decoded(data: bytes | None, pack_id: str) -> PackSpec | None:
+    """The pack, None where it cannot be read or this program would give its trials other ids."""
+    try:
+        read = json.loads(data or b"")["trials"]
+        trials = [Trial(trial_id, suggestion_id, TrialConfig(**config)) for trial_id, suggestion_id, config in read]
+        current = all(t[:2] == (t.config.trial_id, t.config.suggestion_id) for t in trials)
+        spec = pack_of(tuple(trials))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return spec if current and trials and spec.pack_id == pack_id else None
