@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 
-from vmi.data.dataset import seeded
+from vmi.data.random_streams import seeded
 from vmi.estimation.encoding import View, view
 from vmi.estimation.evaluate import statistics_of
 from vmi.estimation.known_answers import (

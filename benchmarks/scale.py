@@ -27,11 +27,13 @@ from vmi.results.compaction import compact
 from vmi.results.parts import read
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
-from vmi.runners.ledger import Ended, Ledger
-from vmi.search.grid import searcher_for
+from vmi.runners.ledger import Ledger
+from vmi.search.factory import searcher_for
 from vmi.spec.trial import Completed, Cost, PackSpec, Report
+from vmi.study.checks import validate
 from vmi.study.space import choice, uniform
-from vmi.study.study import Study, validate
+from vmi.study.study import Study
+from vmi.worker.messages import Ended
 
 LAYOUT, SEEDS, PACK, REPORTS = "n16+c10*", 5, 16, 10
 FINAL = (

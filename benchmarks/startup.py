@@ -77,8 +77,8 @@ def run(steps: int, results: str) -> None:
     from vmi.driver.launch import launch
     from vmi.driver.options import RunOptions
     from vmi.mirror.writers import Beside
+    from vmi.study.loading import load
     from vmi.study.overrides import override
-    from vmi.study.study import load
 
     spans.event("driver imported", began=BEGAN)
     from vmi.runners import tune as to_tune

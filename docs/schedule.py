@@ -22,9 +22,10 @@ from plotly.subplots import make_subplots
 
 from vmi.cost.forecast import Extent, forecast
 from vmi.cost.measurements import Costs, costs_on, read
+from vmi.study.loading import load
 from vmi.study.overrides import override
 from vmi.study.space import choice
-from vmi.study.study import Study, load
+from vmi.study.study import Study
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 SHOWN = (1, 10, 30, 100, 300, 1000)

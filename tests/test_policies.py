@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from vmi.search.grid import GridSearcher, searcher_for
+from vmi.search.factory import searcher_for
+from vmi.search.grid import GridSearcher
+from vmi.study.checks import validate
+from vmi.study.loading import load
 from vmi.study.overrides import override
-from vmi.study.study import load, trials, validate
+from vmi.study.study import trials
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted((ROOT / "sweeps").glob("*.py"))
@@ -99,7 +102,7 @@ def test_the_library_below_knows_neither_sweeps_nor_records(path: Path) -> None:
     ("module", "home"),
     [
         ("ray", "vmi/runners/tune.py vmi/runners/ray_cluster.py"),
-        ("optuna", "vmi/search/optuna_searcher.py"),
+        ("optuna", "vmi/search/optuna_searcher.py vmi/search/optuna_pruner.py"),
         ("wandb", "vmi/mirror/runs.py vmi/mirror/report.py"),
         ("wandb_workspaces", "vmi/mirror/report_blocks.py"),
         ("boto3", "vmi/storage/s3.py"),

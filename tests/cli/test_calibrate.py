@@ -21,7 +21,7 @@ from vmi.cost.forecast import Extent
 from vmi.cost.measurements import Seconds, costs_on, monotone, read
 from vmi.cost.sizing import SHARE, Room
 from vmi.data import dataset as data
-from vmi.study.study import load
+from vmi.study.loading import load
 from vmi.worker import measure
 from vmi.worker.measure import _Bench, _pack_of
 

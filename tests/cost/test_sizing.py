@@ -14,10 +14,9 @@ from vmi.cost.footprint import base_bytes, member_bytes, shared_bytes
 from vmi.cost.measurements import Entry, costs_on, write
 from vmi.cost.packing import pack
 from vmi.cost.prediction import Target
-from vmi.cost.sizing import SHARE, Chosen, Room, Sizing, round_size, terms_of
-from vmi.driver.options import AUTO, DEFAULT_PACK_SIZE, MAX_PACK_SIZE
+from vmi.cost.sizing import AUTO, DEFAULT_PACK_SIZE, MAX_PACK_SIZE, SHARE, Chosen, Room, Sizing, round_size, terms_of
 from vmi.runners.ledger import Ledger
-from vmi.search.grid import searcher_for
+from vmi.search.factory import searcher_for
 from vmi.spec.config import Architecture, resolve
 from vmi.study.space import choice, integers, uniform
 from vmi.study.study import Study

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vmi.data import augmentation as views
-from vmi.data.dataset import seeded
+from vmi.data.random_streams import seeded
 
 SHAPE = (8, 8)
 

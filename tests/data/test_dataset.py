@@ -13,6 +13,8 @@ import torch
 
 from vmi.data import dataset as data
 from vmi.data import digits
+from vmi.data.minibatches import Minibatches
+from vmi.data.random_streams import seeded
 from vmi.spec.datasets import DATASETS, spec_of
 from vmi.spec.errors import InputError
 
@@ -120,17 +122,17 @@ def test_an_unknown_data_set_is_refused_with_the_nearest() -> None:
 
 
 def test_minibatches_walk_a_permutation_per_epoch_and_member() -> None:
-    generators = [data.seeded(seed, "order") for seed in (0, 1)]
-    batches = data.Minibatches(10, 3, generators)
+    generators = [seeded(seed, "order") for seed in (0, 1)]
+    batches = Minibatches(10, 3, generators)
     epoch = torch.cat([batches.next() for _ in range(3)], dim=1)
     assert all(len(set(row.tolist())) == 9 for row in epoch)
     assert not torch.equal(epoch[0], epoch[1])
     again = torch.cat([batches.next() for _ in range(3)], dim=1)
     assert not torch.equal(epoch, again)
-    alone = data.Minibatches(10, 3, [data.seeded(1, "order")])
+    alone = Minibatches(10, 3, [seeded(1, "order")])
     assert torch.equal(torch.cat([alone.next() for _ in range(3)], dim=1)[0], epoch[1])
 
 
 def test_streams_of_one_seed_differ_by_purpose() -> None:
-    draws = {tuple(torch.rand(3, generator=data.seeded(5, p)).tolist()) for p in ("order", "noise", "initialise")}
+    draws = {tuple(torch.rand(3, generator=seeded(5, p)).tolist()) for p in ("order", "noise", "initialise")}
     assert len(draws) == 3

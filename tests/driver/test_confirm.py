@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from tests.runners.test_ledger import all_trials, ids, ledger_of, run
+from vmi.cost.rounds import QUEUE
 from vmi.driver.summary import outcome_lines
-from vmi.runners.ledger import QUEUE, Ended, Ledger
+from vmi.runners.ledger import Ledger
 from vmi.spec.trial import PackSpec, Trial
 from vmi.study.space import at_least, choice, log_uniform
 from vmi.study.study import Study
+from vmi.worker.messages import Ended
 
 METRICS = ("accuracy_majority", "distortion_nats", "mi_encoder_nats")
 FRESH = (100, 101, 102)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from vmi.driver.options import MAX_PACK_SIZE, RunOptions, parse_seeds
+from vmi.cost.sizing import MAX_PACK_SIZE
+from vmi.driver.options import RunOptions, parse_seeds
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from vmi.driver.progress import MEASURED_SECONDS, PLAIN_SECONDS, Display
-from vmi.runners.ledger import Ended, Ledger
-from vmi.search.grid import searcher_for
+from vmi.runners.ledger import Ledger
+from vmi.search.factory import searcher_for
 from vmi.spec.trial import PackSpec, Trial
 from vmi.study.space import choice
 from vmi.study.study import Study, trials
-from vmi.worker.messages import Update
+from vmi.worker.messages import Ended, Update
 
 STUDY = Study(name="s", space={"mi_weight": choice(0, 4)}, seeds=range(3))
 

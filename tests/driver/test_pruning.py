@@ -13,7 +13,7 @@ import pytest
 from vmi.driver.pruning import JUDGED, pruning_of
 from vmi.results.schema import schema_of
 from vmi.results.store import Store
-from vmi.search.grid import searcher_for
+from vmi.search.factory import searcher_for
 from vmi.search.optuna_searcher import judge
 from vmi.spec.trial import PackSpec, Trial
 from vmi.study.goal_checks import PRUNERS

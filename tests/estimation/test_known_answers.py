@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vmi.data.dataset import seeded
+from vmi.data.random_streams import seeded
 from vmi.estimation.encoding import view
 from vmi.estimation.evaluate import statistics_of
 from vmi.estimation.known_answers import (

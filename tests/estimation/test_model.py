@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import vmi
 from vmi.cli.app import app
 from vmi.data import dataset as data
+from vmi.data.random_streams import seeded
 from vmi.estimation import model as fixed
 from vmi.estimation.encoding import view
 from vmi.estimation.evaluate import Account, statistics_of
@@ -135,7 +136,7 @@ def test_values_are_those_of_the_pack_s_card_and_every_name_is_documented() -> N
     model = Network()
     with fixed.frozen(model):
         seen = view(model, data.load("digits"))
-        codes = seen.draw(seen.held_out, [data.seeded(0, "evaluate")])
+        codes = seen.draw(seen.held_out, [seeded(0, "evaluate")])
         found = statistics_of(seen, [0], QUICK)[0]
     log_q = tuple(torch.zeros(1, 360) for _ in codes)
     expected = card(parse("n3*+c4*"), Pass(seen.held_out, codes, seen.held_out, torch.zeros(1), log_q, log_q))

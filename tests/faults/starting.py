@@ -19,7 +19,7 @@ from typer.main import get_command
 from vmi.cli.app import app
 from vmi.cli.run import main
 from vmi.spec.errors import InputError
-from vmi.study.study import load
+from vmi.study.loading import load
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "sweeps" / "smoke.py"

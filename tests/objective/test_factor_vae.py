@@ -11,6 +11,7 @@ from support.packs import trial, vae_gradients
 from torch import Tensor
 
 from vmi.data import dataset as data
+from vmi.data.random_streams import seeded
 from vmi.objective.factor_vae import Factor, cross_entropy, density_ratio, permuted
 from vmi.training import checkpoint, step
 from vmi.training.evaluation import evaluate
@@ -86,7 +87,7 @@ def test_trained_discriminators_reach_the_known_total_correlation() -> None:
     codes: one step's estimate swings by about 0.1 at the highest correlation."""
     configs = [trial(factor_weight=1, learning_rate=1e-3).config] * len(CORRELATIONS)
     factor = Factor(configs, 2, torch.device("cpu"), torch.float64)
-    generator = data.seeded(0, "codes")
+    generator = seeded(0, "codes")
     seen = []
     for at in range(600):
         codes = torch.cat([gaussian(r, 256, generator) for r in CORRELATIONS])

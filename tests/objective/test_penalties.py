@@ -9,8 +9,9 @@ import torch
 from torch import distributions
 
 from vmi.nn.distributions import DiagonalNormal
-from vmi.objective.penalties import capacity, importance_weights, maximum_mean_discrepancy
-from vmi.objective.total_correlation import total_correlation
+from vmi.objective.annealing import capacity
+from vmi.objective.penalties import maximum_mean_discrepancy
+from vmi.objective.total_correlation import importance_weights, total_correlation
 
 
 def posterior(batch: int, dims: int, log_variance: float = -1.0) -> DiagonalNormal:

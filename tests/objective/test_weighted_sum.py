@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vmi.nn.distributions import Categorical, DiagonalNormal
-from vmi.objective.weighted_sum import Noise, Weights, mi_terms, prior_codes, rate_terms, sample
+from vmi.objective.codes import Noise, prior_codes, sample
+from vmi.objective.weighted_sum import Weights, mi_terms, rate_terms
 from vmi.spec.layout import parse
 
 

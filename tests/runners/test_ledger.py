@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmi.runners.ledger import Ended, Ledger, Row
-from vmi.search.grid import searcher_for
+from vmi.runners.ledger import Ledger
+from vmi.search.factory import searcher_for
 from vmi.spec.trial import Outcome, PackSpec, Suggestion, Trial
 from vmi.study.space import choice, log_uniform
 from vmi.study.study import Study, trials
+from vmi.worker.messages import Ended, Row
 
 METRIC = "accuracy_majority"
 GRID = {"mi_weight": choice(0, 1, 4), "layout": choice("n16+c10*", "c10*")}

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmi.search.grid import GridSearcher, baseline_of, searcher_for, stored_suggestion
+from vmi.search.factory import searcher_for
+from vmi.search.grid import GridSearcher
 from vmi.search.score import objective
+from vmi.search.searcher import baseline_of, stored_suggestion
 from vmi.spec.trial import Completed, Failed, Pruned
 from vmi.study.space import choice, integers, uniform
 from vmi.study.study import Study, trials

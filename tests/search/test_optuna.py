@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from vmi.search.grid import Searcher
 from vmi.search.optuna_searcher import MAX_REPEATS, OptunaSearcher
+from vmi.search.searcher import Searcher
 from vmi.spec.trial import Completed, Failed, Outcome, Suggestion
+from vmi.study.checks import validate
 from vmi.study.space import choice, integers, log_uniform, uniform
-from vmi.study.study import Study, trials, validate
+from vmi.study.study import Study, trials
 
 CONTINUOUS = {"mi_weight": log_uniform(0.5, 32), "temperature": uniform(0.2, 2)}
 

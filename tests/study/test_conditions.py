@@ -10,14 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmi.cli.plan import Request, plan_lines
-from vmi.search.grid import GridSearcher, searcher_for, stored_suggestion
+from vmi.search.factory import searcher_for
+from vmi.search.grid import GridSearcher
+from vmi.search.searcher import stored_suggestion
 from vmi.search.trial_count import planned_trials
 from vmi.spec.errors import InputError
 from vmi.spec.trial import Completed
+from vmi.study.checks import validate
 from vmi.study.conditions import count, order, points, restricted
 from vmi.study.overrides import override
 from vmi.study.space import choice, integers, log_uniform, uniform
-from vmi.study.study import Study, spec, trials, validate
+from vmi.study.study import Study, trials
+from vmi.study.study_json import spec
 
 BOTH, ONE = "n2*+n14+c10*", "n16+c10*"
 SPACE: dict[str, Any] = {

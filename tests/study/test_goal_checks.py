@@ -13,9 +13,11 @@ from vmi.cli.plan import Request, plan_lines
 from vmi.search.trial_count import planned_trials
 from vmi.spec.errors import InputError
 from vmi.spec.goals import Bound
+from vmi.study.checks import validate
 from vmi.study.overrides import override
 from vmi.study.space import at_least, at_most, choice, log_uniform
-from vmi.study.study import Study, differences, spec, validate
+from vmi.study.study import Study
+from vmi.study.study_json import differences, spec
 
 TWO = {"accuracy_majority": "maximize", "distortion_nats": "minimize"}
 

@@ -19,9 +19,12 @@ from vmi.spec.config import resolve
 from vmi.spec.errors import InputError
 from vmi.spec.goals import Bound
 from vmi.spec.trial import Suggestion
+from vmi.study.checks import validate
+from vmi.study.loading import load
 from vmi.study.overrides import override
 from vmi.study.space import choice, integers, log_uniform, uniform
-from vmi.study.study import Study, differences, load, spec, trials, validate
+from vmi.study.study import Study, trials
+from vmi.study.study_json import differences, spec
 
 SPACE = {"mi_weight": choice(0, 4), "entropy_weight": choice(0, 1)}
 

@@ -9,8 +9,10 @@ import pytest
 from faults.hostile_inputs import Lying, Raising
 
 from vmi.spec.errors import InputError
+from vmi.study.checks import validate
 from vmi.study.space import choice, uniform
-from vmi.study.study import Study, spec, validate
+from vmi.study.study import Study
+from vmi.study.study_json import spec
 from vmi.study.values import Opaque, plain
 
 

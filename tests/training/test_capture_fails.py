@@ -17,7 +17,8 @@ from training.test_capturable import METHODS
 from training.test_cuda_graph import Again, state
 
 from vmi.data import dataset as data
-from vmi.data.dataset import Dataset, Resident
+from vmi.data.dataset import Dataset
+from vmi.data.minibatches import Resident
 from vmi.training import cuda_graph as captured
 from vmi.training.cuda_graph import Step, replayed
 from vmi.training.pack import Pack

@@ -17,7 +17,9 @@ from training.test_capturable import METHODS
 from training.test_refill import Run, run
 
 from vmi.data import dataset as data
-from vmi.data.dataset import Dataset, Minibatches, Resident, seeded
+from vmi.data.dataset import Dataset
+from vmi.data.minibatches import Minibatches, Resident
+from vmi.data.random_streams import seeded
 from vmi.spec.trial import Trial
 from vmi.training import cuda_graph as captured
 from vmi.training import train

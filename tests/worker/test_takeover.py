@@ -10,7 +10,7 @@ from runners.test_ledger import completed, ids, ledger_of, none, row_of, run, sa
 
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
-from vmi.search.grid import searcher_for
+from vmi.search.factory import searcher_for
 from vmi.spec.trial import PackSpec
 from vmi.worker.messages import Task
 from vmi.worker.takeover import begin, packs_under_way

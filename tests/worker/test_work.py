@@ -22,11 +22,10 @@ from support.runs import until
 from vmi.data import dataset as data
 from vmi.mirror.mirror import mirror_of
 from vmi.results.store import Store
-from vmi.runners.ledger import Ended
 from vmi.spec.trial import PackSpec, Trial
 from vmi.training import accuracy, checkpoint, train
 from vmi.training.evaluation import evaluate
-from vmi.worker.messages import Task, Update
+from vmi.worker.messages import Ended, Task, Update
 from vmi.worker.work import work
 
 # What a row says about where and when it was trained, and not about what came out.

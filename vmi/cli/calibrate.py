@@ -11,10 +11,11 @@ import torch
 
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import Entry, Seconds, monotone, read, write
-from vmi.driver.options import DEFAULT_PACK_SIZE
+from vmi.cost.sizing import DEFAULT_PACK_SIZE
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.storage.paths import AnyPath
-from vmi.study.study import Study, validate
+from vmi.study.checks import validate
+from vmi.study.study import Study
 from vmi.worker.measure import measure
 
 DEVICES = ("cpu", "cuda")

@@ -13,7 +13,8 @@ from rich.console import Console
 from vmi.cli.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
 from vmi.cli.parsing import number, usage_problems, whole
 from vmi.cli.run import guarded
-from vmi.driver.options import AUTO, RunOptions, is_whole, parse_seeds, place_of
+from vmi.cost.sizing import AUTO
+from vmi.driver.options import RunOptions, is_whole, parse_seeds, place_of
 from vmi.process.scratch import scratch
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import AnyPath, opened
@@ -156,8 +157,9 @@ def _study(path: Path, wrong: list[Problem], *, seeds: str | None = None, **wish
 
     Raises one InputError with all that is `wrong` with options, file and study.
     """
+    from vmi.study.checks import validate
+    from vmi.study.loading import load
     from vmi.study.overrides import wished
-    from vmi.study.study import load, validate
 
     try:
         study, unknown = wished(load(path), seeds=parse_seeds(seeds) if seeds is not None else None, **wishes)

@@ -9,8 +9,7 @@ from pathlib import Path
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import FILE, Kind
 from vmi.cost.prediction import Target, prediction_lines, simulation_lines
-from vmi.cost.sizing import Room, Sizing, gigabytes, room_here
-from vmi.driver.options import AUTO
+from vmi.cost.sizing import AUTO, Room, Sizing, gigabytes, room_here
 from vmi.driver.preflight import asked_of, check_rows
 from vmi.results.store import Store
 from vmi.search.trial_count import values_of
@@ -18,7 +17,8 @@ from vmi.spec import layout as latents
 from vmi.spec.config import TrialConfig, resolve
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import AnyPath
-from vmi.study.study import Study, validate
+from vmi.study.checks import validate
+from vmi.study.study import Study
 
 CPU = Target("cpu", 1)
 MAX_SHOWN = 12

@@ -105,7 +105,7 @@ def mirror_study(folder: AnyPath, online: str | None) -> int:
 def compare_studies(first: AnyPath, second: AnyPath, out: AnyPath | None) -> int:
     """Say, or write, what two studies share, and in what they differ."""
     from analysis.compare import markdown
-    from vmi.study.study import differences
+    from vmi.study.study_json import differences
 
     a, b = open_study(first), open_study(second)
     for results in (a, b):

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from vmi.cli.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
 from vmi.cli.parsing import BAD_INPUT, Gathering, number, usage_problems
-from vmi.driver.options import AUTO, RunOptions, parse_seeds, place_of
+from vmi.cost.sizing import AUTO
+from vmi.driver.options import RunOptions, parse_seeds, place_of
 from vmi.process.console import lost, protect, say
 from vmi.process.signals import exit_code
 from vmi.spec.errors import InputError, Problem, StoreError

@@ -17,7 +17,8 @@ from pathlib import Path
 from vmi.cli.recipes import Place, choose, find, missing_from, reach
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.spec.redaction import redacted
-from vmi.study.study import load, validate
+from vmi.study.checks import validate
+from vmi.study.loading import load
 
 # Ray's launcher takes some seconds to find the head, and the head some to load the study.
 HEAD_SECONDS = 25

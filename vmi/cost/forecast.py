@@ -12,9 +12,9 @@ from itertools import cycle, islice
 
 from vmi.cost.measurements import TERMS, ZERO, Costs, Kind, Seconds, kind_of
 from vmi.cost.packing import Size, pack, size_for
+from vmi.cost.rounds import queue_of, round_of
 from vmi.cost.simulation import Job, Schedule, simulate
 from vmi.cost.sizing import round_size
-from vmi.runners.ledger import queue_of, round_of
 from vmi.search.grid import GridSearcher
 from vmi.search.trial_count import EVERYTHING, planned_trials
 from vmi.spec.config import Architecture

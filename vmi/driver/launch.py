@@ -10,15 +10,17 @@ from typing import Any
 
 from rich.console import Console
 
-from vmi.cost.prediction import Kept, Target
+from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
+from vmi.driver.on_demand import OnDemand
 from vmi.driver.options import RunOptions
 from vmi.driver.preflight import check, check_rows
 from vmi.driver.progress import Display
 from vmi.driver.pruning import pruning_of
 from vmi.driver.summary import fewer, interrupted_lines, start_line, summary_lines
+from vmi.driver.tally import Kept
 from vmi.mirror.access import Mode
 from vmi.mirror.mirror import mirror_of
 from vmi.process.console import say
@@ -30,9 +32,9 @@ from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
 from vmi.runners.node_check import needs_of
-from vmi.runners.runner import OnDemand, Runner
+from vmi.runners.runner import Runner
 from vmi.runners.watchdog import ClusterLostError
-from vmi.search.grid import searcher_for
+from vmi.search.factory import searcher_for
 from vmi.search.trial_count import values_of
 from vmi.spec.datasets import data_folder
 from vmi.spec.trial import PackSpec

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmi.cost.prediction import Kept
 from vmi.driver.lock import Heartbeat
 from vmi.driver.progress import Display, shown
+from vmi.driver.tally import Kept
 from vmi.mirror.mirror import Mirror
 from vmi.runners.ledger import Ledger
 from vmi.worker.messages import Update

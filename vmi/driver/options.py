@@ -6,16 +6,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmi.cost.sizing import AUTO, MAX_PACK_SIZE
 from vmi.spec.errors import InputError, Problem
 from vmi.storage.paths import AnyPath, path_of
 from vmi.storage.paths import ObjectPath as ObjectPath
 from vmi.storage.paths import opened as opened
 from vmi.study.seeds import MAX_SEEDS
 
-# What `vmi.cost.sizing` chooses from measurements and memory, and what it takes without any.
-AUTO = "auto"
-DEFAULT_PACK_SIZE = 16
-MAX_PACK_SIZE = 1024
 RESULTS = "Folder of all results, or s3://BUCKET/PREFIX in an object store."
 PACK_SIZE = "Most trials trained as one program; auto: by what was measured, and what memory holds."
 SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"

@@ -13,8 +13,9 @@ from vmi.results.store import Store
 from vmi.search.trial_count import planned_trials, values_of
 from vmi.spec.datasets import DATASETS, data_folder
 from vmi.spec.errors import InputError, Problem, did_you_mean
-from vmi.study.checks import NAME
-from vmi.study.study import Study, differences, spec, validate
+from vmi.study.checks import NAME, validate
+from vmi.study.study import Study
+from vmi.study.study_json import differences, spec
 from vmi.worker.messages import checkpoint_seconds
 
 

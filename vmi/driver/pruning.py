@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmi.results.store import Store
-from vmi.search.grid import baseline_of
+from vmi.search.searcher import baseline_of
 from vmi.spec.trial import PackSpec
 from vmi.study.study import Study
 

@@ -15,7 +15,6 @@ from vmi.driver import lock as heartbeat
 from vmi.driver.lock import Driver
 from vmi.driver.progress import shown
 from vmi.results.store import Store
-from vmi.runners.ledger import Row, ended_of
 from vmi.search.ranking import Ranking
 from vmi.spec.errors import StoreError, did_you_mean, printable
 from vmi.spec.goals import DIRECTIONS, Bound
@@ -23,7 +22,9 @@ from vmi.spec.metrics import METRICS
 from vmi.spec.trial import Suggestion
 from vmi.storage.durable import LOCAL
 from vmi.storage.paths import AnyPath, times
-from vmi.study.study import STUDY_VERSION, Study
+from vmi.study.study import Study
+from vmi.study.study_json import STUDY_VERSION
+from vmi.worker.messages import Row, ended_of
 
 MAX_PACKS = 8
 MAX_STUDIES = 1000

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vmi.data.dataset import Dataset, load, seeded
+from vmi.data.dataset import Dataset, load
+from vmi.data.random_streams import seeded
 from vmi.estimation.encoding import View, gathered, view
 from vmi.estimation.model import FixedModel, frozen, name_of
 from vmi.estimation.q_fit import FittedQ, Pairs, Settings, fit

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from vmi.data.dataset import Dataset, Split, seeded
+from vmi.data.dataset import Dataset, Split
+from vmi.data.random_streams import seeded
 from vmi.estimation.encoding import View, gathered
 from vmi.estimation.model import FixedModel, Parameters
 from vmi.information.bounds import entropy

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vmi.data.dataset import Minibatches, seeded
+from vmi.data.minibatches import Minibatches
+from vmi.data.random_streams import seeded
 from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
 from vmi.nn.layers import StackedMLP, flat_buffers, flatten_parameters
 from vmi.nn.networks import distribution_of

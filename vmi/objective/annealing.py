@@ -14,3 +14,14 @@ def geometric(step_K: Tensor, steps: int, first_K: Tensor, last_K: Tensor) -> Te
     power_K = (ratio_K.double() ** fraction_K).to(first_K.dtype)
     # And half way as torch does it for a number: by its square root, which is not the rounded one in float32.
     return first_K * torch.where(fraction_K == 0.5, ratio_K.sqrt(), power_K)
+
+
+def ramp(step_K: Tensor, steps_K: Tensor) -> Tensor:
+    """min(1, step / steps), and 1 from the start where steps is 0: [K]."""
+    reached_K = steps_K.clamp_min(1).reciprocal() * step_K
+    return reached_K.clamp_max(1.0).where(steps_K > 0, torch.ones_like(steps_K))
+
+
+def capacity(rate_K: Tensor, target_K: Tensor) -> Tensor:
+    """|rate - C|: Burgess et al. 2018 (arXiv 1804.03599); per kind of block Dupont 2018 (arXiv 1804.00104)."""
+    return (rate_K - target_K).abs()

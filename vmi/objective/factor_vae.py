@@ -24,7 +24,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from vmi.data.dataset import seeded
+from vmi.data.random_streams import seeded
 from vmi.nn.elementwise import softplus
 from vmi.nn.layers import StackedLinear, flatten_parameters
 from vmi.nn.ops import baddbmm

@@ -15,6 +15,7 @@ Shapes: K member, M of them at a time, B codes, Z dimensions, J posteriors (the 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -63,3 +64,17 @@ class _TotalCorrelation(Function):
         of_log_variance_MZJ = of_square_MZJ.add_(difference.sum(1), alpha=0.5).mul_(-scale)
         of_code_MBZ = product.mul_(factor).sum(-1).mul_(2 * scale)
         return of_code_MBZ, of_mean_MZJ.mT, of_log_variance_MZJ.mT, None
+
+
+def importance_weights(batch: int, count: int, stratified: bool) -> Tensor:
+    """log W [B, B] with which log q(z_i) is estimated as logsumexp_j [log q(z_i|x_j) + log W_ij] from a minibatch.
+
+    Chen et al. 2018 (arXiv 1802.04942): minibatch-weighted (appendix C.1), W = 1/(N B); minibatch-stratified (C.2),
+    whose weights are the chance that x_j of a minibatch that holds x_i stands for each x of the N training images:
+    1/N for x_i itself and (N - 1)/(N (B - 1)) for each other, which is unbiased for the density itself.
+    """
+    if not stratified:
+        return torch.full((batch, batch), -math.log(count * batch), dtype=torch.float64)
+    others = math.log((count - 1) / (count * max(batch - 1, 1)))
+    log_weights = torch.full((batch, batch), others, dtype=torch.float64)
+    return log_weights.fill_diagonal_(-math.log(count))

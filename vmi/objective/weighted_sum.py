@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vmi.information import bounds
 from vmi.nn.distributions import Categorical, Distribution
-from vmi.objective.penalties import capacity
+from vmi.objective.annealing import capacity, ramp
 from vmi.spec.config import TrialConfig
 from vmi.spec.layout import Block, Layout
 
@@ -105,49 +105,6 @@ def uses_of(configs: Sequence[TrialConfig]) -> Uses:
     )
 
 
-class Noise(NamedTuple):
-    """The randomness of one step: standard Normal [K, B, all Normal dimensions], Gumbel [K, B, all categories]."""
-
-    normal_KBZ: Tensor
-    gumbel_KBC: Tensor
-
-
-def sample(
-    blocks: Sequence[Block], posterior: Sequence[Distribution], noise: Noise, temperature_K: Tensor | None
-) -> tuple[Tensor, ...]:
-    """One code per block: relaxed at `temperature_K` for categorical blocks, hard one-hot where it is None."""
-    codes, z, c = [], 0, 0
-    for block, q in zip(blocks, posterior, strict=True):
-        if isinstance(q, Categorical):
-            gumbel = noise.gumbel_KBC[..., c : c + block.size]
-            codes.append(q.hard_sample(gumbel) if temperature_K is None else q.rsample(gumbel, temperature_K))
-            c += block.size
-        else:
-            codes.append(q.rsample(noise.normal_KBZ[..., z : z + block.size]))
-            z += block.size
-    return tuple(codes)
-
-
-def side_by_side(codes: Sequence[Tensor]) -> Tensor:
-    """One code of all blocks, [K, B, L], with the images innermost in memory, as the networks have them."""
-    return torch.cat([code.mT for code in codes], dim=-2).mT
-
-
-def prior_codes(blocks: Sequence[Block], noise: Noise) -> tuple[Tensor, ...]:
-    """One hard code per block from the prior: standard Normal, uniform one-hot (the Gumbel's argmax)."""
-    codes, z, c = [], 0, 0
-    for block in blocks:
-        if block.is_categorical:
-            gumbel = noise.gumbel_KBC[..., c : c + block.size]
-            # Not by torch's one_hot, which reads the largest index back to the host.
-            codes.append(torch.zeros_like(gumbel).scatter_(-1, gumbel.argmax(-1, keepdim=True), 1.0))
-            c += block.size
-        else:
-            codes.append(noise.normal_KBZ[..., z : z + block.size])
-            z += block.size
-    return tuple(codes)
-
-
 def expected_log_q(auxiliary: Sequence[Distribution], codes: Sequence[Tensor]) -> list[Tensor]:
     """E log Q(code|x_hat) for each informed block: [K] each."""
     return [q.log_prob(code).mean(-1) for q, code in zip(auxiliary, codes, strict=True)]
@@ -158,12 +115,6 @@ def code_entropy(posterior: Distribution, code: Tensor) -> Tensor:
     if isinstance(posterior, Categorical):
         return bounds.entropy(bounds.aggregate_posterior(posterior.log_probs_KBC))
     return bounds.aggregate_entropy_normal(posterior, code)
-
-
-def ramp(step_K: Tensor, steps_K: Tensor) -> Tensor:
-    """min(1, step / steps), and 1 from the start where steps is 0: [K]."""
-    reached_K = steps_K.clamp_min(1).reciprocal() * step_K
-    return reached_K.clamp_max(1.0).where(steps_K > 0, torch.ones_like(steps_K))
 
 
 def rate_terms(weights: Weights, blocks: Sequence[Block], rates: Mapping[str, Tensor], step_K: Tensor) -> Tensor:

@@ -10,41 +10,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
 
 from vmi.cost.packing import Size, pack, size_for
+from vmi.cost.rounds import queue_of, round_of
 from vmi.cost.sizing import round_size
-from vmi.search.grid import Searcher, baseline_of, stored_suggestion
 from vmi.search.ranking import Best, Ranking
-from vmi.spec.config import FIELD_TYPES, Architecture, TrialConfig
-from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Suggestion, Trial
+from vmi.search.searcher import Searcher, baseline_of, stored_suggestion
+from vmi.spec.config import Architecture
+from vmi.spec.trial import Outcome, PackSpec, Suggestion, Trial
 from vmi.study.study import Study, trials
+from vmi.worker.messages import Ended, Row, _is_current, ended_of
 
-# A sampler is asked in at least this many rounds, so that it learns from most of what it is told.
-SAMPLER_ROUNDS = 4
-# Where members may be stopped early, a pack gets this many times the trials it has places for: one waits for each gap.
-QUEUE = 4
-ALL = 10**9
-
-Row = Mapping[str, Any]
 _NONE: Mapping[str, float] = {}
-
-
-class Ended(NamedTuple):
-    """How one trial ended, as it travels from a worker: kind, last step, final metrics and the reason of a failure."""
-
-    trial_id: str
-    outcome: str
-    step: int
-    metrics: Mapping[str, float]
-    reason: str = ""
-
-    def as_outcome(self) -> Outcome:
-        if self.outcome == "failed":
-            return Failed(self.reason, self.step)
-        return (
-            Completed(self.step, self.metrics, {}) if self.outcome == "completed" else Pruned(self.step, self.metrics)
-        )
 
 
 @dataclass
@@ -329,27 +306,3 @@ class Ledger:
         self.searcher.replay(finished, list(unfinished.values()))
         # Rows of whole suggestions are asked for no more; ten thousand of them are a hundred megabytes.
         self._stored = {trial_id: row for trial_id, row in self._stored.items() if trial_id not in self.finished}
-
-
-def queue_of(study: Study, pack_size: int) -> int:
-    """How many trials of the search a pack is given, of which `pack_size` are trained at a time."""
-    return pack_size * (QUEUE if study.pruner else 1)
-
-
-def round_of(study: Study, pack_size: int, workers: Callable[[], int]) -> int:
-    """How many suggestions to ask for: all of a grid; of a sampler enough to fill the workers, in a few rounds."""
-    if study.searcher == "grid" or not study.suggestions:
-        return ALL
-    filling = -(-workers() * queue_of(study, pack_size) // len(tuple(study.seeds)))
-    return max(1, min(filling, -(-study.suggestions // SAMPLER_ROUNDS)))
-
-
-def _is_current(row: Row) -> bool:
-    """Whether this program would give the row's configuration the row's id."""
-    return bool(TrialConfig(**{name: row[name] for name in FIELD_TYPES}).trial_id == row["trial_id"])
-
-
-def ended_of(row: Row) -> Ended:
-    """A stored row of `trials` as the way it ended."""
-    metrics = {name: float(v) for name, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return Ended(row["trial_id"], row["outcome"], int(row["step"] or 0), metrics, row["reason"] or "")

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from vmi.cost.measurements import FILE, Costs
-from vmi.cost.prediction import Target, costs_or_none
 from vmi.cost.sizing import Room
-from vmi.driver.options import RunOptions
 from vmi.runners.ledger import Ledger
-from vmi.runners.node_check import Needs
 from vmi.spec.trial import PackSpec
-from vmi.storage.paths import AnyPath
 from vmi.worker.messages import Task, Update
 
 
@@ -34,50 +29,3 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Let go of whatever was started."""
-
-
-class OnDemand:
-    """Makes the runner that the options ask for once it is needed: a finished study starts neither Ray nor torch.
-
-    `first` is called before that, and may refuse by raising. `needs`: what every node of a cluster must see. `say` is
-    told what is waited for.
-    """
-
-    def __init__(
-        self, options: RunOptions, first: Callable[[], object], needs: Needs, say: Callable[[str], None]
-    ) -> None:
-        self._options, self._first, self._needs, self._say = options, first, needs, say
-        self._made: Runner | None = None
-
-    @property
-    def runner(self) -> Runner:
-        if self._made is None:
-            self._first()
-            self._made = _make(self._options, self._needs, self._say)
-        return self._made
-
-    def workers(self) -> int:
-        return self.runner.workers()
-
-    def room(self) -> Room:
-        """Of a pack, where the runner trains."""
-        self.runner.workers()  # what it is asked of has to be there
-        return self.runner.room()
-
-    def costs(self, results: AnyPath) -> Costs | None:
-        """What was measured on this CPU, or on a card, and is kept in the results."""
-        return costs_or_none(Target(self.runner.device, 1), results / FILE)
-
-    def close(self) -> None:
-        if self._made is not None:
-            self._made.close()
-
-
-def _make(options: RunOptions, needs: Needs, say: Callable[[str], None]) -> Runner:
-    if options.local:
-        from vmi.runners.local import LocalRunner
-
-        return LocalRunner(options.gpus_per_pack)
-    from vmi.runners.tune import TuneRunner
-
-    return TuneRunner(options.address, options.gpus_per_pack, needs, say)

@@ -10,7 +10,6 @@ before each draw as well, so a resumed search keeps every stored point and goes 
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -21,8 +20,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vmi.search.grid import Finished, baseline_of, stored_suggestion, suggestion_of
+from vmi.search.optuna_pruner import OptunaJudge
 from vmi.search.score import Ending, directions, ending
+from vmi.search.searcher import Finished, baseline_of, stored_suggestion, suggestion_of
 from vmi.spec.trial import Outcome, Suggestion
 from vmi.study import conditions as dependence
 from vmi.study import space as domains
@@ -30,7 +30,6 @@ from vmi.study.space import Choice, Domain, Float
 from vmi.study.study import Study
 
 MAX_REPEATS = 200  # draws in a row that may repeat known points before a small discrete space counts as exhausted
-MEDIAN_MEMBERS = 5  # the median of fewer says too little to stop one by
 KEPT, RUNGS = 3, 3  # successive halving keeps one in three at each rung; the first is at 1/27 of the steps
 
 
@@ -191,60 +190,6 @@ def _distribution(domain: Domain) -> BaseDistribution:
     low, high = domains.ends(domain)
     kind: Any = FloatDistribution if isinstance(domain, Float) else IntDistribution
     return cast(BaseDistribution, kind(low, high, log=domain.log, step=domain.step))
-
-
-class OptunaJudge:
-    """Says of the members that one process trains which should stop: the same answers to the same questions in order.
-
-    `pruning` has the study's pruner and direction, and as `history` the [step, value] pairs of each member of earlier
-    packs. Optional: `stopped`, the same of those that were stopped; `spared`, ids that never are; `steps` of every one.
-    """
-
-    def __init__(self, pruning: Mapping[str, Any]) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._spared = frozenset(pruning.get("spared", ()))
-        # A fixed name: hyperband draws a trial's bracket from the name and its number.
-        self._optuna = optuna.create_study(
-            study_name="members",
-            direction=StudyDirection[pruning["direction"].upper()],
-            pruner=_pruner(pruning["pruner"], pruning.get("steps")),
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )
-        self._members: dict[str, optuna.trial.Trial] = {}
-        self._stopped: set[str] = set()
-        for state, members in ((TrialState.COMPLETE, "history"), (TrialState.PRUNED, "stopped")):
-            for values in pruning.get(members, ()):
-                self._past(values, state)
-
-    def stops(self, trial_id: str, step: int, value: float) -> bool:
-        """Note the member's value at this step; whether it should stop here. A value that is none never stops it."""
-        if trial_id in self._stopped or trial_id in self._spared or not math.isfinite(value):
-            return trial_id in self._stopped
-        member = self._members.get(trial_id) or self._members.setdefault(trial_id, self._optuna.ask())
-        member.report(value, step)
-        if not member.should_prune():
-            return False
-        self._stopped.add(trial_id)
-        self._optuna.tell(member, state=TrialState.PRUNED)
-        return True
-
-    def _past(self, values: Sequence[Sequence[float]], state: TrialState) -> None:
-        """A member of an earlier pack: the pruner is asked at each step, as successive halving notes its rungs then."""
-        member = self._optuna.ask()
-        for step, value in values:
-            member.report(float(value), int(step))
-            member.should_prune()
-        last = float(values[-1][1]) if values and state == TrialState.COMPLETE else None
-        self._optuna.tell(member, last, state=state if values else TrialState.FAIL)
-
-
-def _pruner(name: str, steps: int | None) -> optuna.pruners.BasePruner:
-    first = max(1, steps // KEPT**RUNGS) if steps else None
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=MEDIAN_MEMBERS, n_min_trials=MEDIAN_MEMBERS)
-    if name == "successive_halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=first or "auto", reduction_factor=KEPT)
-    return optuna.pruners.HyperbandPruner(min_resource=first or 1, max_resource=steps or "auto", reduction_factor=KEPT)
 
 
 judge = OptunaJudge

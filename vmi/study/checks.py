@@ -18,6 +18,7 @@ from vmi.study import space as domains
 from vmi.study.condition_checks import condition_problems
 from vmi.study.goal_checks import goal_problems, named
 from vmi.study.space import Choice, Domain
+from vmi.study.study import Study
 
 if TYPE_CHECKING:
     from vmi.study.study import Study
@@ -225,3 +226,10 @@ def _within(conditions: dependence.Conditions, space: Mapping[str, Any]) -> depe
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def validate(study: Study) -> None:
+    """Raises one InputError with everything that is wrong with the study."""
+    problems = study_problems(study)
+    if problems:
+        raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")

@@ -19,7 +19,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Generator, Tensor
 
-from vmi.data.dataset import Dataset, Resident
+from vmi.data.dataset import Dataset
+from vmi.data.minibatches import Resident
 from vmi.spec.config import Architecture
 from vmi.spec.reports import LEAST_STEPS
 from vmi.training.pack import Pack

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vmi.data.dataset import Dataset, Split, seeded
-from vmi.information import bounds
-from vmi.information.bounds import Decoded
+from vmi.data.dataset import Dataset, Split
+from vmi.data.random_streams import seeded
+from vmi.information.likelihood import Decoded, distortion
 from vmi.information.mi_card import Pass, card
 from vmi.nn.distributions import Categorical, Distribution
 from vmi.nn.elementwise import sigmoid
-from vmi.objective.weighted_sum import Noise, sample, side_by_side
+from vmi.objective.codes import Noise, sample, side_by_side
 from vmi.training import accuracy
 from vmi.training.pack import Pack, draw_noise
 from vmi.training.traversals import member_arrays
@@ -129,7 +129,7 @@ def _pass(pack: Pack, images_KND: Tensor, noise: Noise) -> Pass:
     hard = sample(pack.layout.blocks, posterior, noise, None)
     soft = sample(pack.layout.blocks, posterior, noise, pack.temperatures[1])
     decoded = Decoded.of(pack.decoder(side_by_side(hard)))
-    distortion_K = bounds.distortion(pack.architecture.likelihood, images_KND, decoded, pack.weights.variance_K)
+    distortion_K = distortion(pack.architecture.likelihood, images_KND, decoded, pack.weights.variance_K)
     distortion_K = distortion_K * images_KND.shape[1]
     if not pack.layout.informed:
         return Pass(posterior, hard, (), distortion_K, (), ())

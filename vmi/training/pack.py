@@ -14,15 +14,17 @@ import torch
 from torch import Generator, Tensor
 
 from vmi.data.augmentation import view
-from vmi.data.dataset import Minibatches, seeded
+from vmi.data.minibatches import Minibatches
+from vmi.data.random_streams import seeded
 from vmi.nn import networks
 from vmi.nn.distributions import gumbel_from_uniform
 from vmi.nn.layers import flat_buffers, flatten_parameters, lower_precision
 from vmi.nn.optim import MemberAdam
 from vmi.objective.annealing import geometric
+from vmi.objective.codes import Noise
 from vmi.objective.factor_vae import Factor
-from vmi.objective.penalties import importance_weights
-from vmi.objective.weighted_sum import Noise, Uses, Weights, term_names, uses_of, weights_of
+from vmi.objective.total_correlation import importance_weights
+from vmi.objective.weighted_sum import Uses, Weights, term_names, uses_of, weights_of
 from vmi.spec.config import Architecture
 from vmi.spec.datasets import spec_of
 from vmi.spec.layout import Layout, parse

@@ -15,23 +15,14 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from vmi.information import bounds
-from vmi.information.bounds import Decoded
+from vmi.information.likelihood import Decoded, distortion
 from vmi.nn.dense import frozen
 from vmi.nn.distributions import DiagonalNormal, Distribution
 from vmi.nn.elementwise import sigmoid
 from vmi.objective import penalties
+from vmi.objective.codes import Noise, prior_codes, sample, side_by_side
 from vmi.objective.total_correlation import total_correlation
-from vmi.objective.weighted_sum import (
-    Noise,
-    code_entropy,
-    expected_log_q,
-    mi_terms,
-    prior_codes,
-    rate_terms,
-    sample,
-    side_by_side,
-)
+from vmi.objective.weighted_sum import code_entropy, expected_log_q, mi_terms, rate_terms
 from vmi.training.pack import Pack
 
 T = TypeVar("T")
@@ -94,7 +85,7 @@ def q_phase(pack: Pack, forward: Forward) -> None:
 def vae_phase(pack: Pack, targets_KBD: Tensor, forward: Forward) -> dict[str, Tensor]:
     """One Adam step on the objective in the encoder's and the decoder's parameters, through Q but not into it."""
     likelihood, variance_K = pack.architecture.likelihood, pack.weights.variance_K
-    distortion_K = bounds.distortion(likelihood, targets_KBD, forward.decoded, variance_K)
+    distortion_K = distortion(likelihood, targets_KBD, forward.decoded, variance_K)
     rates = {b.name: q.kl().mean(-1) for b, q in zip(pack.layout.blocks, forward.posterior, strict=True)}
     codes = informed(pack, forward.codes)
     log_qs: list[Tensor] = []

@@ -24,10 +24,9 @@ from vmi.cost import hardware
 from vmi.cost.footprint import members_within
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import TERMS, ZERO, Entry, Kind, Seconds, sizes_up_to
-from vmi.cost.sizing import SHARE, room_here
+from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, room_here
 from vmi.data import dataset as data
 from vmi.data.dataset import Dataset
-from vmi.driver.options import DEFAULT_PACK_SIZE
 from vmi.spec.config import Architecture, TrialConfig
 from vmi.spec.datasets import data_folder
 from vmi.spec.layout import parse

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from vmi.runners.ledger import Ended
-from vmi.spec.config import TrialConfig
+from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.errors import InputError, Problem
-from vmi.spec.trial import PackSpec, Trial
+from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Trial
 
 # How often packs write a checkpoint, for tests and for nodes that may go at any moment.
 CHECKPOINT_VARIABLE = "VMI_CHECKPOINT_SECONDS"
@@ -112,3 +111,34 @@ def checkpoint_seconds(environ: Mapping[str, str]) -> float | None:
     if not 0 <= seconds <= 1e6:
         raise InputError([Problem(CHECKPOINT_VARIABLE, text, "seconds between two checkpoints, from 0 to 1000000")])
     return seconds
+
+
+Row = Mapping[str, Any]
+
+
+class Ended(NamedTuple):
+    """How one trial ended, as it travels from a worker: kind, last step, final metrics and the reason of a failure."""
+
+    trial_id: str
+    outcome: str
+    step: int
+    metrics: Mapping[str, float]
+    reason: str = ""
+
+    def as_outcome(self) -> Outcome:
+        if self.outcome == "failed":
+            return Failed(self.reason, self.step)
+        return (
+            Completed(self.step, self.metrics, {}) if self.outcome == "completed" else Pruned(self.step, self.metrics)
+        )
+
+
+def _is_current(row: Row) -> bool:
+    """Whether this program would give the row's configuration the row's id."""
+    return bool(TrialConfig(**{name: row[name] for name in FIELD_TYPES}).trial_id == row["trial_id"])
+
+
+def ended_of(row: Row) -> Ended:
+    """A stored row of `trials` as the way it ended."""
+    metrics = {name: float(v) for name, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return Ended(row["trial_id"], row["outcome"], int(row["step"] or 0), metrics, row["reason"] or "")

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from vmi.data import dataset as data
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
-from vmi.runners.ledger import ended_of
 from vmi.spec.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Trial
 from vmi.storage.paths import AnyPath, path_of
 from vmi.training import checkpoint
@@ -23,7 +22,7 @@ from vmi.training.pack import Pack
 from vmi.training.train import Progress, Stop
 from vmi.worker.accounting import Shares
 from vmi.worker.judge import Observation, Remembering, judge_of
-from vmi.worker.messages import Task, Update
+from vmi.worker.messages import Task, Update, ended_of
 from vmi.worker.origin import device_name, versions
 from vmi.worker.rhythm import EVALUATION_SHARE, Rhythm
 from vmi.worker.takeover import Begun, stored_of

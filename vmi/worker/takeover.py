@@ -13,11 +13,10 @@ from typing import NamedTuple
 from vmi.cost.packing import pack_of
 from vmi.results.checkpoints import Checkpoints, packs_begun
 from vmi.results.store import Store
-from vmi.runners.ledger import Ended, ended_of
 from vmi.spec.config import TrialConfig
 from vmi.spec.trial import PackSpec, Trial
 from vmi.storage.paths import path_of
-from vmi.worker.messages import Task
+from vmi.worker.messages import Ended, Task, ended_of
 
 
 class Begun(NamedTuple):

@@ -12,21 +12,22 @@ from analysis.data.study_results import open_study
 from analysis.sections.reproduce import made_with, section, study_file
 from tests.analysis.cases import hostile_name, usual
 from tests.analysis.test_report import Elements
-from vmi.study import study as studies
+from vmi.study.loading import load
+from vmi.study.study_json import spec
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", ["lambda", "layouts", "search", "tune", "objectives", "paper"])
 def test_the_file_declares_the_same_study(name: str, tmp_path: Path) -> None:
-    declared = studies.load(ROOT / "sweeps" / f"{name}.py")
-    asked = studies.spec(declared, 7)
+    declared = load(ROOT / "sweeps" / f"{name}.py")
+    asked = spec(declared, 7)
     file = tmp_path / "again.py"
     text = study_file(asked)
     assert text is not None
     file.write_text(text)
-    again = studies.load(file)
-    assert studies.spec(replace(again, scales={}), 7) == asked
+    again = load(file)
+    assert spec(replace(again, scales={}), 7) == asked
 
 
 def test_what_is_no_description_has_no_file() -> None:

@@ -1,0 +1,14 @@
+"""Streams of random numbers: one for each seed and purpose."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Generator
+
+
+def seeded(seed: int, purpose: str, device: str | torch.device = "cpu") -> Generator:
+    """A generator for one purpose of one trial: streams of different purposes are independent."""
+    value = int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "little") >> 1
+    return Generator(device=device).manual_seed(value)

@@ -1,0 +1,82 @@
+"""A study as study.json has it, and what two of them differ in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from vmi.spec.config import coerce
+from vmi.spec.errors import Problem
+from vmi.study import conditions as dependence
+from vmi.study import space as domains
+from vmi.study.study import Study
+
+STUDY_VERSION = 1
+
+
+# Parts of a spec that are compared entry by entry.
+NESTED = ("fixed", "space", "baseline", "objectives", "constraints", "conditions")
+
+
+def spec(study: Study, planned: int) -> dict[str, Any]:
+    """What `study.json` holds of a valid study: JSON values only, numbers in the type of their field."""
+    space = domains.canonical_space(study.space)
+    return {
+        "vmi_study_version": STUDY_VERSION,
+        "name": study.name,
+        "fixed": _typed(study.fixed),
+        "space": {name: domain.spec() for name, domain in space.items()},
+        "seeds": list(study.seeds),
+        "metric": study.metric,
+        "direction": study.direction,
+        "searcher": study.searcher,
+        "suggestions": study.suggestions,
+        "baseline": _typed(study.baseline),
+        **_goals(study),
+        "planned": planned,
+    }
+
+
+def _goals(study: Study) -> dict[str, Any]:
+    """What goes beyond one metric; absent where it is not asked for, so that studies of before are the same."""
+    given = {
+        "objectives": dict(study.objectives),
+        "constraints": {name: bound.spec() for name, bound in study.constraints.items()},
+        "conditions": dependence.canonical(study.conditions),
+        "pruner": study.pruner,
+        "confirm": study.confirm,
+        "confirm_seeds": list(study.confirm_seeds),
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def differences(old_spec: Mapping[str, Any], new_spec: Mapping[str, Any]) -> list[Problem]:
+    """Where two specs ask for different things, field by field; `planned` follows from the rest."""
+    old, new = _flat(old_spec), _flat(new_spec)
+    return [
+        Problem(
+            name,
+            new.get(name, "absent"),
+            f"the stored study has {_json(old[name]) if name in old else 'none'}",
+        )
+        for name in {**old, **new}
+        if name != "planned" and (name in old, old.get(name)) != (name in new, new.get(name))
+    ]
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: coerce(name, value)[0] for name, value in values.items()}
+
+
+def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in spec.items():
+        nested = name in NESTED and isinstance(value, Mapping)
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
+    return flat
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 200 else f"{text[:199]}…"
