@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from analysis.data import labels
 from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, varied
-from analysis.data.study_results import Row, StudyResults
+from analysis.data.study_json import Row
+from analysis.data.study_results import StudyResults
 from analysis.paper.presets import said
 from vmi.spec.errors import printable
 

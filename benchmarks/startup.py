@@ -34,7 +34,7 @@ PARTS = (
 IMPORTS = {
     "driver": "import vmi.driver.launch, vmi.runners.tune",
     "worker": "import vmi.worker.work",
-    "worker, what scores its codes": "import vmi.worker.work; from vmi.training.accuracy import load_libraries; load_libraries()",
+    "worker, what scores its codes": "import vmi.worker.work, vmi.training.accuracy as of; of.load_libraries()",
 }
 
 

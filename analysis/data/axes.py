@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from analysis.data import labels
-from analysis.data.goals import conditional
 from analysis.data.settings import Setting, order_of, settings
+from analysis.data.study_json import conditional
 from analysis.data.study_results import StudyResults
 
 # More values than this on an equally spaced axis could not be read: such a parameter is drawn to scale.

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.data.study_json import _mapping, fresh_seeds
 from vmi.spec.goals import DIRECTIONS, Bound, front
 
 if TYPE_CHECKING:
     from analysis.data.settings import Setting
-    from analysis.data.study_results import Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,28 +46,6 @@ def goals_of(spec: Mapping[str, Any]) -> Goals:
     )
 
 
-def fresh_seeds(spec: Mapping[str, Any]) -> frozenset[int]:
-    """The seeds of the confirmation, on which no setting was selected."""
-    seeds = spec.get("confirm_seeds")
-    return frozenset(s for s in seeds if isinstance(s, int)) if isinstance(seeds, list) else frozenset()
-
-
-def conditional(spec: Mapping[str, Any]) -> frozenset[str]:
-    """The parameters that are searched only where another one takes certain values."""
-    return frozenset(_mapping(spec, "conditions"))
-
-
-def is_searched(name: str, row: Row, spec: Mapping[str, Any], seen: frozenset[str] = frozenset()) -> bool:
-    """Whether the parameter was searched beside the row's others; elsewhere its value is a default, and not shown."""
-    parents = _mapping(spec, "conditions").get(name)
-    if not isinstance(parents, Mapping) or name in seen:
-        return True
-    return all(
-        isinstance(allowed, list) and row.get(parent) in allowed and is_searched(parent, row, spec, seen | {name})
-        for parent, allowed in parents.items()
-    )
-
-
 def phrases(goals: Goals) -> Iterator[str]:
     """What was wanted, as sentences for the head of a page."""
     if goals.objectives:
@@ -75,11 +53,6 @@ def phrases(goals: Goals) -> Iterator[str]:
         yield f"Objectives: {aims}."
     if goals.constraints:
         yield f"Constraints: {', '.join(f'{name} {bound}' for name, bound in goals.constraints.items())}."
-
-
-def _mapping(spec: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-    given = spec.get(part)
-    return given if isinstance(given, Mapping) else {}
 
 
 def _bound(given: Mapping[str, Any]) -> Bound:

@@ -10,11 +10,11 @@ asserted of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from analysis.data.settings import Setting
-from analysis.data.study_results import Row
+from analysis.data.settings import Interval, Setting, interval
+from analysis.data.study_json import Row
 from vmi.spec import layout as latents
 from vmi.spec.datasets import DATASETS
 from vmi.spec.errors import InputError
@@ -119,3 +119,21 @@ def _at_most(
 ) -> Iterator[Violation]:
     if value is not None and cap is not None and value - cap > tolerance:
         yield Violation(row["trial_id"], block.name, what, value - cap, value)
+
+
+Measure = Callable[[Setting], Interval | None]
+
+
+def block_rate(setting: Setting, kind: str) -> Interval | None:
+    """Rate of the primary block of a kind, whatever its name."""
+    return _of_block("rate", kind)(setting)
+
+
+def _block_value(row: Row, quantity: str, kind: str) -> float | None:
+    block = primary(row, kind)
+    return row.get(f"{quantity}_{block.name}_nats") if block else None
+
+
+def _of_block(quantity: str, kind: str) -> Measure:
+    """The quantity of the primary block of a kind, by the block's own name."""
+    return lambda s: interval(v for row in s.rows if (v := _block_value(row, quantity, kind)) is not None)

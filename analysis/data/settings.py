@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.data.goals import is_searched
-from analysis.data.study_results import Row
+from analysis.data.study_json import Row, is_searched
 from vmi.results.schema import trials_schema
 from vmi.spec.intervals import Interval as Interval
 from vmi.spec.intervals import interval as interval

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.data.goals import fresh_seeds
+from analysis.data.study_json import STUDY_VERSION, Row, fresh_seeds
 from vmi.results import parts
 from vmi.results.schema import TABLES
 from vmi.results.study_file import flaw
@@ -22,8 +22,6 @@ from vmi.storage.checksum import IN_STUDY, unsealed
 from vmi.storage.durable import LOCAL
 from vmi.storage.paths import AnyPath, below
 
-Row = Mapping[str, Any]
-STUDY_VERSION = 1
 OUTCOMES = ("completed", "pruned", "failed")
 
 

@@ -10,7 +10,7 @@ from analysis.data import labels
 from analysis.data.axes import Axis, Design
 from analysis.data.mi_checks import primary, verdict
 from analysis.data.settings import Setting
-from analysis.data.study_results import Row
+from analysis.data.study_json import Row
 from analysis.figures import information as figures_mi
 from analysis.figures import scores as figures
 from analysis.figures.style import plotted, share_y

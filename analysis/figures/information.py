@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 
 from analysis.data import labels
 from analysis.data.axes import Axis
-from analysis.data.mi_checks import Violation, primary
-from analysis.data.settings import Interval, Setting, interval
-from analysis.data.study_results import Row
+from analysis.data.mi_checks import Measure, Violation, _of_block, primary
+from analysis.data.settings import Setting
 from analysis.figures.style import DODGE, RED, STYLES, Style, add_level, add_series, figure, points, shifts
-
-Measure = Callable[[Setting], Interval | None]
 
 
 class Quantity(NamedTuple):
@@ -39,16 +36,6 @@ def card(axis: Axis, group: Sequence[Setting], joined: bool, kind: str, broken: 
     return made
 
 
-def block_rate(setting: Setting, kind: str) -> Interval | None:
-    """Rate of the primary block of a kind, whatever its name."""
-    return _of_block("rate", kind)(setting)
-
-
-def _block_value(row: Row, quantity: str, kind: str) -> float | None:
-    block = primary(row, kind)
-    return row.get(f"{quantity}_{block.name}_nats") if block else None
-
-
 def _quantities(kind: str) -> list[Quantity]:
     blue, orange, green, purple, _, sky = STYLES
     if kind == "c":
@@ -66,11 +53,6 @@ def _quantities(kind: str) -> list[Quantity]:
         Quantity("decoder bound, of I(z;x̂)", _of_block("mi_decoder_bound", "n"), purple),
         Quantity("the paper’s bound", _of_block("mi_paper", "n"), orange),
     ]
-
-
-def _of_block(quantity: str, kind: str) -> Measure:
-    """The quantity of the primary block of a kind, by the block's own name."""
-    return lambda s: interval(v for row in s.rows if (v := _block_value(row, quantity, kind)) is not None)
 
 
 def _cap(group: Sequence[Setting]) -> tuple[int, float] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from analysis.data import labels
 from analysis.data.preset_groups import Group
 from analysis.data.settings import Interval, paired_gain
-from analysis.data.study_results import Row
+from analysis.data.study_json import Row
 from analysis.findings.published import Published, published
 from vmi.spec.presets import PRESETS as DEFINED
 

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from analysis.data import labels
 from analysis.data.axes import Design
-from analysis.data.mi_checks import primary, verdict
+from analysis.data.mi_checks import block_rate, primary, verdict
 from analysis.data.settings import Setting
-from analysis.figures.information import block_rate
 from analysis.html.cells import Cell, Head, written
 
 SHORT = (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from importlib.resources import files
 
 from plotly.offline import get_plotlyjs
 
 from analysis.data.labels import plain
-from analysis.html.markup import Markup, script_hash
-from analysis.html.outline import outlined
+from analysis.html.markup import Markup, script_hash, wrap
 
 # What draws and sorts must be there before page.js says that all is drawn.
 SCRIPTS = ("values.js", "explorer.js", "page.js")
@@ -43,3 +44,20 @@ def document(title: str, head: Markup, body: Markup) -> str:
 
 def _own(name: str) -> str:
     return files("analysis.html").joinpath(name).read_text(encoding="utf-8")
+
+
+# Only our own markup holds this: whatever is text was escaped when it became markup.
+_HEADING = re.compile(r"<h2>(.*?)</h2>")
+
+
+def outlined(body: Markup) -> tuple[Markup, Markup]:
+    """The contents of a body as a list of links, and the body with its second-level headings as their targets."""
+    titles = _HEADING.findall(body)
+    places = iter(range(1, len(titles) + 1))
+    anchored = _HEADING.sub(lambda found: f'<h2 id="section-{next(places)}">{found[1]}</h2>', body)
+    return _contents(titles), Markup(anchored)
+
+
+def _contents(titles: Iterable[str]) -> Markup:
+    links = [wrap("li", Markup(f'<a href="#section-{place}">{title}</a>')) for place, title in enumerate(titles, 1)]
+    return wrap("ol", Markup("".join(links)), "outline")

@@ -10,7 +10,8 @@ from analysis.data import labels
 from analysis.data.axes import Design, representative
 from analysis.data.mi_checks import primary
 from analysis.data.settings import Setting
-from analysis.data.study_results import Row, StudyResults
+from analysis.data.study_json import Row
+from analysis.data.study_results import StudyResults
 from analysis.figures import captions as plots
 from analysis.figures.images import png_uri, tile, with_inputs
 from analysis.findings.findings import Findings

@@ -8,7 +8,8 @@ from analysis.data import labels
 from analysis.data.axes import Design, leading
 from analysis.data.mi_checks import verdict
 from analysis.data.settings import Setting
-from analysis.data.study_results import Row, StudyResults
+from analysis.data.study_json import Row
+from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
 from analysis.html import columns, downloads
 from analysis.html.cells import Cell, Head

@@ -10,7 +10,8 @@ import numpy as np
 from analysis.data import labels
 from analysis.data.axes import Design
 from analysis.data.settings import interval
-from analysis.data.study_results import Row, StudyResults
+from analysis.data.study_json import Row
+from analysis.data.study_results import StudyResults
 from analysis.html.cells import Head
 from analysis.html.explorer import Line, explorer
 from analysis.html.markup import Markup, element, folded, join, table

@@ -29,8 +29,8 @@ from vmi.training import cuda_graph as captured
 from vmi.training import train
 from vmi.training.pack import Pack
 from vmi.worker import measure
+from vmi.worker.cost_fit import Stepped
 from vmi.worker.measure import _Bench
-from vmi.worker.stepped import Stepped
 
 LAUNCHED, REPLAYED, CAPTURED = 3.0, 1.0, 50.0
 

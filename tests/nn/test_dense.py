@@ -9,7 +9,7 @@ from torch.nn.functional import batch_norm, leaky_relu
 
 from vmi.nn import dense
 from vmi.nn.layers import StackedMLP
-from vmi.nn.squares import squared_error
+from vmi.nn.ops import squared_error
 
 K, B, I, O = 3, 7, 5, 4  # noqa: E741
 

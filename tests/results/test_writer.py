@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vmi.results.recorder import Committed
 from vmi.results.schema import METRICS, trials_schema
 from vmi.results.store import Store
+from vmi.results.writer import Committed
 from vmi.spec.config import FIELD_TYPES
 from vmi.spec.datasets import spec_of
 from vmi.spec.trial import Completed, Failed, Pruned, Report

@@ -15,8 +15,7 @@ import torch
 from support.packs import trial
 
 from vmi.data import dataset as data
-from vmi.nn.elementwise import sigmoid, softplus
-from vmi.nn.ops import baddbmm, bmm
+from vmi.nn.ops import baddbmm, bmm, sigmoid, softplus
 from vmi.training.evaluation import evaluate
 from vmi.training.pack import Pack
 from vmi.training.train import run_steps

@@ -14,10 +14,9 @@ from torch import Generator, Tensor
 from vmi.data.dataset import Dataset, Split
 from vmi.estimation.model import FixedModel, Parameters, name_of
 from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
-from vmi.objective.codes import sample
+from vmi.objective.codes import draw_noise, sample
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.layout import Block, Layout, parse
-from vmi.training.pack import draw_noise
 
 CHUNK = 1000
 PROBE = 64

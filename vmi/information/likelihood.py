@@ -7,8 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from vmi.nn.distributions import LOG_2PI
-from vmi.nn.elementwise import sigmoid, softplus
-from vmi.nn.squares import squared_error
+from vmi.nn.ops import sigmoid, softplus, squared_error
 
 
 class Decoded(NamedTuple):

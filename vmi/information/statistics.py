@@ -1,7 +1,7 @@
 """The MI card of one block as statistics (`vmi.information.bootstrap`): the terms of each image, before any mean.
 
-The formulas are those of `vmi.information.mi_card`, whose values these have at equal weights, with one difference: codes
-are hard throughout, so `mi_paper` is what the paper plots as its temperature goes to 0.
+The formulas are those of `vmi.information.mi_card`, whose values these have at equal weights, with one difference:
+codes are hard throughout, so `mi_paper` is what the paper plots as its temperature goes to 0.
 Shapes: K member (seed of Q), N images, X width of the block, C categories.
 """
 

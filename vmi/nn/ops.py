@@ -9,11 +9,13 @@ never alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn import functional
 
 
 def bmm(a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
@@ -59,3 +61,43 @@ def _never_alone(a: Tensor, b: Tensor) -> Tensor:
 def _laid_out(x: Tensor) -> Tensor:
     """Row by row, dimensions of 1 as well, whose strides torch leaves as they come."""
     return x.flatten().view(x.shape)
+
+
+# Nothing is left over of a multiple of two vectors of the widest kind, 16 floats each.
+STRIDE = 32
+
+
+def sigmoid(x_K: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)), of any shape that begins with K."""
+    return _by_member(torch.sigmoid, x_K)
+
+
+def softplus(x_K: Tensor) -> Tensor:
+    """ln (1 + exp x), of any shape that begins with K."""
+    return _by_member(functional.softplus, x_K)
+
+
+def _by_member(function: Callable[[Tensor], Tensor], x_K: Tensor) -> Tensor:
+    if x_K.is_cuda or len(x_K) == 1 or x_K[0].numel() % STRIDE == 0:
+        return function(x_K)
+    return torch.stack([function(x) for x in x_K])
+
+
+def squared_error(x_KBD: Tensor, image_KBD: Tensor) -> Tensor:
+    """E |x - image|^2 over the minibatch: [K]. It has a gradient in the image alone."""
+    error_K: Tensor = _SquaredError.apply(x_KBD, image_KBD)
+    return error_K
+
+
+class _SquaredError(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, image: Tensor) -> Tensor:
+        difference = image - x
+        ctx.save_for_backward(difference)
+        norm_K: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
+        return norm_K.square_().div_(x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient_K: Tensor) -> tuple[None, Tensor]:
+        (difference,) = ctx.saved_tensors
+        return None, difference * (gradient_K * (2 / difference.shape[1]))[:, None, None]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from vmi.nn.distributions import Categorical, Distribution
-from vmi.spec.layout import Block
+from vmi.nn.distributions import Categorical, Distribution, gumbel_from_uniform
+from vmi.spec.layout import Block, Layout
 
 
 class Noise(NamedTuple):
@@ -53,3 +53,18 @@ def prior_codes(blocks: Sequence[Block], noise: Noise) -> tuple[Tensor, ...]:
             codes.append(noise.normal_KBZ[..., z : z + block.size])
             z += block.size
     return tuple(codes)
+
+
+def draw_noise(
+    layout: Layout, generators: Sequence[Generator], batch: int, dtype: torch.dtype, device: torch.device
+) -> Noise:
+    """Standard Normal and Gumbel noise for every block, filled member by member."""
+    normal = torch.empty(len(generators), batch, sum(b.size for b in layout.normal), dtype=dtype, device=device)
+    uniform = torch.empty(len(generators), batch, sum(b.size for b in layout.categorical), dtype=dtype, device=device)
+    for k, generator in enumerate(generators):
+        if normal.shape[-1]:
+            normal[k].normal_(generator=generator)
+        if uniform.shape[-1]:
+            uniform[k].uniform_(generator=generator)
+    # With the images innermost, as the networks' outputs have them.
+    return Noise(normal.mT.contiguous().mT, gumbel_from_uniform(uniform.mT.contiguous()).mT)

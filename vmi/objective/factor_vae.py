@@ -25,9 +25,8 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from vmi.data.random_streams import seeded
-from vmi.nn.elementwise import softplus
 from vmi.nn.layers import StackedLinear, flatten_parameters
-from vmi.nn.ops import baddbmm
+from vmi.nn.ops import baddbmm, softplus
 from vmi.nn.optim import MemberAdam
 from vmi.spec.config import TrialConfig
 

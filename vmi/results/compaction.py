@@ -17,8 +17,7 @@ import pyarrow as pa
 
 from vmi.results.lineage import Held, owners, shares, strength
 from vmi.results.parts import Found, Part, decode, encode, load, part_name, read_part, taken_of
-from vmi.results.schema import SCHEMA_VERSION, schema_of
-from vmi.results.unite import misfits_of, united
+from vmi.results.schema import SCHEMA_VERSION, misfits_of, schema_of, united
 from vmi.spec.errors import StoreError
 from vmi.storage.durable import LOCAL, Files, named, put_exclusive, put_replacing
 from vmi.storage.paths import AnyPath

@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vmi.results.lineage import HELD_KEY, Held, Slices, held_in, noted, shares
-from vmi.results.schema import SCHEMA_VERSION, schema_of, version_of
-from vmi.results.unite import misfits_of, united
+from vmi.results.schema import SCHEMA_VERSION, misfits_of, schema_of, united, version_of
 from vmi.spec.config import ADDED
 from vmi.spec.errors import StoreError
 from vmi.storage.durable import LOCAL, Files, put_new

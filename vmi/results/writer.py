@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from vmi.results.recorder import Committed
 from vmi.results.schema import (
     CURVE_METRICS,
     INTEGER_METRICS,
@@ -27,6 +26,31 @@ from vmi.spec.datasets import spec_of
 from vmi.spec.trial import Completed, Cost, Failed, Outcome, Pruned, Report, Trial
 
 Row = dict[str, Any]
+
+
+class Committed(NamedTuple):
+    """The rows of `trials` and `curves` that a commit has made durable, with every column of the table."""
+
+    trials: tuple[Mapping[str, Any], ...]
+    curves: tuple[Mapping[str, Any], ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The trials that are now finished."""
+        return tuple(row["trial_id"] for row in self.trials)
+
+
+class Recorder(Protocol):
+    """Takes what a pack yields. A trial is *finished* only once `commit` has returned its row."""
+
+    def write(self, report: Report) -> None:
+        """Keep one report of a trial's curve."""
+
+    def finish(self, trial: Trial, outcome: Outcome, cost: Cost) -> None:
+        """Keep how a trial ended."""
+
+    def commit(self) -> Committed:
+        """Make everything kept of ended trials durable; the rows of the trials that are now finished."""
 
 
 class ParquetRecorder:

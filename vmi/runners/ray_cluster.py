@@ -37,10 +37,9 @@ from vmi.cost.hardware import available_memory, free_on_cards
 from vmi.cost.sizing import Room
 from vmi.process.scratch import outside
 from vmi.process.signals import kept_handlers
-from vmi.runners.connecting import joined
+from vmi.runners.connecting import REACH_SECONDS, joined, private, reach
 from vmi.runners.dispatch import Worker
 from vmi.runners.node_check import Needs, check_nodes
-from vmi.runners.reach import REACH_SECONDS, private, reach
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.home import home
 from vmi.worker.halting import HALT_SECONDS, ask

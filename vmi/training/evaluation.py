@@ -18,10 +18,10 @@ from vmi.data.random_streams import seeded
 from vmi.information.likelihood import Decoded, distortion
 from vmi.information.mi_card import Pass, card
 from vmi.nn.distributions import Categorical, Distribution
-from vmi.nn.elementwise import sigmoid
-from vmi.objective.codes import Noise, sample, side_by_side
+from vmi.nn.ops import sigmoid
+from vmi.objective.codes import Noise, draw_noise, sample, side_by_side
 from vmi.training import accuracy
-from vmi.training.pack import Pack, draw_noise
+from vmi.training.pack import Pack
 from vmi.training.traversals import member_arrays
 
 CHUNK = 1000

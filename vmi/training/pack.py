@@ -17,11 +17,10 @@ from vmi.data.augmentation import view
 from vmi.data.minibatches import Minibatches
 from vmi.data.random_streams import seeded
 from vmi.nn import networks
-from vmi.nn.distributions import gumbel_from_uniform
 from vmi.nn.layers import flat_buffers, flatten_parameters, lower_precision
 from vmi.nn.optim import MemberAdam
 from vmi.objective.annealing import geometric
-from vmi.objective.codes import Noise
+from vmi.objective.codes import Noise, draw_noise
 from vmi.objective.factor_vae import Factor
 from vmi.objective.total_correlation import importance_weights
 from vmi.objective.weighted_sum import Uses, Weights, term_names, uses_of, weights_of
@@ -184,21 +183,6 @@ class Pack:
         for name, counter in other.counters().items():
             counter[:count] = [counts[name][member] for member in members]
         return other
-
-
-def draw_noise(
-    layout: Layout, generators: Sequence[Generator], batch: int, dtype: torch.dtype, device: torch.device
-) -> Noise:
-    """Standard Normal and Gumbel noise for every block, filled member by member."""
-    normal = torch.empty(len(generators), batch, sum(b.size for b in layout.normal), dtype=dtype, device=device)
-    uniform = torch.empty(len(generators), batch, sum(b.size for b in layout.categorical), dtype=dtype, device=device)
-    for k, generator in enumerate(generators):
-        if normal.shape[-1]:
-            normal[k].normal_(generator=generator)
-        if uniform.shape[-1]:
-            uniform[k].uniform_(generator=generator)
-    # With the images innermost, as the networks' outputs have them.
-    return Noise(normal.mT.contiguous().mT, gumbel_from_uniform(uniform.mT.contiguous()).mT)
 
 
 def _one_architecture(trials: Sequence[Trial]) -> Architecture:

@@ -18,7 +18,7 @@ from torch import Tensor
 from vmi.information.likelihood import Decoded, distortion
 from vmi.nn.dense import frozen
 from vmi.nn.distributions import DiagonalNormal, Distribution
-from vmi.nn.elementwise import sigmoid
+from vmi.nn.ops import sigmoid
 from vmi.objective import penalties
 from vmi.objective.codes import Noise, prior_codes, sample, side_by_side
 from vmi.objective.total_correlation import total_correlation

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
+
+import torch
+
+import vmi
 
 
 class Shares:
@@ -18,3 +23,13 @@ class Shares:
         """Charge seconds to these trials; to nobody where there are none."""
         for trial_id in trial_ids:
             self.seconds[trial_id] = self.seconds.get(trial_id, 0.0) + seconds / len(trial_ids)
+
+
+def versions() -> str:
+    """What trained it, as JSON."""
+    return json.dumps({"vmi-sweeps": vmi.__version__, "torch": torch.__version__})
+
+
+def device_name(device: str) -> str:
+    """What the trial ran on: "cpu", or the name of the card."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

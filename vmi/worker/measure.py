@@ -36,8 +36,8 @@ from vmi.training import accuracy
 from vmi.training import cuda_graph as captured
 from vmi.training.pack import Pack
 from vmi.training.train import launch_steps, run_steps
+from vmi.worker.cost_fit import Stepped, beyond, linear, median, stepped
 from vmi.worker.messages import Task
-from vmi.worker.stepped import Stepped, beyond, linear, median, stepped
 from vmi.worker.work import prepare, work
 
 ROUNDS, LEAST_ROUNDS = 5, 3

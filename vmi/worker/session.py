@@ -20,10 +20,9 @@ from vmi.training.evaluation import evaluate
 from vmi.training.out_of_memory import is_out_of_memory
 from vmi.training.pack import Pack
 from vmi.training.train import Progress, Stop
-from vmi.worker.accounting import Shares
+from vmi.worker.accounting import Shares, device_name, versions
 from vmi.worker.judge import Observation, Remembering, judge_of
 from vmi.worker.messages import Task, Update, ended_of
-from vmi.worker.origin import device_name, versions
 from vmi.worker.rhythm import EVALUATION_SHARE, Rhythm
 from vmi.worker.takeover import Begun, stored_of
 

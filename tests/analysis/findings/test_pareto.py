@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from analysis.data.axes import design
-from analysis.data.goals import goals_of, is_searched
+from analysis.data.goals import goals_of
+from analysis.data.study_json import is_searched
 from analysis.data.study_results import StudyResults, open_study
 from analysis.findings.confirmation import best_of, confirmed
 from analysis.findings.findings import Findings, findings

@@ -31,8 +31,8 @@ def test_the_file_declares_the_same_study(name: str, tmp_path: Path) -> None:
 
 
 def test_what_is_no_description_has_no_file() -> None:
-    for spec in ({}, {"name": "x"}, {"name": "x", "space": {"a": {"kind": "odd"}}}, {"name": "x", "space": 3}):
-        assert study_file(spec) is None
+    for asked in ({}, {"name": "x"}, {"name": "x", "space": {"a": {"kind": "odd"}}}, {"name": "x", "space": 3}):
+        assert study_file(asked) is None
 
 
 def test_commands_quote_a_name_that_a_shell_would_run(tmp_path: Path) -> None:

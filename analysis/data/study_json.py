@@ -1,0 +1,37 @@
+"""What study.json says of a study: its seeds, conditions, and whether it was searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+STUDY_VERSION = 1
+# One row of a table, by column.
+Row = Mapping[str, Any]
+
+
+def fresh_seeds(spec: Mapping[str, Any]) -> frozenset[int]:
+    """The seeds of the confirmation, on which no setting was selected."""
+    seeds = spec.get("confirm_seeds")
+    return frozenset(s for s in seeds if isinstance(s, int)) if isinstance(seeds, list) else frozenset()
+
+
+def conditional(spec: Mapping[str, Any]) -> frozenset[str]:
+    """The parameters that are searched only where another one takes certain values."""
+    return frozenset(_mapping(spec, "conditions"))
+
+
+def is_searched(name: str, row: Row, spec: Mapping[str, Any], seen: frozenset[str] = frozenset()) -> bool:
+    """Whether the parameter was searched beside the row's others; elsewhere its value is a default, and not shown."""
+    parents = _mapping(spec, "conditions").get(name)
+    if not isinstance(parents, Mapping) or name in seen:
+        return True
+    return all(
+        isinstance(allowed, list) and row.get(parent) in allowed and is_searched(parent, row, spec, seen | {name})
+        for parent, allowed in parents.items()
+    )
+
+
+def _mapping(spec: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    given = spec.get(part)
+    return given if isinstance(given, Mapping) else {}
