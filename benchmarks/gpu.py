@@ -5,9 +5,10 @@
 Needs torch >= 2.11, NumPy and this repository on PYTHONPATH; neither Ray, Optuna, W&B nor data (random images of the
 data sets' shapes: the time does not depend on the pixels). For each network, precision, TF32 off and on, and pack size
 it prints microseconds per member-step, launched one by one and captured (`vmi.training.cuda_graph`), what of the
-card's memory was allocated at most, and whether both ended in the same bits, else by how much they differ. Then the
+card's memory was allocated at most, and whether both ended in the same bits, else by how much they differ; then the
 same members in several packs, one process each, on the same card; then trials an hour of the authors' nets at their
-own length, and of the MLP at its own. `--device cpu` tries the program where there is no card: nothing is captured there.
+own length, and of the MLP at its own. `--device cpu` tries the program where there is no card: nothing is captured
+there.
 """
 
 from __future__ import annotations

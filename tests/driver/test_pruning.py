@@ -14,7 +14,7 @@ from vmi.driver.pruning import JUDGED, pruning_of
 from vmi.results.schema import schema_of
 from vmi.results.store import Store
 from vmi.search.factory import searcher_for
-from vmi.search.optuna_searcher import judge
+from vmi.search.optuna_pruner import OptunaJudge
 from vmi.spec.trial import PackSpec, Trial
 from vmi.study.goal_checks import PRUNERS
 from vmi.study.space import log_uniform
@@ -33,33 +33,33 @@ def study(**changes: Any) -> Study:
 
 
 def test_the_median_of_earlier_members_stops_those_below_it() -> None:
-    judged = judge(told())
+    judged = OptunaJudge(told())
     assert judged.stops("low", 100, 0.3) and not judged.stops("high", 100, 0.4)
     assert judged.stops("low", 200, 0.9), "what was stopped stays stopped"
     assert judged.stops("high", 200, 0.4), "0.4 + 0.05 is the median there"
 
 
 def test_where_less_is_better_the_high_ones_are_stopped() -> None:
-    judged = judge(told(direction="minimize"))
+    judged = OptunaJudge(told(direction="minimize"))
     assert not judged.stops("low", 100, 0.3) and judged.stops("high", 100, 0.4)
 
 
 @pytest.mark.parametrize("history", [[], HISTORY[:4]])
 def test_too_few_earlier_members_stop_nobody(history: list[Any]) -> None:
-    judged = judge(told(history=history))
+    judged = OptunaJudge(told(history=history))
     assert not any(judged.stops(name, step, -1.0) for step in (100, 200) for name in ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_spared_members_and_values_that_are_none_are_never_stopped(pruner: str) -> None:
-    judged = judge(told(pruner, spared=["baseline"], steps=300))
+    judged = OptunaJudge(told(pruner, spared=["baseline"], steps=300))
     assert not any(judged.stops("baseline", step, -1.0) for step in (100, 200, 300))
     assert not judged.stops("a", 100, float("nan"))
 
 
 def asked(pruning: dict[str, Any]) -> list[tuple[str, int]]:
     """Nine members in step; which are stopped, and where."""
-    judged, stopped = judge(pruning), []
+    judged, stopped = OptunaJudge(pruning), []
     for step in range(30, 271, 30):
         for i in reversed(range(9)):  # successive halving compares with those who came before
             if f"m{i}" not in dict(stopped) and judged.stops(f"m{i}", step, i / 10 + step / 1000):
@@ -80,10 +80,10 @@ def test_successive_halving_judges_members_of_one_pack_by_each_other() -> None:
 
 
 def test_successive_halving_counts_members_that_were_stopped_in_earlier_packs() -> None:
-    few = judge(told("successive_halving", history=[], steps=270))
+    few = OptunaJudge(told("successive_halving", history=[], steps=270))
     assert not few.stops("a", 10, 0.25), "alone it is the best"
     known = [[[10, x]] for x in (0.1, 0.2, 0.3, 0.4, 0.5)]
-    many = judge(told("successive_halving", history=[], stopped=known, steps=270))
+    many = OptunaJudge(told("successive_halving", history=[], stopped=known, steps=270))
     assert many.stops("a", 10, 0.25)
 
 

@@ -7,9 +7,9 @@ The model, of a pack of K members of one Architecture, n steps and R rounds of m
 
 On a card l steps are launched one by one before the others replay a graph (`vmi.spec.reports.launched_steps`): none of
 a long run, all of a short one, which then captures nothing. What is measured of steps and captures is linear between
-the measured pack sizes; there is none outside of them, as that would be a guess. rest(K) (building, reports, evaluation,
-commit) is linear in K. A worker pays its start once, and each data set and k-means reference at its first pack with
-them. Loads neither torch nor Arrow.
+the measured pack sizes; there is none outside of them, as that would be a guess. rest(K) (building, reports,
+evaluation, commit) is linear in K. A worker pays its start once, and each data set and k-means reference at its first
+pack with them. Loads neither torch nor Arrow.
 """
 
 from __future__ import annotations

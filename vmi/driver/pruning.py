@@ -19,7 +19,7 @@ Values = list[list[float]]
 
 
 def pruning_of(study: Study, store: Store, pack: PackSpec) -> dict[str, Any] | None:
-    """What `vmi.search.optuna_searcher.judge` takes, as JSON; None where no trial of the pack may be stopped early.
+    """What `vmi.search.optuna_pruner.OptunaJudge` takes, as JSON; None where no trial of the pack may be stopped early.
 
     The baseline is trained to its end, as it is what others are compared with, and so is every confirmation.
     """

@@ -1,4 +1,7 @@
-"""Waiting for the workers of a cluster whose head trains nothing: right after `ray up` none of them has joined."""
+"""What is asked of a Ray cluster without Ray: whether it listens, who may read its token, whether workers have joined.
+
+Right after `ray up` none has, and the head trains nothing.
+"""
 
 from __future__ import annotations
 

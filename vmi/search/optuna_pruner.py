@@ -10,8 +10,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from vmi.search.optuna_searcher import KEPT, RUNGS
-
+KEPT, RUNGS = 3, 3  # successive halving keeps one in three at each rung; the first is at 1/27 of the steps
 MEDIAN_MEMBERS = 5  # the median of fewer says too little to stop one by
 
 

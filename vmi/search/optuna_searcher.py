@@ -20,7 +20,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vmi.search.optuna_pruner import OptunaJudge
 from vmi.search.score import Ending, directions, ending
 from vmi.search.searcher import Finished, baseline_of, stored_suggestion, suggestion_of
 from vmi.spec.trial import Outcome, Suggestion
@@ -30,9 +29,6 @@ from vmi.study.space import Choice, Domain, Float
 from vmi.study.study import Study
 
 MAX_REPEATS = 200  # draws in a row that may repeat known points before a small discrete space counts as exhausted
-KEPT, RUNGS = 3, 3  # successive halving keeps one in three at each rung; the first is at 1/27 of the steps
-
-
 FAILED = Ending(None, {}, None)
 
 
@@ -190,6 +186,3 @@ def _distribution(domain: Domain) -> BaseDistribution:
     low, high = domains.ends(domain)
     kind: Any = FloatDistribution if isinstance(domain, Float) else IntDistribution
     return cast(BaseDistribution, kind(low, high, log=domain.log, step=domain.step))
-
-
-judge = OptunaJudge

@@ -1,4 +1,4 @@
-"""What each member of a session has cost: seconds, split evenly over the members that they were spent on."""
+"""What a row says of its making: the device, the versions that decide its numbers, and the seconds that it has cost."""
 
 from __future__ import annotations
 

@@ -30,6 +30,6 @@ class Remembering:
 
 def judge_of(pruning: Mapping[str, Any]) -> Judge:
     """The judge that a task's `pruning` describes. Loads Optuna."""
-    from vmi.search.optuna_searcher import judge
+    from vmi.search.optuna_pruner import OptunaJudge
 
-    return judge(pruning)
+    return OptunaJudge(pruning)
