@@ -111,7 +111,7 @@ def test_what_this_process_holds_already_is_room_for_the_packs_that_it_trains_it
     # In a process of its own: this one may have freed memory that it takes again.
     grown = """
 import os
-from vmi.driver import hardware
+from vmi.cost import hardware
 held = hardware.own_memory()
 block = bytearray(os.urandom(1024)) * (100 * 1024)
 print((hardware.own_memory() - held) / len(block))

@@ -69,8 +69,8 @@ def held(config):
         train_pack(config)
 
 if PLACE:
-    from vmi.driver import to_tune
-    to_tune.train_pack = held
+    from vmi.runners import tune
+    tune.train_pack = held
 if __name__ == "__main__":
     main(study)
 """

@@ -162,10 +162,10 @@ def test_a_server_that_hangs_for_ever_is_given_up(stored, tmp_path):
 def in_a_child(stored, folder, url):
     """Mirror online in a process of its own, because W&B keeps the server of its first login."""
     code = (
-        "import json, os, sys; from pathlib import Path; from vmi.results import to_wandb\n"
-        "to_wandb.INIT_SECONDS = 1.0\n"
+        "import json, os, sys; from pathlib import Path; from vmi.mirror import runs\n"
+        "runs.INIT_SECONDS = 1.0\n"
         "rows, curves, folder = json.load(sys.stdin)\n"
-        "print(*to_wandb.mirror(rows, curves, Path(folder), 'lambda', 'online'), flush=True)\n"
+        "print(*runs.mirror(rows, curves, Path(folder), 'lambda', 'online'), flush=True)\n"
         # As a worker ends that is killed: W&B's own farewell to a server that hangs takes 20 seconds.
         "os._exit(0)"
     )

@@ -17,11 +17,11 @@ LATE = """
 import subprocess, sys, threading
 from pathlib import Path
 from ray.cluster_utils import Cluster
-from vmi.driver import joining
+from vmi.runners import connecting
 from vmi.runners.node_check import needs_of
 from vmi.runners.tune import TuneRunner
 
-joining.SETTLED_SECONDS = 3.0
+connecting.SETTLED_SECONDS = 3.0
 memory = {"object_store_memory": 80_000_000}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **memory})
 ray = [sys.executable, "-m", "ray.scripts.scripts"]

@@ -31,10 +31,10 @@ sys.meta_path.insert(0, First())
 """
 
 
-@pytest.mark.parametrize("module", ["to_tune", "ray_cluster"])
+@pytest.mark.parametrize("module", ["tune", "ray_cluster"])
 def test_the_settings_are_made_before_ray_is_loaded_whichever_file_is_first_and_a_users_own_stay(module: str) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_"))}
-    program = f"{FIRST}\nimport vmi.driver.{module}"
+    program = f"{FIRST}\nimport vmi.runners.{module}"
     environment = {**clean, "RAY_NUM_REDIS_GET_RETRIES": "7"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

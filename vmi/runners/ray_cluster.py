@@ -1,6 +1,6 @@
 """The Ray cluster: connecting to it, what its nodes have room for, functions on every node, whether it is still there.
 
-Beside `to_tune.py`, which schedules packs by it, the only file that knows Ray.
+Beside `tune.py`, which schedules packs by it, the only file that knows Ray.
 """
 
 from __future__ import annotations
