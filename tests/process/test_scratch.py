@@ -27,7 +27,7 @@ from vmi.study.space import choice
 from vmi.study.study import Study
 
 # The folder of a test session may be too long for Ray, and then /tmp stands in for it.
-LONG = "from vmi.process import scratch; scratch._RAY_BYTES = 1000\n"
+LONG = "from vmi.process import scratch as module; module._RAY_BYTES = 1000\n"
 OWNER = f"{LONG}import sys\nwith module.scratch() as folder: print(folder, flush=True); sys.stdin.read()"
 MANY = f"""{LONG}
 for _ in range(50):

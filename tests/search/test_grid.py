@@ -116,7 +116,7 @@ def test_the_objective_is_the_mean_over_completed_seeds(outcomes: list[Any], val
 
 def test_only_a_sampler_loads_optuna() -> None:
     program = (
-        "import sys\nfrom vmi.search.grid import searcher_for\nfrom vmi.study.study import Study\n"
+        "import sys\nfrom vmi.search.factory import searcher_for\nfrom vmi.study.study import Study\n"
         "from vmi.study.space import choice\ns = Study(name='s', space={'mi_weight': choice(0)})\n"
         "searcher_for(s, 0).ask(1)\nassert 'optuna' not in sys.modules"
     )
