@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.data.study_json import _mapping, fresh_seeds
+from analysis.data.study_json import fresh_seeds, part_of
 from vmi.spec.goals import DIRECTIONS, Bound, front
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Goals:
 
 def goals_of(spec: Mapping[str, Any]) -> Goals:
     """The goals that a study.json names; what is malformed in it is passed over."""
-    objectives = {str(name): d for name, d in _mapping(spec, "objectives").items() if d in DIRECTIONS}
-    bounds = {str(name): _bound(b) for name, b in _mapping(spec, "constraints").items() if isinstance(b, Mapping)}
+    objectives = {str(name): d for name, d in part_of(spec, "objectives").items() if d in DIRECTIONS}
+    bounds = {str(name): _bound(b) for name, b in part_of(spec, "constraints").items() if isinstance(b, Mapping)}
     confirm = spec.get("confirm")
     return Goals(
         objectives=objectives if len(objectives) > 1 else {},

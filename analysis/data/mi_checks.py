@@ -126,7 +126,7 @@ Measure = Callable[[Setting], Interval | None]
 
 def block_rate(setting: Setting, kind: str) -> Interval | None:
     """Rate of the primary block of a kind, whatever its name."""
-    return _of_block("rate", kind)(setting)
+    return of_block("rate", kind)(setting)
 
 
 def _block_value(row: Row, quantity: str, kind: str) -> float | None:
@@ -134,6 +134,6 @@ def _block_value(row: Row, quantity: str, kind: str) -> float | None:
     return row.get(f"{quantity}_{block.name}_nats") if block else None
 
 
-def _of_block(quantity: str, kind: str) -> Measure:
+def of_block(quantity: str, kind: str) -> Measure:
     """The quantity of the primary block of a kind, by the block's own name."""
     return lambda s: interval(v for row in s.rows if (v := _block_value(row, quantity, kind)) is not None)

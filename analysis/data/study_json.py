@@ -18,12 +18,12 @@ def fresh_seeds(spec: Mapping[str, Any]) -> frozenset[int]:
 
 def conditional(spec: Mapping[str, Any]) -> frozenset[str]:
     """The parameters that are searched only where another one takes certain values."""
-    return frozenset(_mapping(spec, "conditions"))
+    return frozenset(part_of(spec, "conditions"))
 
 
 def is_searched(name: str, row: Row, spec: Mapping[str, Any], seen: frozenset[str] = frozenset()) -> bool:
     """Whether the parameter was searched beside the row's others; elsewhere its value is a default, and not shown."""
-    parents = _mapping(spec, "conditions").get(name)
+    parents = part_of(spec, "conditions").get(name)
     if not isinstance(parents, Mapping) or name in seen:
         return True
     return all(
@@ -32,6 +32,7 @@ def is_searched(name: str, row: Row, spec: Mapping[str, Any], seen: frozenset[st
     )
 
 
-def _mapping(spec: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+def part_of(spec: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    """A part of a sealed file that is itself a mapping; empty where it is not."""
     given = spec.get(part)
     return given if isinstance(given, Mapping) else {}

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from analysis.data import labels
 from analysis.data.axes import Axis
-from analysis.data.mi_checks import Measure, Violation, _of_block, primary
+from analysis.data.mi_checks import Measure, Violation, of_block, primary
 from analysis.data.settings import Setting
 from analysis.figures.style import DODGE, RED, STYLES, Style, add_level, add_series, figure, points, shifts
 
@@ -40,18 +40,18 @@ def _quantities(kind: str) -> list[Quantity]:
     blue, orange, green, purple, _, sky = STYLES
     if kind == "c":
         return [
-            Quantity("I_q(x;c), exact", _of_block("mi_encoder", "c"), blue),
-            Quantity("rate", _of_block("rate", "c"), green),
-            Quantity("real-image bound", _of_block("mi_real_bound", "c"), sky),
-            Quantity("decoder bound, of I(c;x̂)", _of_block("mi_decoder_bound", "c"), purple),
-            Quantity("the paper’s bound", _of_block("mi_paper", "c"), orange),
+            Quantity("I_q(x;c), exact", of_block("mi_encoder", "c"), blue),
+            Quantity("rate", of_block("rate", "c"), green),
+            Quantity("real-image bound", of_block("mi_real_bound", "c"), sky),
+            Quantity("decoder bound, of I(c;x̂)", of_block("mi_decoder_bound", "c"), purple),
+            Quantity("the paper’s bound", of_block("mi_paper", "c"), orange),
         ]
     return [
-        Quantity("I_q(x;z), lower bound", _of_block("mi_encoder_lower", "n"), blue),
-        Quantity("I_q(x;z), upper bound", _of_block("mi_encoder_upper", "n"), sky),
-        Quantity("rate", _of_block("rate", "n"), green),
-        Quantity("decoder bound, of I(z;x̂)", _of_block("mi_decoder_bound", "n"), purple),
-        Quantity("the paper’s bound", _of_block("mi_paper", "n"), orange),
+        Quantity("I_q(x;z), lower bound", of_block("mi_encoder_lower", "n"), blue),
+        Quantity("I_q(x;z), upper bound", of_block("mi_encoder_upper", "n"), sky),
+        Quantity("rate", of_block("rate", "n"), green),
+        Quantity("decoder bound, of I(z;x̂)", of_block("mi_decoder_bound", "n"), purple),
+        Quantity("the paper’s bound", of_block("mi_paper", "n"), orange),
     ]
 
 

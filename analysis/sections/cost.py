@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from analysis.data import labels
+from analysis.data.study_json import part_of
 from analysis.html.markup import Markup, element, join, table
 from vmi.storage.checksum import unsealed
 from vmi.storage.paths import AnyPath
@@ -25,7 +26,7 @@ def section(folder: AnyPath) -> Markup:
     kept = _read(folder / FILE)
     if kept is None:
         return Markup("")
-    actual, predicted = _mapping(kept, "actual"), _mapping(kept, "predicted")
+    actual, predicted = part_of(kept, "actual"), part_of(kept, "predicted")
     rows = [("", [label, *_cells(predicted.get(name), actual.get(name))]) for name, label in ROWS]
     caption = " ".join(_caption(kept, predicted, actual))
     heads = ["the last run", "predicted", "actual", "actual / predicted"]
@@ -61,11 +62,6 @@ def _read(path: AnyPath) -> Mapping[str, Any] | None:
     except (OSError, ValueError):
         return None
     return kept if isinstance(kept.get("actual"), dict) else None
-
-
-def _mapping(kept: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-    found = kept.get(part)
-    return found if isinstance(found, dict) else {}
 
 
 def _number(value: Any) -> float | None:

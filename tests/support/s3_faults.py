@@ -36,6 +36,7 @@ class Faulty:
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlsplit(upstream)
+        self.address = (self.upstream.hostname or "", self.upstream.port or 80)
         self.plan: Callable[[int, str, str], str] = lambda number, method, path: ""
         self.log: list[tuple[str, str]] = []
         self.hit: tuple[str, str] | None = None
@@ -46,7 +47,8 @@ class Faulty:
         self.after: Callable[[int], None] = lambda number: None
         # One request at a time reaches the server: moto looks and puts in two steps, which S3 does in one.
         self.turn, self._count = threading.Lock(), threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler_of(self))
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.proxy = self
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
@@ -78,100 +80,104 @@ class Faulty:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    proxy: Faulty
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that were killed leave connections behind."""
 
 
-def _handler_of(proxy: Faulty) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Small answers must not wait for the acknowledgement of the one before.
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    # Small answers must not wait for the acknowledgement of the one before.
+    disable_nagle_algorithm = True
 
-        def _pass(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            number, fault = proxy.numbered(self.command, self.path)
-            proxy.before(number)
-            if fault.isdecimal():
-                self._answer(int(fault), {}, ERROR.format(code=CODES[int(fault)]).encode())
-            elif fault == "drop":
-                self._cut()
-            elif fault == "torn":
-                self._tear(body)
-                self._cut()
-            elif fault == "held":
+    @property
+    def _proxy(self) -> Faulty:
+        return self.server.proxy
+
+    def _pass(self) -> None:
+        proxy = self._proxy
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        number, fault = proxy.numbered(self.command, self.path)
+        proxy.before(number)
+        if fault.isdecimal():
+            self._answer(int(fault), {}, ERROR.format(code=CODES[int(fault)]).encode())
+        elif fault == "drop":
+            self._cut()
+        elif fault == "torn":
+            self._tear(body)
+            self._cut()
+        elif fault == "held":
+            proxy.go.wait()
+            self._cut()
+        else:
+            if fault == "slow":
                 proxy.go.wait()
-                self._cut()
-            else:
-                if fault == "slow":
-                    proxy.go.wait()
-                if fault == "race":
-                    self._forward(RIVAL, "PUT", conditions=False)
-                answer = self._forward(body, self.command, conditions=not proxy.ignores_conditions)
-                proxy.after(number)
-                self._deliver(fault, *answer)
+            if fault == "race":
+                self._forward(RIVAL, "PUT", conditions=False)
+            answer = self._forward(body, self.command, conditions=not proxy.ignores_conditions)
+            proxy.after(number)
+            self._deliver(fault, *answer)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
 
-        def _headers(self, conditions: bool) -> dict[str, str]:
-            dropped = ("host", "expect", "connection", *(() if conditions else CONDITIONS))
-            return {name: value for name, value in self.headers.items() if name.lower() not in dropped}
+    def _headers(self, conditions: bool) -> dict[str, str]:
+        dropped = ("host", "expect", "connection", *(() if conditions else CONDITIONS))
+        return {name: value for name, value in self.headers.items() if name.lower() not in dropped}
 
-        def _forward(self, body: bytes, method: str, conditions: bool) -> tuple[int, dict[str, str], bytes]:
-            headers = self._headers(conditions)
-            if body == RIVAL:
-                headers = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-")}
-                headers["Content-Length"] = str(len(body))
-            connection = http.client.HTTPConnection(proxy.upstream.hostname or "", proxy.upstream.port, timeout=60)
-            with proxy.turn:
-                connection.request(method, self.path, body or None, headers)
-                said = connection.getresponse()
-                answer = said.status, dict(said.getheaders()), said.read()
-            connection.close()
-            return answer
+    def _forward(self, body: bytes, method: str, conditions: bool) -> tuple[int, dict[str, str], bytes]:
+        headers = self._headers(conditions)
+        if body == RIVAL:
+            headers = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-")}
+            headers["Content-Length"] = str(len(body))
+        connection = http.client.HTTPConnection(*self._proxy.address, timeout=60)
+        with self._proxy.turn:
+            connection.request(method, self.path, body or None, headers)
+            said = connection.getresponse()
+            answer = said.status, dict(said.getheaders()), said.read()
+        connection.close()
+        return answer
 
-        def _tear(self, body: bytes) -> None:
-            """Half a body under the length of the whole one."""
-            lines = [f"{self.command} {self.path} HTTP/1.1", f"Host: {proxy.upstream.netloc}"]
-            lines += [f"{name}: {value}" for name, value in self._headers(True).items()]
-            with socket.create_connection((proxy.upstream.hostname or "", proxy.upstream.port or 80)) as connection:
-                connection.sendall("\r\n".join([*lines, "", ""]).encode() + body[: len(body) // 2])
+    def _tear(self, body: bytes) -> None:
+        """Half a body under the length of the whole one."""
+        lines = [f"{self.command} {self.path} HTTP/1.1", f"Host: {self._proxy.upstream.netloc}"]
+        lines += [f"{name}: {value}" for name, value in self._headers(True).items()]
+        with socket.create_connection(self._proxy.address) as connection:
+            connection.sendall("\r\n".join([*lines, "", ""]).encode() + body[: len(body) // 2])
 
-        def _deliver(self, fault: str, status: int, headers: dict[str, str], body: bytes) -> None:
-            if fault == "lost":
-                self._cut()
-            elif fault == "500 after":
-                self._answer(500, {}, ERROR.format(code="InternalError").encode())
-            elif fault == "truncated":
-                self._answer(status, headers, body, body[: len(body) // 2])
-                self._cut()
-            elif fault == "flipped":
-                self._answer(status, headers, body[:-1] + bytes([body[-1] ^ 1]) if body else body)
-            else:
-                self._answer(status, headers, body)
+    def _deliver(self, fault: str, status: int, headers: dict[str, str], body: bytes) -> None:
+        if fault == "lost":
+            self._cut()
+        elif fault == "500 after":
+            self._answer(500, {}, ERROR.format(code="InternalError").encode())
+        elif fault == "truncated":
+            self._answer(status, headers, body, body[: len(body) // 2])
+            self._cut()
+        elif fault == "flipped":
+            self._answer(status, headers, body[:-1] + bytes([body[-1] ^ 1]) if body else body)
+        else:
+            self._answer(status, headers, body)
 
-        def _answer(self, status: int, headers: dict[str, str], body: bytes, part: bytes | None = None) -> None:
-            self.send_response_only(status)
-            for name, value in headers.items():
-                hidden = proxy.hides_checksums and name.lower().startswith("x-amz-checksum")
-                if name.lower() not in ("content-length", "transfer-encoding", "connection") and not hidden:
-                    self.send_header(name, value)
-            length = next((v for n, v in headers.items() if n.lower() == "content-length"), None)
-            if self.command != "HEAD":
-                length = str(len(body))
-            if status != 204 and length is not None:
-                self.send_header("Content-Length", length)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body if part is None else part)
+    def _answer(self, status: int, headers: dict[str, str], body: bytes, part: bytes | None = None) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            hidden = self._proxy.hides_checksums and name.lower().startswith("x-amz-checksum")
+            if name.lower() not in ("content-length", "transfer-encoding", "connection") and not hidden:
+                self.send_header(name, value)
+        length = next((v for n, v in headers.items() if n.lower() == "content-length"), None)
+        if self.command != "HEAD":
+            length = str(len(body))
+        if status != 204 and length is not None:
+            self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body if part is None else part)
 
-        def _cut(self) -> None:
-            self.wfile.flush()
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+    def _cut(self) -> None:
+        self.wfile.flush()
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing on standard error."""
-
-    return Handler
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing on standard error."""

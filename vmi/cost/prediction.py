@@ -1,4 +1,4 @@
-"""What a run will take and cost, in words for `vmi plan`, and as prediction.json for the page.
+"""What a run will take and cost, in words for `vmi plan`.
 
 A prediction is made from what was measured on the hardware in question, or not at all.
 """
@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vmi.cost import hardware
 from vmi.cost import measurements as measured
-from vmi.cost.forecast import Extent, Forecast, forecast, missing
+from vmi.cost.forecast import Extent, forecast, missing
 from vmi.cost.measurements import Costs, Kind
 from vmi.spec.errors import StoreError
 from vmi.storage.paths import AnyPath
-
-FILE, VERSION = "prediction.json", 1
 
 
 @dataclass(frozen=True)
@@ -112,10 +109,3 @@ def costs_or_none(target: Target, path: AnyPath) -> Costs | None:
         return target.costs(path)
     except StoreError:  # a run needs no calibration; `vmi plan` names the damaged file
         return None
-
-
-def _predicted(found: Forecast, costs: Costs) -> dict[str, Any]:
-    schedule = found.schedule
-    seconds = {"wall_seconds": schedule.makespan, "worker_seconds": schedule.busy, "cpu_seconds": found.cpu}
-    made = {"hardware": costs.hardware, "measured": costs.measured, "packs": found.packs, "at_most": found.at_most}
-    return {**seconds, "idle_share": schedule.idle_share, **made}

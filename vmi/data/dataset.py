@@ -1,6 +1,6 @@
-"""Data sets as resident tensors, verified against their fingerprint, and each member's own minibatch order.
+"""Data sets as resident tensors, verified against their fingerprint.
 
-Shapes: K member, B batch, N images, D pixels. Pixels are kept as integers 0..levels and read as [0, 1].
+Shapes: N images, D pixels. Pixels are kept as integers 0..levels and read as [0, 1].
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Minibatches: the order of images, and images that stay on the device."""
+"""Each member's own minibatch order, drawn on the CPU, and the same images as they lie on the device.
+
+Shapes: K member, B batch, N images, D pixels.
+"""
 
 from __future__ import annotations
 

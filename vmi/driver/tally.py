@@ -1,20 +1,24 @@
-"""What a run took, beside what was predicted of it."""
+"""prediction.json of one run: what was predicted at its start beside what it took, for the page."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from vmi.cost import measurements as measured
-from vmi.cost.forecast import Extent, forecast
+from vmi.cost.forecast import Extent, Forecast, forecast
+from vmi.cost.measurements import Costs
 from vmi.cost.packing import Size
-from vmi.cost.prediction import FILE, VERSION, Target, _predicted, costs_or_none
+from vmi.cost.prediction import Target, costs_or_none
 from vmi.results.store import Store
 from vmi.storage.checksum import sealed
 from vmi.storage.durable import LOCAL, Files, put_replacing
 from vmi.study.study import Study
 from vmi.worker.messages import Update
+
+FILE, VERSION = "prediction.json", 1
 
 
 class Kept:
@@ -51,3 +55,10 @@ class Kept:
             put_replacing(self._store.folder, FILE, sealed({**self._head, "actual": actual}), files)
         except OSError:
             return  # a view of the run; what stops the store from being written is said where it is written
+
+
+def _predicted(found: Forecast, costs: Costs) -> dict[str, Any]:
+    schedule = found.schedule
+    seconds = {"wall_seconds": schedule.makespan, "worker_seconds": schedule.busy, "cpu_seconds": found.cpu}
+    made = {"hardware": costs.hardware, "measured": costs.measured, "packs": found.packs, "at_most": found.at_most}
+    return {**seconds, "idle_share": schedule.idle_share, **made}

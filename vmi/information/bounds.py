@@ -1,4 +1,4 @@
-"""Every term of the objective and every MI quantity, as pure functions of tensors, in nats.
+"""Entropies and every MI quantity, as pure functions of tensors, in nats.
 
 Shapes: K member, B or N images, D pixels, Z dimensions of a Normal block, C categories. Results are [K].
 Notation: q(c|x) posterior, m = E_x q(c|x) aggregate posterior, Q auxiliary distribution, x_hat reconstruction.

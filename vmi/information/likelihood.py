@@ -1,4 +1,7 @@
-"""The decoder's likelihoods: -log p(x"""
+"""The decoder's likelihoods: the distortion -log p(x|z) of an image, in nats.
+
+Shapes: K member, B batch, D pixels.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Codes: drawn from the posterior or the prior, by noise that is handed in."""
+"""Codes: drawn from the posterior or the prior, by noise that is handed in.
+
+Shapes: K member, B batch, Z all Normal dimensions, C all categories, L width of the code.
+"""
 
 from __future__ import annotations
 

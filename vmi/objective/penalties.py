@@ -1,4 +1,4 @@
-"""Terms of the objectives beside distortion, rate and VMI's: capacity, total correlation's weights, MMD. Nats, [K].
+"""The maximum mean discrepancy (MMD) between aggregate posterior and prior, [K].
 
 Shapes: K member, B batch, Z all Normal dimensions of the code.
 """

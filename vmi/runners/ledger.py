@@ -19,7 +19,7 @@ from vmi.search.searcher import Searcher, baseline_of, stored_suggestion
 from vmi.spec.config import Architecture
 from vmi.spec.trial import Outcome, PackSpec, Suggestion, Trial
 from vmi.study.study import Study, trials
-from vmi.worker.messages import Ended, Row, _is_current, ended_of
+from vmi.worker.messages import Ended, Row, ended_of, is_current
 
 _NONE: Mapping[str, float] = {}
 
@@ -59,7 +59,7 @@ class Ledger:
         self.study, self.searcher = study, searcher
         self.pack_size = pack_size
         self._workers, self._adopt = workers, adopt
-        self._stored = {trial_id: row for trial_id, row in stored.items() if _is_current(row)}
+        self._stored = {trial_id: row for trial_id, row in stored.items() if is_current(row)}
         self._known = set(self._stored)
         self._under_way = list(under_way)
         self._fitting: dict[Architecture, int] = {}

@@ -1,4 +1,4 @@
-"""Searching is asking and telling: the protocol that every searcher keeps, and the grid."""
+"""The grid: every point of the space once, the baseline first."""
 
 from __future__ import annotations
 

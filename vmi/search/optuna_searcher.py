@@ -1,4 +1,4 @@
-"""Optuna behind ask and tell: the tree-structured Parzen estimator (TPE), random search, and the pruners.
+"""Optuna behind ask and tell: the tree-structured Parzen estimator (TPE) and random search.
 
 Optuna's studies live in memory; the searcher's is rebuilt from the store by `replay`: nothing of it has to survive.
 

@@ -1,4 +1,4 @@
-"""What a searcher is, and what a suggestion is made of."""
+"""Searching is asking and telling: the protocol that every searcher keeps, and what a suggestion is made of."""
 
 from __future__ import annotations
 

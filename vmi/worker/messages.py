@@ -1,4 +1,4 @@
-"""What travels between the driver and a worker: a task there, updates back. Loads no torch."""
+"""What travels between the driver and a worker: a task there, updates and how trials ended back. Loads no torch."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Ended(NamedTuple):
         )
 
 
-def _is_current(row: Row) -> bool:
+def is_current(row: Row) -> bool:
     """Whether this program would give the row's configuration the row's id."""
     return bool(TrialConfig(**{name: row[name] for name in FIELD_TYPES}).trial_id == row["trial_id"])
 
