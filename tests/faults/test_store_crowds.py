@@ -11,7 +11,6 @@ import os
 import random
 import select
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,18 +171,22 @@ class Counters:
 WRITERS, READERS, EACH = 2, 2, 100_000
 
 
-def beside(root: Path, seconds: float) -> tuple[list[int], int, int]:
-    """Two writers, two readers and a compaction for so long: (commits of each writer, reads, compactions)."""
-    store, counts, end = Store(root, "s"), Counters(WRITERS + READERS), time.monotonic() + seconds
+def beside(root: Path, commits: int, rounds: int) -> None:
+    """Two writers, two readers and a compaction beside each other, until each has done so many of its own."""
+    store, counts, end = Store(root, "s"), Counters(WRITERS + READERS + 1), WRITERS + READERS
+    parent = os.getpid()
+
+    def over() -> bool:
+        return counts[end] > 0 or os.getppid() != parent
 
     def write(writer: int) -> None:
-        while time.monotonic() < end:
+        while not over():
             done = counts[writer]
             record(store, [writer * EACH + done])
             counts[writer] = done + 1
 
     def look(reader: int) -> None:
-        while time.monotonic() < end:
+        while not over():
             before = [counts[writer] for writer in range(WRITERS)]
             told = [trial(w * EACH + i).trial_id for w, count in enumerate(before) for i in range(count)]
             once_each(store, told, None)  # writers go on meanwhile: what is too much is looked for at the end
@@ -191,36 +194,36 @@ def beside(root: Path, seconds: float) -> tuple[list[int], int, int]:
 
     jobs = [lambda _, w=w: write(w) for w in range(WRITERS)] + [lambda _, r=r: look(r) for r in range(READERS)]
     children = [started(job)[0] for job in jobs]
-    rounds = 0
-    while time.monotonic() < end:
-        compacted(store, 1 << 18)
-        rounds += 1
+    least = [commits] * WRITERS + [rounds] * READERS
+    compactions = 0
+    try:
+        while compactions < rounds or any(counts[at] < least[at] for at in range(end)):
+            compacted(store, 1 << 18)
+            compactions += 1
+            assert os.waitpid(-1, os.WNOHANG) == (0, 0), "a writer or a reader ended"
+    finally:
+        counts[end] = 1
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * len(children)
     told = [counts[writer] for writer in range(WRITERS)]
     everything = [trial(w * EACH + i).trial_id for w, count in enumerate(told) for i in range(count)]
     assert once_each(store, everything, set(everything)) == len(everything)
-    return told, sum(counts[WRITERS + reader] for reader in range(READERS)), rounds
-
-
-def beside_for(root: Path, seconds: float) -> None:
-    told, reads, rounds = beside(root, seconds)
-    print(f"S8: {sum(told)} commits by {WRITERS} writers, {reads} reads by {READERS} readers, {rounds} compactions")
-    assert min(told) > 3 and reads > 3 and rounds > 3
+    reads = sum(counts[WRITERS + reader] for reader in range(READERS))
+    counted = f"{sum(told)} commits by {WRITERS} writers, {reads} reads by {READERS} readers"
+    print(f"S8: {counted}, {compactions} compactions")
 
 
 def test_each_read_beside_a_compaction_and_writers_sees_each_row_once(tmp_path: Path) -> None:
-    told, reads, rounds = beside(tmp_path, 2.5)
-    assert min(told) > 0 and reads > 0 and rounds > 0
+    beside(tmp_path, 5, 1)
 
 
 @pytest.mark.faults
 def test_for_longer_each_read_beside_a_compaction_and_writers_sees_each_row_once(tmp_path: Path) -> None:
-    beside_for(tmp_path, 15)
+    beside(tmp_path, 150, 4)
 
 
 @pytest.mark.soak
 def test_for_minutes_each_read_beside_a_compaction_and_writers_sees_each_row_once(tmp_path: Path) -> None:
-    beside_for(tmp_path, 120)
+    beside(tmp_path, 1_000, 20)
 
 
 # A commit has some twenty file operations: a child dies within its first three, or within a compaction.
