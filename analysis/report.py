@@ -9,34 +9,24 @@ from pathlib import Path
 from analysis.data.axes import design, representative
 from analysis.data.study_results import StudyResults, open_study
 from analysis.findings.findings import findings
-from analysis.html.markup import join
+from analysis.html.markup import Markup, Plot, join, plots_in
 from analysis.html.page import document
 from analysis.paper import figures as paper_figures
 from analysis.paper import verdict
 from analysis.sections import (
     codes,
     cost,
+    curves,
     differences,
     heatmaps,
+    importance,
     layouts,
     listings,
+    pareto,
     reproduce,
     spent,
-)
-from analysis.sections import (
-    curves as training,
-)
-from analysis.sections import (
-    importance as search,
-)
-from analysis.sections import (
-    pareto as fronts,
-)
-from analysis.sections import (
-    summary as sections,
-)
-from analysis.sections import (
-    troubles as accounts,
+    summary,
+    troubles,
 )
 from vmi.spec.errors import InputError, Problem
 from vmi.storage.durable import put_replacing
@@ -78,17 +68,27 @@ def publish(results: StudyResults) -> Path:
 
 def render(results: StudyResults) -> str:
     """The page: the same text for the same results."""
+    return document(f"{results.name}: report", summary.header(results), body(results))
+
+
+def figures(results: StudyResults) -> dict[str, Plot]:
+    """Every figure of the page by its name, in the page's order."""
+    return plots_in(body(results))
+
+
+def body(results: StudyResults) -> Markup:
+    """The sections of the page, those without anything to say left out."""
     plan = design(results)
     found = findings(results, plan)
     parts = [verdict.section(results)]
     if plan.settings:
-        parts += [fronts.section(results, plan, found), sections.figures(results, plan, found)]
+        parts += [pareto.section(results, plan, found), summary.figures(results, plan, found)]
         parts += [heatmaps.section(plan, found), layouts.section(results, plan, found)]
-        parts += [search.section(results, plan, found), codes.section(results, plan, found)]
-        few = representative(plan.settings, found.score, found.maximize, training.MAX_LINES)
-        parts += [training.section(results, few), paper_figures.section(results, found.violations)]
+        parts += [importance.section(results, plan, found), codes.section(results, plan, found)]
+        few = representative(plan.settings, found.score, found.maximize, curves.MAX_LINES)
+        parts += [curves.section(results, few), paper_figures.section(results, found.violations)]
         parts += [differences.section(results, plan, found)]
     parts += [listings.section(results, plan, found)] if results.trials else []
-    parts += [accounts.troubles(results, found), spent.section(results, plan), cost.section(results.folder)]
-    parts += [accounts.methods(), reproduce.section(results)]
-    return document(f"{results.name}: report", sections.header(results), join([sections.summary(found), *parts]))
+    parts += [troubles.troubles(results, found), spent.section(results, plan), cost.section(results.folder)]
+    parts += [troubles.methods(), reproduce.section(results)]
+    return join([summary.summary(found), *parts])

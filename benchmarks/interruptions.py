@@ -23,20 +23,18 @@ from vmi.results.store import Store
 from vmi.training import checkpoint
 
 STUDY = """
-from vmi.cli.run import main
-from vmi.study.space import choice
-from vmi.study.study import Study
+import vmi
 
-study = Study(
+study = vmi.Study(
     name="long",
     fixed={{"dataset": "mnist", "layout": "n16+c10*", "network": "conv", "hidden": "16-32-64", "steps": {steps}}},
-    space={{"mi_weight": choice(0, 8)}},
+    space={{"mi_weight": vmi.choice(0, 8)}},
     seeds=range(2),
     metric="accuracy_majority",
     direction="maximize",
 )
 if __name__ == "__main__":
-    main(study)
+    vmi.main(study)
 """
 # What rows say of where and when, and not of what came out.
 COSTS = {"train_seconds", "pack_id", "pack_size", "attempt", "finished_at", "study"}

@@ -1,15 +1,13 @@
 """Does the MI regulariser work for other latent layouts than the paper's?"""
 
-from vmi.cli.run import main
-from vmi.study.space import choice
-from vmi.study.study import Study
+import vmi
 
-study = Study(
+study = vmi.Study(
     name="layouts",
     fixed={"dataset": "digits"},
     space={
-        "layout": choice("n16+c10*", "n8+c10*+c2*", "n16+c20*", "c10*", "n2*+n14+c10*"),
-        "mi_weight": choice(0, 4),
+        "layout": vmi.choice("n16+c10*", "n8+c10*+c2*", "n16+c20*", "c10*", "n2*+n14+c10*"),
+        "mi_weight": vmi.choice(0, 4),
     },
     seeds=range(3),
     metric="accuracy_majority",
@@ -17,4 +15,4 @@ study = Study(
 )
 
 if __name__ == "__main__":
-    main(study)
+    vmi.main(study)

@@ -1,15 +1,13 @@
 """At equal budget: maximise a lower bound on the MI (VMI), or control an upper bound on it (JointVAE)?"""
 
-from vmi.cli.run import main
-from vmi.study.space import choice
-from vmi.study.study import Study
+import vmi
 
-study = Study(
+study = vmi.Study(
     name="objectives",
     fixed={"layout": "n10+c10*"},
     space={
-        "dataset": choice("mnist", "fashion_mnist"),
-        "preset": choice(
+        "dataset": vmi.choice("mnist", "fashion_mnist"),
+        "preset": vmi.choice(
             "vae",
             "corrected",
             "paper",
@@ -28,4 +26,4 @@ study = Study(
 )
 
 if __name__ == "__main__":
-    main(study)
+    vmi.main(study)

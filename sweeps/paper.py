@@ -1,15 +1,13 @@
 """Do the two settings of the paper hold up: without the regulariser, as the text has it, and corrected?"""
 
-from vmi.cli.run import main
-from vmi.study.space import choice
-from vmi.study.study import Study
+import vmi
 
-study = Study(
+study = vmi.Study(
     name="paper",
     space={
-        "dataset": choice("mnist", "fashion_mnist"),
-        "layout": choice("n16+c10*", "n2*+n30"),
-        "preset": choice("vae", "paper", "corrected"),
+        "dataset": vmi.choice("mnist", "fashion_mnist"),
+        "layout": vmi.choice("n16+c10*", "n2*+n30"),
+        "preset": vmi.choice("vae", "paper", "corrected"),
     },
     seeds=range(5),
     metric="elbo_nats",
@@ -27,4 +25,4 @@ study = Study(
 )
 
 if __name__ == "__main__":
-    main(study)
+    vmi.main(study)

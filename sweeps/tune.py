@@ -1,16 +1,14 @@
 """Which MI weight, temperature and learning rate together give the most accurate code, on seeds that chose nothing?"""
 
-from vmi.cli.run import main
-from vmi.study.space import log_uniform, uniform
-from vmi.study.study import Study
+import vmi
 
-study = Study(
+study = vmi.Study(
     name="tune",
     fixed={"dataset": "digits", "layout": "n16+c10*"},
     space={
-        "mi_weight": log_uniform(0.5, 32),
-        "temperature": uniform(0.2, 2),
-        "learning_rate": log_uniform(3e-4, 1e-2),
+        "mi_weight": vmi.log_uniform(0.5, 32),
+        "temperature": vmi.uniform(0.2, 2),
+        "learning_rate": vmi.log_uniform(3e-4, 1e-2),
     },
     seeds=range(3),
     metric="accuracy_majority",
@@ -24,4 +22,4 @@ study = Study(
 )
 
 if __name__ == "__main__":
-    main(study)
+    vmi.main(study)

@@ -1,16 +1,14 @@
 """Do categories become classes when the encoder sees random views, and does the winner hold on fresh seeds?"""
 
-from vmi.cli.run import main
-from vmi.study.space import choice
-from vmi.study.study import Study
+import vmi
 
-study = Study(
+study = vmi.Study(
     name="views",
     fixed={"dataset": "digits", "preset": "corrected"},
     space={
-        "view_strength": choice(0, 1),
-        "layout": choice("c10*", "n16+c10*"),
-        "network": choice("mlp", "conv"),
+        "view_strength": vmi.choice(0, 1),
+        "layout": vmi.choice("c10*", "n16+c10*"),
+        "network": vmi.choice("mlp", "conv"),
     },
     seeds=range(2),
     metric="accuracy_majority",
@@ -20,4 +18,4 @@ study = Study(
 )
 
 if __name__ == "__main__":
-    main(study)
+    vmi.main(study)

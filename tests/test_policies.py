@@ -48,8 +48,9 @@ def test_a_study_file_is_a_short_declaration(path: Path) -> None:
     assert (ast.get_docstring(tree) or "").endswith("?"), "a study asks one question"
     banned = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.For | ast.While
     assert not [node for node in ast.walk(tree) if isinstance(node, banned)]
-    allowed = ("vmi.cli.run.", "vmi.study.space.", "vmi.study.study.")
-    assert all(name.startswith(allowed) for name in imported(path))
+    assert [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)] == [
+        "import vmi"
+    ]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
@@ -143,7 +144,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("vmi/brand_new.py", "from vmi.driver import launch", "A room imports only the rooms below it BROKEN"),
         ("vmi/training/brand_new.py", "from vmi.driver import launch", "A room imports only the rooms below it BROKEN"),
         ("vmi/training/train.py", "from vmi.results import schema", "nor knows of studies BROKEN"),
-        ("vmi/driver/launch.py", "import analysis", "Only the command line calls the analysis BROKEN"),
+        (
+            "vmi/driver/launch.py",
+            "import analysis",
+            "Only command line and face call the analysis BROKEN",
+        ),
         ("analysis/data/goals.py", "from vmi.search import score", "it neither trains nor sweeps BROKEN"),
         ("vmi/cost/packing.py", "from vmi.training import train", "A room imports only the rooms below it BROKEN"),
         ("analysis/report.py", "from vmi.data import dataset", "it neither trains nor sweeps BROKEN"),

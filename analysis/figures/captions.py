@@ -67,7 +67,8 @@ def plane(plan: Design) -> Markup:
     """Rate against distortion."""
     caption = "Small dots: trials. Large ones: means over seeds. Along a dotted line the ELBO, −(rate + distortion), "
     caption += "is the number at its end; lower left is better on both." + left_out(plan)
-    return plot("plane", plotted(figures.rate_distortion(plan)), "What the latents cost, and what they buy", caption)
+    made, title = figures.rate_distortion(plan), "What the latents cost, and what they buy"
+    return plot("rate-distortion", plotted(made), title, caption)
 
 
 def left_out(plan: Design, dots: bool = True) -> str:
@@ -151,7 +152,7 @@ def _used(plan: Design) -> Markup:
         else "Every category is used in every setting"
     )
     caption = f"Categories to which at least 1 % of the held-out images are assigned. {ENDS}{left_out(plan)}"
-    return plot("used", plotted(made), title, caption)
+    return plot("categories-used", plotted(made), title, caption)
 
 
 def _idle(setting: Setting) -> bool:

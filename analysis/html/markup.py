@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 from analysis.data.labels import plain
 
@@ -70,6 +72,25 @@ def plot(name: str, figure: dict[str, Any], title: str, caption: str) -> Markup:
         f'<details class="values"><summary>Values<span class="hidden"> of: {plain(title)}</span></summary>'
         "</details></figure>"
     )
+
+
+class Plot(NamedTuple):
+    """A figure that markup holds: its title, and its data as plain JSON values."""
+
+    title: str
+    figure: dict[str, Any]
+
+
+# Only `plot` writes this: whatever is text was escaped when it became markup.
+_PLOT = re.compile(
+    r'<figure><p class="name">([^<]*)</p><div class="plot" id="([^"]*)"[^>]*></div><script [^>]*>([^<]*)</script>'
+)
+
+
+def plots_in(body: Markup) -> dict[str, Plot]:
+    """The figures of a page by their names, in its order."""
+    found = ((html.unescape(title), html.unescape(name), data) for title, name, data in _PLOT.findall(body))
+    return {name: Plot(title, json.loads(data)) for title, name, data in found}
 
 
 def picture(uri: str, title: str, caption: str, columns: int) -> Markup:

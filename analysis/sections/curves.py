@@ -77,7 +77,7 @@ def _histogram(setting: Setting, curves: Curves, i: int) -> Markup | None:
     if not reports:
         return None
     made = histogram(np.asarray([r[column] for r in reports]).T, [r["step"] for r in reports])
-    return plot(f"sure-{i}", dict(made.to_plotly_json()), labels.setting(setting), f"Seed {row['seed']}.")
+    return plot(f"certainty-{i}", dict(made.to_plotly_json()), labels.setting(setting), f"Seed {row['seed']}.")
 
 
 def histogram(counts: np.ndarray, steps: Sequence[int]) -> go.Figure:

@@ -83,7 +83,7 @@ def _plots(shown: Sequence[Panel], metric: str, i: int) -> Iterator[Markup]:
     means = [m for panel in shown for s in panel.cells.values() if (m := s.mean(metric)) is not None]
     for k, panel in enumerate(shown):
         made = picture(panel, metric, (min(means), max(means)))
-        yield plot(f"map-{i}-{k}", plotted(made), _title(panel, metric), _caption(panel, metric))
+        yield plot(f"heatmap-{i}-{k}", plotted(made), _title(panel, metric), _caption(panel, metric))
 
 
 def picture(panel: Panel, metric: str, ends: tuple[float, float]) -> go.Figure:

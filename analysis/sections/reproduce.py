@@ -83,7 +83,8 @@ def study_file(spec: Mapping[str, Any]) -> str | None:
     try:
         space = {str(name): _domain(domain) for name, domain in spec["space"].items()}
         bounds = {
-            str(name): f"Bound(low={b['low']!r}, high={b['high']!r})" for name, b in spec.get("constraints", {}).items()
+            str(name): f"vmi.Bound(low={b['low']!r}, high={b['high']!r})"
+            for name, b in spec.get("constraints", {}).items()
         }
         lines = [f"name={spec['name']!r},", f"fixed={spec.get('fixed', {})!r},", f"space={_table(space)},"]
     except (KeyError, TypeError, AttributeError, ValueError):
@@ -92,13 +93,7 @@ def study_file(spec: Mapping[str, Any]) -> str | None:
     lines += [f"constraints={_table(bounds)},"] if bounds else []
     lines += [f"{name}={spec[name]!r}," for name in ("seeds", "confirm_seeds") if spec.get(name)]
     body = "".join(f"    {line}\n" for line in lines)
-    return (
-        "from vmi.cli.run import main\n"
-        "from vmi.study.space import Bound, Choice, Float, Integer\n"
-        "from vmi.study.study import Study\n\n"
-        f"study = Study(\n{body})\n\n"
-        'if __name__ == "__main__":\n    main(study)\n'
-    )
+    return f'import vmi\n\nstudy = vmi.Study(\n{body})\n\nif __name__ == "__main__":\n    vmi.main(study)\n'
 
 
 def _table(entries: Mapping[str, str]) -> str:
@@ -106,12 +101,15 @@ def _table(entries: Mapping[str, str]) -> str:
 
 
 def _domain(domain: Mapping[str, Any]) -> str:
-    """A domain of the space as the constructor that vmi.study.space has for it; KeyError for any other."""
+    """A domain of the space as the constructor that `vmi` has for it; KeyError or ValueError for any other."""
     if domain["kind"] == "choice":
-        return f"Choice({tuple(domain['values'])!r})"
-    names = {"float": "Float", "int": "Integer"}
-    given = ", ".join(f"{key}={domain[key]!r}" for key in ("low", "high", "log", "step"))
-    return f"{names[domain['kind']]}({given})"
+        return f"vmi.choice({', '.join(map(repr, domain['values']))})"
+    low, high, log, step = (domain[key] for key in ("low", "high", "log", "step"))
+    if domain["kind"] == "int":
+        return f"vmi.integers({low!r}, {high!r}, step={step!r}, log={log!r})"
+    if domain["kind"] != "float" or (log and step is not None):
+        raise ValueError(f"no constructor makes {domain}")
+    return f"vmi.log_uniform({low!r}, {high!r})" if log else f"vmi.uniform({low!r}, {high!r}, step={step!r})"
 
 
 def one_line_each(spec: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vmi.cost.sizing import MAX_PACK_SIZE
-from vmi.driver.options import RunOptions, parse_seeds
+from vmi.driver.options import RunOptions, replicates
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ from vmi.driver.options import RunOptions, parse_seeds
     ],
 )
 def test_seeds_are_a_count_or_a_list(text: str, seeds: Any) -> None:
-    assert parse_seeds(text) == seeds
+    assert replicates(text) == seeds
     assert RunOptions(seeds=text).problems() == []
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "ten", "0,", ",", "1e3", "10001", str(2**64), "9" * 5000, "٣"])
 def test_anything_else_is_no_seeds_and_says_what_is(text: str) -> None:
-    assert parse_seeds(text) is None
+    assert replicates(text) is None
     (problem,) = RunOptions(seeds=text).problems()
     assert problem.field == "--seeds"
     assert "a count from 1 to 10000 (5 means 0,1,2,3,4) or a comma-separated list" in str(problem)

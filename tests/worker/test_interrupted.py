@@ -99,7 +99,7 @@ def test_an_interrupted_run_says_from_where_its_trials_go_on(
     ledger = ledger_of()
     for share in shares:
         ledger.saved(taken(ledger).pack_id, share)
-    assert interrupted_lines(ledger, {"planned": 6}, Store(tmp_path, "s"))[0] == said
+    assert interrupted_lines(ledger, {"planned": 6}, Store(tmp_path, "s"), "again")[0] == said
 
 
 class Cut(io.StringIO):

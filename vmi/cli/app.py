@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-import vmi
 from vmi.cli import commands
 from vmi.cli.parsing import Command, Gathering, Group, whole
 from vmi.cli.run import guarded
-from vmi.driver.options import ObjectPath, opened
 from vmi.process.console import protect, say
 from vmi.process.scratch import scratch
+from vmi.spec.version import version as installed
+from vmi.storage.paths import ObjectPath, opened
 
 # A pipe has no width; the table is made for this one.
 PIPED_WIDTH = 100
@@ -212,7 +212,7 @@ def fsck(
 @app.command(cls=Command)
 def version() -> None:
     """Print the version."""
-    typer.echo(vmi.__version__)
+    typer.echo(installed())
 
 
 def main() -> None:

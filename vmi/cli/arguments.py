@@ -1,20 +1,56 @@
-"""The options that more than one command line takes: a study file's own, `vmi plan` and `vmi calibrate`."""
+"""Options of a command line out of the class that declares them (`vmi.driver.options`)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import Field
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
-from vmi.cli.parsing import whole
-from vmi.driver.options import PACK_SIZE, RESULTS, SEEDS
+from vmi.cli.parsing import number, whole
+from vmi.driver.options import flag, options_of
 
-Results = Annotated[str, typer.Option(help=RESULTS)]
-Smoke = Annotated[bool, typer.Option("--smoke", help="A tiny version: 20 steps, 2 seeds, ends of each axis.")]
-Data = Annotated[str | None, typer.Option(help="Data set: digits, mnist or fashion_mnist.")]
-Steps = Annotated[int | None, typer.Option(help="Training steps of every trial.", parser=whole, metavar="INTEGER")]
-Seeds = Annotated[str | None, typer.Option(help=f"Replicates: {SEEDS}.")]
-Scale = Annotated[str | None, typer.Option(help="A scale that the study names, such as laptop or full.")]
-Name = Annotated[str | None, typer.Option(help="Name of the study's folder under the results.")]
-PackSize = Annotated[str, typer.Option(help=PACK_SIZE, parser=whole, metavar="INTEGER|auto")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+def takes(options: type[Any], *, only: Iterable[str] | None = None) -> Callable[[Callable[..., None]], Any]:
+    """Give a command the options of a class: it gets them as one object, its argument `options`.
+
+    `only` names those that it takes; the others keep their defaults.
+    """
+    wanted = [part for part in options_of(options) if only is None or part.name in only]
+
+    def decorate(command: Callable[..., None]) -> Any:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.name != "options"]
+        debug = [p for p in own if p.name == "debug"]
+        parameters = [p for p in own if p not in debug] + [_parameter(part) for part in wanted] + debug
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            values = {part.name: given.pop(part.name) for part in wanted}
+            command(**given, options=options(**values))
+
+        setattr(run, "__signature__", signature.replace(parameters=parameters))  # noqa: B010 - typer reads it
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def _parameter(part: Field[Any]) -> inspect.Parameter:
+    """One option for typer; what is no number is passed on as its text, which `problems` then refuses."""
+    text, metavar = part.metadata["help"], part.metadata["metavar"]
+    kind: Any = str | None
+    if isinstance(part.default, bool):
+        kind, made = bool, typer.Option(flag(part.name), help=text)
+    elif metavar:
+        parser = number if metavar == "FLOAT" else whole
+        made = typer.Option(flag(part.name), help=text, parser=parser, metavar=metavar)
+    else:
+        made = typer.Option(flag(part.name), help=text)
+    annotation = Annotated[kind, made]
+    return inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=part.default, annotation=annotation)

@@ -4,87 +4,75 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from vmi.cli.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
-from vmi.cli.parsing import number, usage_problems, whole
+from vmi.cli.arguments import Debug, takes
+from vmi.cli.parsing import usage_problems
 from vmi.cli.run import guarded
 from vmi.cost.sizing import AUTO
-from vmi.driver.options import RunOptions, is_whole, parse_seeds, place_of
+from vmi.driver.options import StudyOptions, is_whole, option
 from vmi.process.scratch import scratch
 from vmi.spec.errors import InputError, Problem, printable
-from vmi.storage.paths import AnyPath, opened
+from vmi.storage.paths import opened
+from vmi.study.study import Study
 
 MAX_WORKERS = 100_000
 MEASURED = "A pack size to measure up to in any case; auto: those that memory holds and whose steps are not too long."
 MAX_GIGABYTES = 10_000
 
 StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")]
-Gpus = Annotated[
-    int | None, typer.Option(help="Plan for so many GPUs, one pack on each.", parser=whole, metavar="INTEGER")
-]
-Cpus = Annotated[
-    int | None, typer.Option(help="Plan for so many CPU cores; default: this node's.", parser=whole, metavar="INTEGER")
-]
-Hardware = Annotated[str | None, typer.Option(help="Name of measured hardware; default: this CPU, any GPU.")]
-GpuHour = Annotated[
-    float | None, typer.Option(help="Price of one GPU (or core) for an hour.", parser=number, metavar="FLOAT")
-]
-GpuMemory = Annotated[
-    float | None,
-    typer.Option(help="Free memory of one GPU, in GB; default: this node's.", parser=number, metavar="FLOAT"),
-]
-Calibration = Annotated[str | None, typer.Option(help="Measurements; default: calibration.json there.")]
-Simulate = Annotated[str | None, typer.Option(help="Numbers of workers to compare: 10,30,100.")]
 
 
-def plan(
-    context: typer.Context,
-    study_file: StudyFile,
-    results: Results = "results",
-    smoke: Smoke = False,
-    data: Data = None,
-    steps: Steps = None,
-    seeds: Seeds = None,
-    scale: Scale = None,
-    name: Name = None,
-    pack_size: PackSize = AUTO,
-    gpus: Gpus = None,
-    cpus: Cpus = None,
-    hardware: Hardware = None,
-    gpu_hour: GpuHour = None,
-    gpu_memory: GpuMemory = None,
-    calibration: Calibration = None,
-    simulate: Simulate = None,
-    debug: Debug = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(StudyOptions):
+    """What a plan takes beside the study."""
+
+    gpus: int | None = option(None, "Plan for so many GPUs, one pack on each.", "INTEGER")
+    cpus: int | None = option(None, "Plan for so many CPU cores; default: this node's.", "INTEGER")
+    hardware: str | None = option(None, "Name of measured hardware; default: this CPU, any GPU.")
+    gpu_hour: float | None = option(None, "Price of one GPU (or core) for an hour.", "FLOAT")
+    gpu_memory: float | None = option(None, "Free memory of one GPU, in GB; default: this node's.", "FLOAT")
+    calibration: str | None = option(None, "Measurements; default: calibration.json there.")
+    simulate: str | None = option(None, "Numbers of workers to compare: 10,30,100.")
+
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong with the options themselves."""
+        return [*super().problems(), *_hardware(self), *_numbers(self.simulate)[1]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(StudyOptions):
+    """What a calibration takes beside the study."""
+
+    pack_size: int | str = option(AUTO, MEASURED, "INTEGER|auto")
+    out: str | None = option(None, "The file to keep; default: calibration.json there.")
+    device: str = option("cpu", "cpu or cuda.")
+
+
+@takes(PlanOptions)
+def plan(context: typer.Context, study_file: StudyFile, options: PlanOptions, debug: Debug = False) -> None:
     """Say what running a study would do and take: trials, packs, what is finished already, warnings, time and cost."""
 
     def action() -> int:
         from vmi.cli.plan import Request, plan_lines
         from vmi.cost.prediction import Target
 
-        numbers = _numbers(simulate)
-        where = place_of(results)
-        options = _options(where, seeds, pack_size, usage_problems(context))
-        wrong = [*options.problems(), *_hardware(gpus, cpus, gpu_hour, gpu_memory), *numbers[1]]
-        study = _study(study_file, wrong, smoke=smoke, dataset=data, steps=steps, seeds=seeds, scale=scale, name=name)
-        given: dict[str, Any] = {"--scale": scale, "--data": data, "--calibration": calibration}
-        given |= {"--pack-size": pack_size if pack_size != AUTO else None}
-        given |= {"--results": f"{where}" if where != Path("results") and not calibration else None}
-        device = "cpu" if gpus is None else "cuda"
+        study = _study(study_file, options, usage_problems(context))
+        device = "cpu" if options.gpus is None else "cuda"
         request = Request(
-            results=opened(where, "--results"),
-            pack_size=pack_size,
-            target=Target(device, gpus or cpus or _cores(), hardware, gpu_hour),
-            calibration=opened(calibration, "--calibration") if calibration else None,
-            command=_command(study_file, {**given, "--device": "cuda" if gpus else None}, smoke),
-            simulate=numbers[0],
-            gpu_bytes=None if gpu_memory is None else round(gpu_memory * 1e9),
+            results=opened(options.root, "--results"),
+            pack_size=options.pack_size,
+            target=Target(device, options.gpus or options.cpus or _cores(), options.hardware, options.gpu_hour),
+            calibration=opened(options.calibration, "--calibration") if options.calibration else None,
+            command=_command(study_file, options),
+            simulate=_numbers(options.simulate)[0],
+            gpu_bytes=None if options.gpu_memory is None else round(options.gpu_memory * 1e9),
         )
         for line in plan_lines(study, request):
             typer.echo(line)
@@ -93,29 +81,18 @@ def plan(
     raise typer.Exit(guarded(action, debug, only_says=True))
 
 
-def calibrate(
-    context: typer.Context,
-    study_file: StudyFile,
-    out: Annotated[str | None, typer.Option(help="The file to keep; default: calibration.json there.")] = None,
-    results: Results = "results",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    smoke: Smoke = False,
-    data: Data = None,
-    scale: Scale = None,
-    pack_size: Annotated[str, typer.Option(help=MEASURED, parser=whole, metavar="INTEGER|auto")] = AUTO,
-    debug: Debug = False,
-) -> None:
+@takes(CalibrateOptions, only=("out", "results", "device", "smoke", "data", "scale", "pack_size"))
+def calibrate(context: typer.Context, study_file: StudyFile, options: CalibrateOptions, debug: Debug = False) -> None:
     """Measure what packs of a study cost on this node, for `vmi plan`: a minute or so, one thread, no Ray."""
 
     def action() -> int:
-        wrong = _options(place_of(results), None, pack_size, usage_problems(context)).problems()
-        study = _study(study_file, wrong, smoke=smoke, dataset=data, scale=scale)
+        study = _study(study_file, options, usage_problems(context))
         from vmi.cli.calibrate import calibrated  # loads torch
 
-        where = opened(results, "--results")
-        kept = opened(out, "--out") if out else where / "calibration.json"
+        where = opened(options.root, "--results")
+        kept = opened(options.out, "--out") if options.out else where / "calibration.json"
         with scratch():
-            for line in calibrated(study, pack_size, device, kept):
+            for line in calibrated(study, options.pack_size, options.device, kept):
                 typer.echo(printable(line))
         return 0
 
@@ -152,18 +129,18 @@ def watch(
     raise typer.Exit(guarded(action, debug))
 
 
-def _study(path: Path, wrong: list[Problem], *, seeds: str | None = None, **wishes: Any) -> Any:
-    """The study with the wishes of the command line, as running it with them would take it.
+def _study(path: Path, options: StudyOptions, usage: tuple[Problem, ...]) -> Study:
+    """The study as running it with these options would take it.
 
-    Raises one InputError with all that is `wrong` with options, file and study.
+    Raises one InputError with all that is wrong with options, file and study.
     """
     from vmi.study.checks import validate
     from vmi.study.loading import load
-    from vmi.study.overrides import wished
 
+    wrong = replace(options, usage=usage).problems()
     try:
-        study, unknown = wished(load(path), seeds=parse_seeds(seeds) if seeds is not None else None, **wishes)
-        wrong = [*wrong, *unknown]
+        study, unknown = options.applied(load(path))
+        wrong += unknown
         if not wrong:  # whoever plans or measures validates it
             return study
         validate(study)
@@ -172,24 +149,21 @@ def _study(path: Path, wrong: list[Problem], *, seeds: str | None = None, **wish
     raise InputError(wrong, "options")
 
 
-def _options(results: AnyPath, seeds: str | None, pack_size: int | str, usage: tuple[Problem, ...]) -> RunOptions:
-    return RunOptions(results=results, seeds=seeds, pack_size=pack_size, usage=usage)
-
-
-def _hardware(gpus: int | None, cpus: int | None, gpu_hour: float | None, gpu_memory: float | None) -> list[Problem]:
-    named = (("--gpus", gpus), ("--cpus", cpus))
+def _hardware(given: PlanOptions) -> Iterator[Problem]:
     allowed = f"a whole number from 1 to {MAX_WORKERS}"
-    found = [Problem(n, v, allowed) for n, v in named if v is not None and not is_whole(v, 1, MAX_WORKERS)]
-    if gpus is not None and cpus is not None:
-        found.append(Problem("--cpus", cpus, "not together with --gpus: a pack runs on one of the two"))
-    if gpu_hour is not None and not (isinstance(gpu_hour, int | float) and math.isfinite(gpu_hour) and gpu_hour >= 0):
-        found.append(Problem("--gpu-hour", gpu_hour, "a price, at least 0"))
-    if gpu_memory is not None:
-        if not (isinstance(gpu_memory, int | float) and 0 < gpu_memory <= MAX_GIGABYTES):
-            found.append(Problem("--gpu-memory", gpu_memory, f"GB above 0, at most {MAX_GIGABYTES}"))
-        if gpus is None:
-            found.append(Problem("--gpu-memory", gpu_memory, "only together with --gpus"))
-    return found
+    for name, value in (("--gpus", given.gpus), ("--cpus", given.cpus)):
+        if value is not None and not is_whole(value, 1, MAX_WORKERS):
+            yield Problem(name, value, allowed)
+    if given.gpus is not None and given.cpus is not None:
+        yield Problem("--cpus", given.cpus, "not together with --gpus: a pack runs on one of the two")
+    price, memory = given.gpu_hour, given.gpu_memory
+    if price is not None and not (isinstance(price, int | float) and math.isfinite(price) and price >= 0):
+        yield Problem("--gpu-hour", price, "a price, at least 0")
+    if memory is not None:
+        if not (isinstance(memory, int | float) and 0 < memory <= MAX_GIGABYTES):
+            yield Problem("--gpu-memory", memory, f"GB above 0, at most {MAX_GIGABYTES}")
+        if given.gpus is None:
+            yield Problem("--gpu-memory", memory, "only together with --gpus")
 
 
 def _numbers(text: str | None) -> tuple[tuple[int, ...], list[Problem]]:
@@ -200,10 +174,14 @@ def _numbers(text: str | None) -> tuple[tuple[int, ...], list[Problem]]:
     return (), [Problem("--simulate", text, f"numbers of workers from 1 to {MAX_WORKERS}, such as 10,30,100")]
 
 
-def _command(study_file: Path, given: dict[str, Any], smoke: bool) -> str:
-    renamed = {"--calibration": "--out"}
-    options = [part for n, v in given.items() if v is not None for part in (renamed.get(n, n), str(v))]
-    return shlex.join(["vmi", "calibrate", str(study_file), *(["--smoke"] if smoke else []), *options])
+def _command(study_file: Path, options: PlanOptions) -> str:
+    """The `vmi calibrate` that measures what this plan lacks."""
+    given: dict[str, Any] = {"--scale": options.scale, "--data": options.data, "--out": options.calibration}
+    given |= {"--pack-size": options.pack_size if options.pack_size != AUTO else None}
+    given |= {"--results": options.root if options.root != Path("results") and not options.calibration else None}
+    given |= {"--device": "cuda" if options.gpus else None}
+    parts = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+    return shlex.join(["vmi", "calibrate", str(study_file), *(["--smoke"] if options.smoke else []), *parts])
 
 
 def _cores() -> int:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+from vmi.driver.options import unknown_option
 from vmi.process.console import say
 from vmi.spec.errors import ABSENT, InputError, Problem, did_you_mean
 from vmi.spec.redaction import is_secret_name
@@ -98,7 +99,7 @@ def _read(params: Sequence[Any], args: Iterable[str]) -> tuple[list[str], list[P
         if not arg.startswith("-") or arg == "-":
             kept.append(arg)
         elif name not in options:
-            problems.append(_unknown(name, value if given else ABSENT, options))
+            problems.append(unknown_option(name, value if given else ABSENT, options))
             left = left if given else _without_value(name, left, options)
         elif options[name] is None or options[name].is_flag:
             kept += [] if given else [arg]
@@ -108,11 +109,6 @@ def _read(params: Sequence[Any], args: Iterable[str]) -> tuple[list[str], list[P
         else:
             problems.append(Problem(name, ABSENT, f"a value. {options[name].help or ''}".strip()))
     return [*kept, *left], problems
-
-
-def _unknown(name: str, value: object, options: Iterable[str]) -> Problem:
-    names = sorted(options)
-    return Problem(name, value, "no such option", did_you_mean(name, names) or f"options: {', '.join(names)}")
 
 
 def _without_value(name: str, left: list[str], options: dict[str, Any]) -> list[str]:

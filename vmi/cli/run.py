@@ -7,76 +7,35 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 
-from vmi.cli.arguments import Data, Debug, Name, PackSize, Results, Scale, Seeds, Smoke, Steps
-from vmi.cli.parsing import BAD_INPUT, Gathering, number, usage_problems
-from vmi.cost.sizing import AUTO
-from vmi.driver.options import RunOptions, parse_seeds, place_of
+from vmi.cli.arguments import Debug, takes
+from vmi.cli.parsing import BAD_INPUT, Gathering, usage_problems
+from vmi.driver.options import RunOptions
 from vmi.process.console import lost, protect, say
 from vmi.process.signals import exit_code
 from vmi.spec.errors import InputError, Problem, StoreError
-from vmi.study.overrides import wished
 from vmi.study.study import Study
 
 BROKEN, DAMAGED_STORE = 1, 3
 # What the system says of a path that is not for this user or this use.
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
-Local = Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster; default: this machine's, else a new local one.")]
-GpusPerPack = Annotated[
-    float | None,
-    typer.Option(help="GPU share of a pack; default: 1 where there are any.", parser=number, metavar="FLOAT"),
-]
-KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep the trained packs, for `vmi evaluate`.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with a study that is there; refuse to begin one.")]
-
 
 def main(study: Study) -> NoReturn:
     """Run the study as the command line asks, and exit: 0 done, 1 trials failed, 2 bad input, 3 damaged store."""
 
-    def run(
-        context: typer.Context,
-        smoke: Smoke = False,
-        local: Local = False,
-        data: Data = None,
-        steps: Steps = None,
-        seeds: Seeds = None,
-        scale: Scale = None,
-        name: Name = None,
-        results: Results = "results",
-        address: Address = None,
-        gpus_per_pack: GpusPerPack = None,
-        pack_size: PackSize = AUTO,
-        keep_models: KeepModels = False,
-        resume: Resume = False,
-        debug: Debug = False,
-    ) -> None:
+    @takes(RunOptions)
+    def run(context: typer.Context, options: RunOptions, debug: Debug = False) -> None:
         """Run this study: what is finished is found in the results, the rest is trained."""
 
         def start() -> int:
-            options = RunOptions(
-                results=place_of(results),
-                seeds=seeds,
-                local=local,
-                address=address,
-                gpus_per_pack=gpus_per_pack,
-                pack_size=pack_size,
-                keep_models=keep_models,
-                resume=resume,
-                usage=usage_problems(context),
-            )
-            replicates = parse_seeds(seeds) if seeds is not None else None
-            changed, unknown = wished(
-                study, dataset=data, steps=steps, seeds=replicates, smoke=smoke, name=name, scale=scale
-            )
             from vmi.driver.launch import launch  # loads pyarrow: not for --help
 
-            return launch(changed, replace(options, usage=(*options.usage, *unknown)), Console())
+            return launch(study, replace(options, usage=usage_problems(context)), Console())
 
         raise typer.Exit(guarded(start, debug))
 

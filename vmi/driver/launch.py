@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -38,6 +41,7 @@ from vmi.search.factory import searcher_for
 from vmi.search.trial_count import values_of
 from vmi.spec.datasets import data_folder
 from vmi.spec.trial import PackSpec
+from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
 from vmi.worker.messages import Task, checkpoint_seconds
 from vmi.worker.takeover import packs_under_way
@@ -46,14 +50,34 @@ OK, FAILED = 0, 1
 
 
 def launch(study: Study, options: RunOptions, console: Console) -> int:
-    """Run what is missing of the study and return the exit code.
+    """As `drive`; the exit code: 0 only when planned = finished + reused, 1 when trials failed, else what ended it."""
+    try:
+        drive(study, options, console, shlex.join(["python", *sys.argv]))
+    except KeyboardInterrupt as error:
+        return exit_code(error)
+    except (TrialsFailedError, ClusterLostError):
+        return FAILED
+    return OK
 
-    0 only when planned = finished + reused; 1 when trials failed; 130 and 143 after SIGINT and SIGTERM.
-    Raises InputError before anything is started or written, StoreError when the store is damaged.
+
+def drive(study: Study, options: RunOptions, console: Console, again: str) -> AnyPath:
+    """Run what is missing of the study as the options want it, and say how it went; the study's folder.
+
+    `again` is what resumes it, should it be interrupted.
+
+    Raises InputError before anything is started or written, StoreError when the store is damaged, and once it was said
+    what is finished: TrialsFailedError, ClusterLostError, KeyboardInterrupt (TerminatedError after SIGTERM).
     """
+    study, unknown = options.applied(study)
+    options = replace(options, usage=(*options.usage, *unknown))
     store, asked, wandb = check(study, options, os.environ)
     with scratch(), Heartbeat(store.folder, store.study) as heartbeat:
-        return _Run(study, options, console, store, asked, wandb, heartbeat).to_its_end()
+        _Run(study, options, console, again, store, asked, wandb, heartbeat).to_its_end()
+    return store.folder
+
+
+class TrialsFailedError(RuntimeError):
+    """The run is over, and some of its trials failed or are missing."""
 
 
 class _Run:
@@ -64,6 +88,7 @@ class _Run:
         study: Study,
         options: RunOptions,
         console: Console,
+        again: str,
         store: Store,
         asked: Mapping[str, Any],
         wandb: Mode,
@@ -72,6 +97,7 @@ class _Run:
         """Raises StoreError when the store is damaged; nothing is started or written."""
         self.study, self.options, self.store, self.asked = study, options, store, asked
         self.console, self.heartbeat, self.note = console, heartbeat, wandb.note
+        self.again = again
         # Reads every table, so that a damaged one is found before anything starts.
         self.attempt = cache(store.next_attempt)
         self.mirror = mirror_of(store, wandb.mode, options.local)
@@ -81,8 +107,8 @@ class _Run:
         self.sizing = Sizing(study, options.pack_size, self.on_demand.room, costs)
         self.ledger = self._ledger()
 
-    def to_its_end(self) -> int:
-        """Train what is missing; the exit code."""
+    def to_its_end(self) -> None:
+        """Train what is missing."""
         self._say(*self._notes())
         try:
             with terminable():
@@ -92,20 +118,21 @@ class _Run:
                 with undisturbed():
                     self.on_demand.close()  # meanwhile the last runs are written
                 self.mirror.wait(self._say)
-        except KeyboardInterrupt as error:
-            self._say(*interrupted_lines(self.ledger, self.asked, self.store))
-            return exit_code(error)
+        except KeyboardInterrupt:
+            self._say(*interrupted_lines(self.ledger, self.asked, self.store, self.again))
+            raise
         except ClusterLostError as error:
-            lines = interrupted_lines(self.ledger, self.asked, self.store)
+            lines = interrupted_lines(self.ledger, self.asked, self.store, self.again)
             self._say(f"the Ray cluster is gone: {error}", *lines)
-            return FAILED
+            raise
         finally:
             with undisturbed():
                 self.mirror.stop()
                 self.on_demand.close()
                 self._say(*(f"warning: {said}" for said in self.mirror.close()))
         self._say(*summary_lines(self.ledger, self.store))
-        return FAILED if self.ledger.failures() or not self.ledger.done else OK
+        if self.ledger.failures() or not self.ledger.done:
+            raise TrialsFailedError(f"{len(self.ledger.failures())} of {self.asked['planned']} trials failed")
 
     def _first(self) -> None:
         """Before Ray is started, or torch loaded."""

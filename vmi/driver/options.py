@@ -1,65 +1,128 @@
-"""How a study is to be run, as opposed to what is asked for: none of it changes a trial's numbers."""
+"""The options of a run, each declared once: a keyword of `vmi.run`, an option of every study file's command line.
+
+None of them changes the numbers of a trial that both runs have.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
+from typing import Any, Self
 
 from vmi.cost.sizing import AUTO, MAX_PACK_SIZE
-from vmi.spec.errors import InputError, Problem
-from vmi.storage.paths import AnyPath, path_of
-from vmi.storage.paths import ObjectPath as ObjectPath
-from vmi.storage.paths import opened as opened
+from vmi.spec.errors import InputError, Problem, did_you_mean
+from vmi.storage.paths import ALLOWED, AnyPath, ObjectPath, path_of
+from vmi.study.overrides import wished
 from vmi.study.seeds import MAX_SEEDS
+from vmi.study.study import Study
 
-RESULTS = "Folder of all results, or s3://BUCKET/PREFIX in an object store."
-PACK_SIZE = "Most trials trained as one program; auto: by what was measured, and what memory holds."
 SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
 
 
+def option(default: Any, text: str, metavar: str = "") -> Any:
+    """A field that is an option: its help, and what stands for its value there ("INTEGER", "FLOAT", else text)."""
+    return field(default=default, metadata={"help": text, "metavar": metavar})
+
+
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """Holds anything; `problems` says what is wrong with it.
+class StudyOptions:
+    """What `vmi plan` takes as well: what is asked of the study, and where its results are. Holds anything."""
 
-    seeds          as `parse_seeds` reads them, None for the study's own
-    gpus_per_pack  None: a whole GPU where there is one, else the CPU; 0: the CPU; up to 1: that share of a GPU
-    pack_size      AUTO, or how many trials are trained as one program at most
-    resume         refuse to begin a study that is not there
-    usage          what was found wrong with the command line before any value was looked at
-    """
-
-    results: AnyPath = Path("results")
-    seeds: str | None = None
-    local: bool = False
-    address: str | None = None
-    gpus_per_pack: float | None = None
-    pack_size: int | str = AUTO
-    keep_models: bool = False
-    resume: bool = False
+    smoke: bool = option(False, "A tiny version: 20 steps, 2 seeds, ends of each axis.")
+    data: str | None = option(None, "Data set: digits, mnist or fashion_mnist.")
+    steps: int | None = option(None, "Training steps of every trial.", "INTEGER")
+    seeds: int | str | Iterable[int] | None = option(None, f"Replicates: {SEEDS}.")
+    scale: str | None = option(None, "A scale that the study names, such as laptop or full.")
+    name: str | None = option(None, "Name of the study's folder under the results.")
+    results: str | AnyPath = option("results", "Folder of all results, or s3://BUCKET/PREFIX in an object store.")
+    pack_size: int | str = option(
+        AUTO, "Most trials trained as one program; auto: by what was measured, and what memory holds.", "INTEGER|auto"
+    )
+    # What was found wrong with the command line, or with keywords, before any value was looked at.
     usage: tuple[Problem, ...] = ()
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Options out of keywords; `problems` names those that do not exist."""
+        known = {part.name for part in options_of(cls)}
+        wrong = tuple(unknown_option(flag(n), v, map(flag, known)) for n, v in given.items() if n not in known)
+        return cls(**{name: value for name, value in given.items() if name in known}, usage=wrong)
+
+    @property
+    def root(self) -> AnyPath:
+        """The folder of all results; for what names none, which `problems` says, one that nothing is done with."""
+        return Path("results") if any(self._place()) else path_of(self.results)
+
+    def applied(self, study: Study) -> tuple[Study, tuple[Problem, ...]]:
+        """The study as these options want it, and what is wrong with its scale."""
+        seeds = replicates(self.seeds) if self.seeds is not None else None
+        return wished(
+            study, dataset=self.data, steps=self.steps, seeds=seeds, smoke=self.smoke, name=self.name, scale=self.scale
+        )
+
     def problems(self) -> list[Problem]:
-        """Everything that is wrong with the options."""
-        found = [*self.usage]
-        if self.seeds is not None and not parse_seeds(self.seeds):
+        """Everything that is wrong with the options themselves; study, data set and steps are judged together."""
+        found = [*self.usage, *self._switches()]
+        if self.seeds is not None and replicates(self.seeds) is None:
             found.append(Problem("--seeds", self.seeds, SEEDS))
         if self.pack_size != AUTO and not is_whole(self.pack_size, 1, MAX_PACK_SIZE):
             found.append(Problem("--pack-size", self.pack_size, f"{AUTO}, or a whole number from 1 to {MAX_PACK_SIZE}"))
-        share = self.gpus_per_pack
+        return found + [problem for problem in self._place() if problem not in found]
+
+    def _switches(self) -> Iterator[Problem]:
+        for part in options_of(type(self)):
+            value = getattr(self, part.name)
+            if isinstance(part.default, bool) and not isinstance(value, bool):
+                yield Problem(flag(part.name), value, "True or False")
+
+    def _place(self) -> Iterator[Problem]:
+        if not isinstance(self.results, str | Path | ObjectPath):
+            yield Problem("--results", self.results, ALLOWED)
+            return
+        try:
+            path_of(self.results)
+        except InputError as error:
+            yield from error.problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(StudyOptions):
+    """What a run takes. Holds anything; `problems` says what is wrong with it."""
+
+    local: bool = option(False, "Train in this process, without Ray.")
+    address: str | None = option(None, "Ray cluster; default: this machine's, else a new local one.")
+    gpus_per_pack: float | None = option(None, "GPU share of a pack; default: 1 where there are any.", "FLOAT")
+    keep_models: bool = option(False, "Keep the trained packs, for `vmi evaluate`.")
+    resume: bool = option(False, "Go on with a study that is there; refuse to begin one.")
+
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong with the options themselves."""
+        found, share = super().problems(), self.gpus_per_pack
         if share is not None and not (isinstance(share, int | float) and 0 <= share <= 1):
             found.append(Problem("--gpus-per-pack", share, "a number from 0 to 1: a pack runs on one device"))
-        if self.local and self.address:
+        if self.address is not None and not isinstance(self.address, str):
+            found.append(Problem("--address", self.address, "the address of a Ray cluster, such as auto"))
+        elif self.local and self.address:
             found.append(Problem("--address", self.address, "not together with --local, which starts no Ray"))
         return found
 
 
-def place_of(text: str) -> AnyPath:
-    """Where --results says; for what is no place, which `vmi.cli.parsing` names, a folder that nothing is done with."""
-    try:
-        return path_of(text)
-    except InputError:
-        return Path("results")
+def options_of(of: type[Any]) -> list[Field[Any]]:
+    """The fields of a class that are options."""
+    return [part for part in fields(of) if "help" in part.metadata and part.default is not MISSING]
+
+
+def flag(name: str) -> str:
+    """What the command line calls an option: "pack_size" -> "--pack-size"."""
+    return f"--{name.replace('_', '-')}"
+
+
+def unknown_option(name: str, value: object, known: Iterable[str]) -> Problem:
+    """An option that does not exist, with the nearest that does."""
+    names = sorted(known)
+    return Problem(name, value, "no such option", did_you_mean(name, names) or f"options: {', '.join(names)}")
 
 
 def is_whole(value: object, low: int, high: int) -> bool:
@@ -67,12 +130,14 @@ def is_whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def parse_seeds(text: str) -> tuple[int, ...] | range | None:
-    """ "3" -> range(3); "0,3,7" -> (0, 3, 7); None for anything else."""
-    pieces = [piece.strip() for piece in text.split(",")]
-    if not all(re.fullmatch(r"-?[0-9]{1,20}", piece) for piece in pieces):
-        return None
-    numbers = tuple(int(piece) for piece in pieces)
-    if len(numbers) > 1:
-        return numbers
-    return range(numbers[0]) if 1 <= numbers[0] <= MAX_SEEDS else None
+def replicates(given: object) -> Any:
+    """The seeds that are meant, for the study to judge: "3" and 3 -> range(3); "0,3,7" -> (0, 3, 7); None for none."""
+    if isinstance(given, str):
+        pieces = [piece.strip() for piece in given.split(",")]
+        if not all(re.fullmatch(r"-?[0-9]{1,20}", piece) for piece in pieces):
+            return None
+        numbers = tuple(int(piece) for piece in pieces)
+        return numbers if len(numbers) > 1 else replicates(numbers[0])
+    if isinstance(given, int):
+        return range(given) if is_whole(given, 1, MAX_SEEDS) else None
+    return given if isinstance(given, Iterable) else None

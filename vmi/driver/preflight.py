@@ -24,7 +24,7 @@ def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tupl
 
     Data that may have to be fetched is looked at once all else is right. Raises StoreError on a damaged study.json.
     """
-    store = Store(options.results.absolute(), str(study.name))
+    store = Store(options.root.absolute(), str(study.name))
     problems = [
         *_problems(lambda: validate(study)),
         *options.problems(),

@@ -1,7 +1,9 @@
-"""Live progress of a study: a bar on a terminal, plain lines elsewhere."""
+"""Live progress of a study: a bar on a terminal and in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import html
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -18,7 +20,7 @@ from vmi.spec.errors import printable
 from vmi.spec.redaction import redacted
 from vmi.worker.messages import Update
 
-PLAIN_SECONDS = 10.0
+PLAIN_SECONDS, CELL_SECONDS = 10.0, 1.0
 # Time left is said once steps were seen for so long, and goes by the last so many seconds, or the last half of all.
 MEASURED_SECONDS, RECENT_SECONDS = 5.0, 60.0
 
@@ -42,10 +44,14 @@ class Display:
         text = TextColumn("{task.description}", table_column=Column(no_wrap=False))
         self._bar = Progress(BarColumn(28), text, console=console, transient=True)
         self._task = self._bar.add_task("starting", total=max(planned, 1), completed=ledger.reused)
+        self._cell: NotebookBar | None = None
 
     def __enter__(self) -> Self:
         if self.console.is_interactive:
             self._bar.start()
+        elif in_notebook():
+            self._cell = NotebookBar(self.planned)
+            self._cell.show(self.done, "starting")
         return self
 
     def __exit__(
@@ -53,6 +59,8 @@ class Display:
     ) -> None:
         if self.console.is_interactive:
             self._bar.stop()
+        elif self._cell is not None:
+            self._cell.show(self.done, self.line())
 
     def update(self, update: Update) -> None:
         """A pack went on; shows it when there is something to show."""
@@ -60,13 +68,16 @@ class Display:
         if update.warning:
             self.warn(update.warning)
         self._measure()
-        due = self._clock() - self._last >= PLAIN_SECONDS or bool(update.ended)
+        due = self._clock() - self._last >= (CELL_SECONDS if self._cell else PLAIN_SECONDS) or bool(update.ended)
         if self.console.is_interactive:  # which a dumb terminal is not
             line = sayable(self.line(), self.console.encoding)
             self._bar.update(self._task, completed=self.done, description=escape(line))
         elif due:
             self._last = self._clock()
-            say(self.console, self.line())
+            if self._cell is not None:
+                self._cell.show(self.done, self.line())
+            else:
+                say(self.console, self.line())
 
     def warn(self, said: str) -> None:
         self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(said)))}", highlight=False)
@@ -113,6 +124,30 @@ class Display:
     def _left(self) -> float | None:
         rate = self.rate
         return max(self.planned - self.done, 0) / rate if rate else None
+
+
+def in_notebook() -> bool:
+    """Whether the kernel of a notebook runs this process; loads nothing."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+class NotebookBar:
+    """A bar and a line in the output of a notebook's cell, by what every front end shows: HTML that is replaced."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._handle = total, None
+
+    def show(self, done: float, line: str) -> None:
+        """So much is done; the line beside it."""
+        from IPython.display import HTML, display
+
+        bar = f'<progress max="{max(self._total, 1)}" value="{done:.3f}" style="width: 16em"></progress>'
+        made = HTML(f"{bar} {html.escape(line)}")  # type: ignore[no-untyped-call]
+        if self._handle is None:
+            self._handle = display(made, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(made)
 
 
 def shown(params: Mapping[str, object]) -> str:

@@ -147,9 +147,9 @@ def best_of(status: Status) -> str | None:
     told = status.driver.content.get("best") if status.driver and status.alive else None
     if isinstance(told, str):
         return told
-    if status.spec is None or not status.rows or not _is_ranked(status.spec):
+    ranking = ranking_of(status)
+    if ranking is None:
         return None
-    ranking = _ranking(status.spec, status.rows)
     word, best = ("best", ranking.best) if ranking.best else ("leading", ranking.leader)
     return (
         f"{word} {ranking.study.metric} {best.value} (n = {best.value.count}) at {shown(best.params)}" if best else None
@@ -176,8 +176,11 @@ def _is_ranked(spec: Mapping[str, Any]) -> bool:
     return known and all(direction in DIRECTIONS for direction in aims.values())
 
 
-def _ranking(spec: Mapping[str, Any], rows: Sequence[Row]) -> Ranking:
-    """As the driver ranks: whole suggestions of the search, then what was confirmed."""
+def ranking_of(status: Status) -> Ranking | None:
+    """As the driver ranks, the search, then what was confirmed; None where nothing is there, or says by what."""
+    spec, rows = status.spec, status.rows
+    if spec is None or not rows or not _is_ranked(spec):
+        return None
     study = Study(
         name=str(spec.get("name")),
         space={},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,15 +33,14 @@ def fewer(ledger: Ledger) -> str:
     return "fewer suggestions can be confirmed than asked for" if short else "the space has no more points"
 
 
-def interrupted_lines(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> list[str]:
-    """What is finished, what goes on from where, and the command for it."""
-    command = shlex.join(["python", *sys.argv])
+def interrupted_lines(ledger: Ledger, asked: Mapping[str, Any], store: Store, again: str) -> list[str]:
+    """What is finished, what goes on from where, and what resumes it."""
     said = f"interrupted: {ledger.safe} of {asked['planned']} trials are finished in {near(store.folder)}"
     if going_on := ledger.going_on:
         low, high = (100 * extreme(going_on.values()) for extreme in (min, max))
         span = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
         said += f"; {len(going_on)} more go on from {span} of their steps"
-    return [said, f"resume with: {command}"]
+    return [said, f"resume with: {again}"]
 
 
 def summary_lines(ledger: Ledger, store: Store) -> list[str]:

@@ -26,8 +26,11 @@ def exit_code(error: KeyboardInterrupt) -> int:
 def terminable() -> Iterator[None]:
     """SIGTERM raises TerminatedError inside, and SIGHUP does nothing: a terminal that is closed ends no sweep.
 
-    Before and after they do what they did.
+    Before and after they do what they did. Outside of the main thread, where Python hands out no signal, it is nothing.
     """
+    if not _receives():
+        yield
+        return
     received = False
 
     def terminate(number: int, frame: object) -> NoReturn:
@@ -52,7 +55,8 @@ def terminable() -> Iterator[None]:
 class Deferred:
     """The first SIGINT or SIGTERM, which waits until whoever works is between two steps. Use as a context.
 
-    A second one is raised at once; where nobody has looked within `seconds`, so is the first.
+    A second one is raised at once; where nobody has looked within `seconds`, so is the first. Outside of the main
+    thread there is none.
     """
 
     def __init__(self, seconds: float = DEFER_SECONDS) -> None:
@@ -62,7 +66,8 @@ class Deferred:
         self.received: int | None = None
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._receive) for number in RESUMABLE}
+        if _receives():
+            self._before = {number: signal.signal(number, self._receive) for number in RESUMABLE}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,15 +103,21 @@ def kept_handlers() -> Iterator[None]:
     except SystemExit as error:
         raise TerminatedError from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if _receives():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Signals of a second, impatient Ctrl-C are ignored inside: what is being put away is put away whole."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in RESUMABLE}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in RESUMABLE if _receives()}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _receives() -> bool:
+    """Whether this thread is the one that gets signals, and may say what they do."""
+    return threading.current_thread() is threading.main_thread()

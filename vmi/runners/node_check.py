@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import vmi
 from vmi.spec.datasets import DATASETS, data_folder
 from vmi.spec.errors import InputError, Problem
+from vmi.spec.version import version
 from vmi.storage.paths import AnyPath, hasty, path_of
 
 # A network file system may show what another node wrote a moment later.
@@ -78,7 +78,7 @@ def look(needs: Needs, mark: str) -> Seen:
     there, answer = (hasty(path_of(path)) for path in (mark, f"{mark}-{secrets.token_hex(4)}"))
     problems, shared = [], _shared(needs.results)
     if code() != needs.code:
-        problems.append(("vmi", vmi.__version__, SAME_CODE, "has other code (its setup runs again with `ray up`)"))
+        problems.append(("vmi", version(), SAME_CODE, "has other code (its setup runs again with `ray up`)"))
     if not _appears(there, there.name):
         problems.append(("--results", needs.results, shared, f"does not see it{_why(there)}"))
     else:
@@ -96,7 +96,7 @@ def look(needs: Needs, mark: str) -> Seen:
 @cache
 def code() -> str:
     """SHA-256 (16 digits) over the package's own source files."""
-    digest, root = hashlib.sha256(), Path(vmi.__file__).parent
+    digest, root = hashlib.sha256(), Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -58,14 +58,14 @@ ADDRESS = (
 TITLE = "".join(WORKER_PROCESS_TYPE_IDLE_WORKER.partition("::")[:2]).encode()
 
 
-def connect(address: str | None, needs: Needs, say: Callable[[str], None]) -> None:
-    """Connect this process, once its workers have joined and every node sees what it needs; nothing where it is.
+def connect(address: str | None, needs: Needs, say: Callable[[str], None]) -> bool:
+    """Connect this process, once its workers have joined and every node sees what it needs; False where it was.
 
     Raises InputError naming where the address comes from (the option, RAY_ADDRESS, or Ray's own note of it), or the
     node that does not see what it needs.
     """
     if ray.is_initialized():
-        return
+        return False
     _init(address)
     joined(ray.cluster_resources, say)
     try:
@@ -74,6 +74,7 @@ def connect(address: str | None, needs: Needs, say: Callable[[str], None]) -> No
     except InputError:
         leave()
         raise
+    return True
 
 
 def leave() -> None:

@@ -63,13 +63,14 @@ class TuneRunner:
     ) -> None:
         self._address, self._gpus_per_pack, self._needs, self._say = address, gpus_per_pack, needs, say
         self._gpus = 0.0
+        self._connected = False  # by this runner: what a notebook has connected before stays so
 
     def workers(self) -> int:
         """How many packs fit on the cluster at once.
 
         Raises InputError when there is no such cluster or no such GPU, or a node does not see what it needs.
         """
-        cluster.connect(self._address, self._needs, self._say)
+        self._connected |= cluster.connect(self._address, self._needs, self._say)
         cpus, gpus = cluster.capacity()
         self._gpus = self._gpus_per_pack if self._gpus_per_pack is not None else (1.0 if gpus else 0.0)
         if self._gpus > gpus:
@@ -145,7 +146,9 @@ class TuneRunner:
             tuner.fit()
 
     def close(self) -> None:
-        cluster.leave()
+        if self._connected:
+            cluster.leave()
+            self._connected = False
 
 
 def train_pack(config: dict[str, Any]) -> None:

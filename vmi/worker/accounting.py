@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 import torch
 
-import vmi
+from vmi.spec.version import version
 
 
 class Shares:
@@ -27,7 +27,7 @@ class Shares:
 
 def versions() -> str:
     """What trained it, as JSON."""
-    return json.dumps({"vmi-sweeps": vmi.__version__, "torch": torch.__version__})
+    return json.dumps({"vmi-sweeps": version(), "torch": torch.__version__})
 
 
 def device_name(device: str) -> str:

@@ -65,13 +65,13 @@ def test_a_figures_values_are_a_table_when_asked_for(browser: Browser, page_of: 
     path = page_of("heated")
     seen = browser.visit(path)
     tables = {}
-    for plot in ("score-accuracy_majority-0", "map-0-0"):
+    for plot in ("score-accuracy_majority-0", "heatmap-0-0"):
         figure = seen.page.locator(f"figure:has(#{plot})")
         figure.locator("summary").focus()
         seen.page.keyboard.press("Enter")
         figure.locator("td").first.wait_for()
         tables[plot] = figure.locator("tbody tr").all_inner_texts()
-    cell = next(row for row in tables["map-0-0"] if row.split("\t")[1:3] == ["4", "0.5"])
+    cell = next(row for row in tables["heatmap-0-0"] if row.split("\t")[1:3] == ["4", "0.5"])
     assert "±" in cell and "n=3" in cell
     assert any("n = 3" in row for row in tables["score-accuracy_majority-0"])
     assert_quiet(seen, path)

@@ -28,7 +28,7 @@ def test_a_study_has_its_three_curves_and_a_histogram_per_setting(tmp_path: Path
     results = open_study(cases.usual(tmp_path))
     text = section(results, design(results).settings[:4])
     assert all(f'id="training-{i}"' in text for i in range(3))
-    assert all(f'id="sure-{i}"' in text for i in range(4))
+    assert all(f'id="certainty-{i}"' in text for i in range(4))
 
 
 @pytest.mark.parametrize("case", [cases.normal_only, cases.none])

@@ -41,7 +41,7 @@ def test_panels_of_a_quantity_share_their_scale_and_count_what_is_missing(tmp_pa
     assert text.count("Without a value: 1 cell.") == 2 * 4
     ends = set(re.findall(r'"zmax":([\d.]+),"zmin":([\d.]+)', text))
     assert len(ends) == 2
-    assert text.count('id="map-0-') == text.count('id="map-1-') == 2
+    assert text.count('id="heatmap-0-') == text.count('id="heatmap-1-') == 2
 
 
 def test_lambda_and_eta_are_two_numbers_too(tmp_path: Path) -> None:
