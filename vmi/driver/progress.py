@@ -122,8 +122,8 @@ class Display:
             self._seen.popleft()
 
     def _left(self) -> float | None:
-        rate = self.rate
-        return max(self.planned - self.done, 0) / rate if rate else None
+        rate, left = self.rate, self.planned - self.done
+        return left / rate if rate and left > 0 else None
 
 
 def in_notebook() -> bool:
