@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from analysis.data.settings import Interval, Setting
 from vmi.results.schema import METRICS
+from vmi.spec.config import FIELDS
 from vmi.spec.errors import printable
 
 
@@ -20,19 +21,6 @@ class Name(NamedTuple):
     decimals: int = 2
 
 
-PARAMETERS: Mapping[str, tuple[str, str]] = {
-    "mi_weight": ("λ", "MI weight λ"),
-    "entropy_weight": ("η", "entropy weight η"),
-    "kl_weight": ("β", "KL weight β"),
-    "temperature": ("τ", "Gumbel-softmax temperature τ"),
-    "temperature_final": ("final τ", "final Gumbel-softmax temperature τ"),
-    "learning_rate": ("learning rate", "learning rate"),
-    "likelihood_variance": ("σ²", "likelihood variance σ²"),
-    "batch_size": ("batch size", "batch size (images)"),
-    "steps": ("steps", "training steps"),
-    "layout": ("layout", "latent layout"),
-    "dataset": ("data set", "data set"),
-}
 NAMES: Mapping[str, Name] = {
     "accuracy_majority": Name("accuracy", "held-out accuracy (majority vote)", 3),
     "accuracy_hungarian": Name("one-to-one", "held-out accuracy (one-to-one map)", 3),
@@ -55,11 +43,11 @@ NAMES: Mapping[str, Name] = {
 
 
 def symbol(parameter: str) -> str:
-    return PARAMETERS.get(parameter, (parameter, ""))[0]
+    return (FIELDS[parameter].symbol if parameter in FIELDS else "") or parameter
 
 
 def axis_title(parameter: str) -> str:
-    return PARAMETERS.get(parameter, ("", parameter.replace("_", " ")))[1]
+    return (FIELDS[parameter].label if parameter in FIELDS else "") or parameter.replace("_", " ")
 
 
 def metric(name: str) -> Name:

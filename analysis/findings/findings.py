@@ -15,18 +15,9 @@ from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.findings import confirmation
 from analysis.findings import pareto as selection
+from vmi.spec.config import FIELDS
 
 MAX_LISTED = 4
-USING_TERMS = (
-    "mi_weight",
-    "mi_weight_normal",
-    "capacity_weight",
-    "tc_weight",
-    "factor_weight",
-    "mmd_weight",
-    "generator_mi_weight",
-    "kl_anneal_steps",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +99,7 @@ def _reference(rows: Sequence[Row], metric: str, plan: Design, unused_only: bool
 
 def _is_plain(row: Row) -> bool:
     """λ = 0, and none of the other terms that may make a code used."""
-    return all(not row.get(name) for name in USING_TERMS) and row.get("kl_weight") == 1
+    return all(not row.get(name) for name, field in FIELDS.items() if field.uses_code) and row.get("kl_weight") == 1
 
 
 def _state(results: StudyResults) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vmi.spec import layout as latents
 from vmi.spec.arrays import HISTOGRAM_BINS, is_picture, layout_shapes
-from vmi.spec.config import FIELD_TYPES
+from vmi.spec.config import FIELD_TYPES, FIELDS
 from vmi.spec.metrics import CURVE_METRICS as CURVE_METRICS
 from vmi.spec.metrics import INTEGER_METRICS as INTEGER_METRICS
 from vmi.spec.metrics import METRICS as METRICS
@@ -44,7 +44,7 @@ def trials_schema(layouts: Iterable[str]) -> pa.Schema:
     head = [_field(n, pa.string()) for n in ("study", "trial_id", "suggestion_id")]
     ended = [_field("outcome", pa.string(), "", "completed, pruned or failed"), _field("reason", pa.string())]
     ended += [_field("step", pa.int64(), "steps", "last step that was trained")]
-    config = [_field(n, _ARROW[kind], "nats/image" if n.endswith("_nats") else "") for n, kind in FIELD_TYPES.items()]
+    config = [_field(n, _ARROW[kind], FIELDS[n].unit) for n, kind in FIELD_TYPES.items()]
     config += [_field("data_fingerprint", pa.string())]
     metrics = [_field(n, pa.int64() if n in INTEGER_METRICS else pa.float64(), *c) for n, c in METRICS.items()]
     blocks = [_field(n, pa.float64(), "nats") for b in _all_blocks(layouts) for n in block_columns(b)]
