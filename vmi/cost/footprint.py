@@ -90,7 +90,7 @@ def member_bytes(architecture: Architecture, terms: Collection[str] = (), device
     On a card a captured step keeps its memory while the pack is evaluated.
     """
     spec, layout, nets = spec_of(architecture.dataset), parse(architecture.layout), trunks(architecture)
-    parameters = sum(net.parameters for net in nets) + _own_networks(layout, terms)
+    parameters = sum(net.parameters for net in nets) + own_parameters(layout, terms)
     widest, batch = _widest(nets, layout), architecture.batch_size
     # Rounded factors are kept beside what they were rounded from.
     half = 0.0 if architecture.precision == "float32" else 0.5
@@ -139,7 +139,7 @@ def _plane(shape: tuple[int, int], halvings: int) -> int:
     return (shape[0] >> halvings) * (shape[1] >> halvings)
 
 
-def _own_networks(layout: Layout, terms: Collection[str]) -> int:
+def own_parameters(layout: Layout, terms: Collection[str]) -> int:
     """Parameters of the networks that terms bring along, which every member of a pack with them has."""
     dimensions = sum(b.size for b in layout.normal)
     networks = ((dimensions, *memory.network) for memory in _memories(terms) if memory.network)
