@@ -16,6 +16,7 @@ from analysis.data.study_results import StudyResults
 from analysis.findings import confirmation
 from analysis.findings import pareto as selection
 from vmi.spec.config import FIELDS
+from vmi.spec.metrics import METRICS
 
 MAX_LISTED = 4
 
@@ -40,7 +41,7 @@ class Findings:
 def findings(results: StudyResults, plan: Design) -> Findings:
     """The findings of the completed trials."""
     score = _score(results)
-    maximize = results.spec.get("direction") != "minimize" or score != results.spec.get("metric")
+    maximize = _direction(results, score) != "minimize"
     goals = goals_of(results.spec)
     able = [s for s in plan.settings if goals.feasible(s)]
     best = _best(able, score, maximize)
@@ -74,6 +75,13 @@ def _score(results: StudyResults) -> str | None:
     wanted = (results.spec.get("metric"), "accuracy_majority", "elbo_nats")
     have = {name for row in results.completed for name, v in row.items() if isinstance(v, int | float)}
     return next((name for name in wanted if isinstance(name, str) and name in have), None)
+
+
+def _direction(results: StudyResults, score: str | None) -> Any:
+    """As the study says of its own metric, else as the metric's record says."""
+    if score is None or score == results.spec.get("metric"):
+        return results.spec.get("direction") if score else ""
+    return METRICS[score].direction
 
 
 def _best(found: Sequence[Setting], score: str | None, maximize: bool) -> Setting | None:

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from vmi.results.schema import (
     CURVE_METRICS,
-    INTEGER_METRICS,
     METRICS,
     TABLES,
     block_columns,
@@ -172,7 +171,7 @@ def _is_finite(value: object) -> bool:
 
 
 def _typed(name: str, value: float) -> float | int:
-    if name not in INTEGER_METRICS:
+    if name not in METRICS or not METRICS[name].integer:
         return float(value)
     if value != int(value):
         raise ValueError(f"{name} = {value} is not a whole number")
