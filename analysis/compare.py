@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from analysis.data import labels
 from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, varied
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.paper.presets import said
 from vmi.spec.errors import printable
 from vmi.spec.metrics import Shown, shown
+from vmi.spec.trial import Row
 
 MAX_SETTINGS = 100
 NESTED = ("fixed", "space", "baseline")

@@ -11,12 +11,12 @@ from analysis.data.axes import Design
 from analysis.data.goals import goals_of
 from analysis.data.mi_checks import Violation, primary, verdict, violations
 from analysis.data.settings import Interval, Setting, interval, paired_gain
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.findings import confirmation
 from analysis.findings import pareto as selection
 from vmi.spec.config import FIELDS
 from vmi.spec.metrics import METRICS
+from vmi.spec.trial import Row
 
 MAX_LISTED = 4
 

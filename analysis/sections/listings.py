@@ -8,7 +8,6 @@ from analysis.data import labels
 from analysis.data.axes import Design, leading
 from analysis.data.mi_checks import verdict
 from analysis.data.settings import Setting
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
 from analysis.html import columns, downloads
@@ -17,6 +16,7 @@ from analysis.html.explorer import Line, explorer
 from analysis.html.markup import Markup, element, folded, join
 from analysis.sections import blocks
 from vmi.spec.metrics import METRICS, Shown, shown
+from vmi.spec.trial import Row
 
 # 10,000 trials must still make a page of less than 10 MB.
 MAX_SETTINGS = 1000
