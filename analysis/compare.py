@@ -9,15 +9,12 @@ from typing import Any, NamedTuple
 
 from analysis.data import labels
 from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, varied
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.paper.presets import said
 from vmi.spec.errors import printable
+from vmi.spec.metrics import Shown, shown
+from vmi.spec.trial import Row
 
-METRICS = (
-    "accuracy_majority", "nmi", "mi_encoder_nats", "mi_paper_nats", "mi_encoder_lower_nats", "categories_used",
-    "rate_nats", "distortion_nats", "elbo_nats",
-)  # fmt: skip
 MAX_SETTINGS = 100
 NESTED = ("fixed", "space", "baseline")
 
@@ -104,7 +101,7 @@ def _table(pair: Pair) -> Iterator[str]:
         yield ""
     yield "| | first | second | difference |"
     yield "|---|---|---|---|"
-    for metric in METRICS:
+    for metric in shown(Shown.COMPARISON):
         if pair.first.values(metric) or pair.second.values(metric):
             name = labels.metric(metric)
             values = [labels.plus_minus(s.interval(metric), name.decimals) for s in pair]

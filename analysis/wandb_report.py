@@ -22,10 +22,11 @@ from analysis.findings.findings import Findings, findings
 from analysis.html.columns import LONG
 from vmi.results.schema import TABLES
 from vmi.spec.errors import printable
+from vmi.spec.metrics import Shown, shown
 
 VERSION = 1
 # What is drawn with intervals, beside the study's own metric.
-DRAWN = ("accuracy_majority", "mi_encoder_nats", "mi_paper_nats", "rate_nats", "distortion_nats")
+DRAWN = shown(Shown.FIGURES)
 MAX_PICTURED = 12
 TABLE = "settings"
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from analysis.data.mi_checks import verdict
 from analysis.data.settings import settings
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from vmi.spec.metrics import METRICS
+from vmi.spec.trial import Row
 
 
 def trials_table(results: StudyResults) -> pa.Table:

@@ -4,70 +4,29 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from analysis.data.settings import Interval, Setting
-from vmi.results.schema import METRICS
+from vmi.spec.config import FIELDS
 from vmi.spec.errors import printable
-
-
-class Name(NamedTuple):
-    """A name for a table's head, the name on an axis (with unit), and the number of decimals shown."""
-
-    short: str
-    title: str
-    decimals: int = 2
-
-
-PARAMETERS: Mapping[str, tuple[str, str]] = {
-    "mi_weight": ("λ", "MI weight λ"),
-    "entropy_weight": ("η", "entropy weight η"),
-    "kl_weight": ("β", "KL weight β"),
-    "temperature": ("τ", "Gumbel-softmax temperature τ"),
-    "temperature_final": ("final τ", "final Gumbel-softmax temperature τ"),
-    "learning_rate": ("learning rate", "learning rate"),
-    "likelihood_variance": ("σ²", "likelihood variance σ²"),
-    "batch_size": ("batch size", "batch size (images)"),
-    "steps": ("steps", "training steps"),
-    "layout": ("layout", "latent layout"),
-    "dataset": ("data set", "data set"),
-}
-NAMES: Mapping[str, Name] = {
-    "accuracy_majority": Name("accuracy", "held-out accuracy (majority vote)", 3),
-    "accuracy_hungarian": Name("one-to-one", "held-out accuracy (one-to-one map)", 3),
-    "accuracy_train": Name("train acc.", "training accuracy (majority vote)", 3),
-    "nmi": Name("NMI", "normalised mutual information with the class", 3),
-    "ari": Name("ARI", "adjusted Rand index", 3),
-    "accuracy_kmeans": Name("k-means", "accuracy of k-means on the pixels", 3),
-    "distortion_nats": Name("distortion", "distortion −E log p(x|z,c) (nats per image)"),
-    "rate_nats": Name("rate", "rate E KL(q‖p), all blocks (nats per image)"),
-    "elbo_nats": Name("ELBO", "ELBO (nats per image)"),
-    "mi_encoder_nats": Name("I_q(x;c)", "I_q(x;c) (nats)"),
-    "mi_encoder_lower_nats": Name("I_q(x;z) ≥", "lower bound on I_q(x;z) (nats)"),
-    "mi_encoder_upper_nats": Name("I_q(x;z) ≤", "upper bound on I_q(x;z) (nats)"),
-    "mi_decoder_bound_nats": Name("decoder bound", "lower bound on I(code; x̂) (nats)"),
-    "mi_real_bound_nats": Name("real-image bound", "lower bound on I_q(x;c) from real images (nats)"),
-    "mi_paper_nats": Name("paper bound", "the paper's bound (nats)"),
-    "category_entropy_nats": Name("H(m)", "entropy of the aggregate posterior (nats)"),
-    "categories_used": Name("used", "categories used", 1),
-}
+from vmi.spec.metrics import METRICS, Metric
 
 
 def symbol(parameter: str) -> str:
-    return PARAMETERS.get(parameter, (parameter, ""))[0]
+    return (FIELDS[parameter].symbol if parameter in FIELDS else "") or parameter
 
 
 def axis_title(parameter: str) -> str:
-    return PARAMETERS.get(parameter, ("", parameter.replace("_", " ")))[1]
+    return (FIELDS[parameter].label if parameter in FIELDS else "") or parameter.replace("_", " ")
 
 
-def metric(name: str) -> Name:
-    """The metric's names; a column that is not listed is called by its own name, its unit from the schema."""
-    column = METRICS.get(name)
-    unit = column.unit if column else "nats" if name.endswith("_nats") else ""
+def metric(name: str) -> Metric:
+    """The metric's record; a block's own column is called by its own name, its unit from that name."""
+    if name in METRICS:
+        return METRICS[name]
+    unit = "nats" if name.endswith("_nats") else ""
     plain = name.removesuffix("_nats").replace("_", " ")
-    return NAMES.get(name, Name(plain, f"{plain} ({unit})" if unit not in ("", "1") else plain))
+    return Metric(unit, "", plain, f"{plain} ({unit})" if unit else plain)
 
 
 def value(v: Any) -> str:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from analysis.data.settings import Interval, Setting, interval
-from analysis.data.study_json import Row
 from vmi.spec import layout as latents
 from vmi.spec.datasets import DATASETS
 from vmi.spec.errors import InputError
+from vmi.spec.trial import Row
 
 # Metrics are sums of float32 terms over the evaluation set; differences below this are rounding.
 TOLERANCE_NATS = 1e-3

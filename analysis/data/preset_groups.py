@@ -8,9 +8,9 @@ from typing import NamedTuple
 from analysis.data import labels
 from analysis.data.mi_checks import layout_of, primary
 from analysis.data.settings import Setting, settings
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from vmi.spec import layout as latents
+from vmi.spec.trial import Row
 
 # Without the regulariser, as the paper's text has it, and with the code's entropy estimated.
 PRESETS = ("vae", "paper", "corrected")

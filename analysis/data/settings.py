@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.data.study_json import Row, is_searched
+from analysis.data.study_json import is_searched
 from vmi.results.schema import trials_schema
 from vmi.spec.intervals import Interval as Interval
 from vmi.spec.intervals import interval as interval
+from vmi.spec.trial import Row
 
 
 @dataclass(frozen=True)

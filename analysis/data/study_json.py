@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-STUDY_VERSION = 1
-# One row of a table, by column.
-Row = Mapping[str, Any]
+from vmi.spec.trial import Row
 
 
 def fresh_seeds(spec: Mapping[str, Any]) -> frozenset[int]:

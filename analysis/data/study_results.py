@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -13,16 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.data.study_json import STUDY_VERSION, Row, fresh_seeds
+from analysis.data.study_json import fresh_seeds
 from vmi.results import parts
+from vmi.results.rows import first_attempts
 from vmi.results.schema import TABLES
 from vmi.results.study_file import flaw
-from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean
+from vmi.spec.errors import InputError, Problem, StoreError, near
+from vmi.spec.trial import Row
+from vmi.spec.version import STUDY_VERSION
 from vmi.storage.checksum import IN_STUDY, unsealed
 from vmi.storage.durable import LOCAL
 from vmi.storage.paths import AnyPath, below
-
-OUTCOMES = ("completed", "pruned", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def open_study(folder: AnyPath) -> StudyResults:
     """
     spec = _spec(folder)
     found = {table: parts.read(folder / table, table) for table in TABLES}
-    rows = [{k: _finite(v) for k, v in row.items()} for row in found["trials"].table.to_pylist()]
+    rows = found["trials"].table
     kept = _one_per_trial(rows)
     return StudyResults(
         folder=folder,
@@ -111,8 +111,8 @@ def open_study(folder: AnyPath) -> StudyResults:
         ignored=sum(result.stray for result in found.values()),
         curves_table=found["curves"].table,
         arrays_table=found["arrays"].table,
-        trials_schema=found["trials"].table.schema,
-        duplicates=len(rows) - len(kept),
+        trials_schema=rows.schema,
+        duplicates=rows.num_rows - len(kept),
         damaged=(
             *(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
             *_broken_seals(folder),
@@ -157,22 +157,13 @@ def _near(folder: AnyPath) -> str:
     names = [name for name in found if (beside / name / "study.json").is_file()]
     if not names:
         return f"no study's results in {beside}"
-    return did_you_mean(folder.name, names) or "there: " + ", ".join(names[:10])
+    return near(folder.name, names)
 
 
-def _one_per_trial(rows: Iterable[dict[str, Any]]) -> tuple[Row, ...]:
-    """One row per trial_id, by the store's own rule (vmi.results.store), in a stable order."""
-    best: dict[str, dict[str, Any]] = {}
-    for row in sorted(rows, key=_preference):
-        best.setdefault(row["trial_id"], row)
-    return tuple(sorted(best.values(), key=lambda row: (str(row["suggestion_id"]), row["seed"] or 0, row["trial_id"])))
-
-
-def _preference(row: Row) -> tuple[int, int, str]:
-    """Completed before pruned before failed, then the first attempt, then the earliest."""
-    rank = OUTCOMES.index(row["outcome"]) if row["outcome"] in OUTCOMES else len(OUTCOMES)
-    at = row["finished_at"]
-    return rank, row["attempt"] or 0, at.isoformat() if isinstance(at, datetime) else ""
+def _one_per_trial(trials: pa.Table) -> tuple[Row, ...]:
+    """The row of each trial that counts, in a stable order."""
+    rows = [{k: _finite(v) for k, v in row.items()} for row in first_attempts(trials).to_pylist()]
+    return tuple(sorted(rows, key=lambda row: (str(row["suggestion_id"]), row["seed"] or 0, row["trial_id"])))
 
 
 def _finite(value: Any) -> Any:

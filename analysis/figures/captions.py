@@ -10,12 +10,12 @@ from analysis.data import labels
 from analysis.data.axes import Axis, Design
 from analysis.data.mi_checks import primary, verdict
 from analysis.data.settings import Setting
-from analysis.data.study_json import Row
 from analysis.figures import information as figures_mi
 from analysis.figures import scores as figures
 from analysis.figures.style import plotted, share_y
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, join, plot, wrap
+from vmi.spec.trial import Row
 
 MAX_NAMED = 4
 ENDS = "Bars: 95 % interval over seeds."

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from analysis.data import labels
 from analysis.data.axes import Axis
 from analysis.data.settings import Interval, Setting
-from analysis.data.study_json import Row
+from vmi.spec.trial import Row
 
 
 class Style(NamedTuple):

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from analysis.data import labels
 from analysis.data.preset_groups import Group
 from analysis.data.settings import Interval, paired_gain
-from analysis.data.study_json import Row
 from analysis.findings.published import Published, published
 from vmi.spec.presets import PRESETS as DEFINED
+from vmi.spec.trial import Row
 
 ACCURACY, TRAINING, LOWER = "accuracy_majority", "accuracy_train", "mi_encoder_lower_nats"
 

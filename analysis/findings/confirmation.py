@@ -9,8 +9,8 @@ from analysis.data import labels
 from analysis.data.axes import Design
 from analysis.data.goals import Goals, goals_of
 from analysis.data.settings import Setting
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
+from vmi.spec.trial import Row
 
 
 class Confirmed(NamedTuple):

@@ -11,22 +11,14 @@ from analysis.data.axes import Design
 from analysis.data.goals import goals_of
 from analysis.data.mi_checks import Violation, primary, verdict, violations
 from analysis.data.settings import Interval, Setting, interval, paired_gain
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.findings import confirmation
 from analysis.findings import pareto as selection
+from vmi.spec.config import FIELDS
+from vmi.spec.metrics import METRICS
+from vmi.spec.trial import Row
 
 MAX_LISTED = 4
-USING_TERMS = (
-    "mi_weight",
-    "mi_weight_normal",
-    "capacity_weight",
-    "tc_weight",
-    "factor_weight",
-    "mmd_weight",
-    "generator_mi_weight",
-    "kl_anneal_steps",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +41,7 @@ class Findings:
 def findings(results: StudyResults, plan: Design) -> Findings:
     """The findings of the completed trials."""
     score = _score(results)
-    maximize = results.spec.get("direction") != "minimize" or score != results.spec.get("metric")
+    maximize = _direction(results, score) != "minimize"
     goals = goals_of(results.spec)
     able = [s for s in plan.settings if goals.feasible(s)]
     best = _best(able, score, maximize)
@@ -85,6 +77,13 @@ def _score(results: StudyResults) -> str | None:
     return next((name for name in wanted if isinstance(name, str) and name in have), None)
 
 
+def _direction(results: StudyResults, score: str | None) -> Any:
+    """As the study says of its own metric, else as the metric's record says."""
+    if score is None or score == results.spec.get("metric"):
+        return results.spec.get("direction") if score else ""
+    return METRICS[score].direction
+
+
 def _best(found: Sequence[Setting], score: str | None, maximize: bool) -> Setting | None:
     judged = [(mean, s) for s in found if score and (mean := s.mean(score)) is not None]
     pick = max if maximize else min
@@ -108,7 +107,7 @@ def _reference(rows: Sequence[Row], metric: str, plan: Design, unused_only: bool
 
 def _is_plain(row: Row) -> bool:
     """λ = 0, and none of the other terms that may make a code used."""
-    return all(not row.get(name) for name in USING_TERMS) and row.get("kl_weight") == 1
+    return all(not row.get(name) for name, field in FIELDS.items() if field.uses_code) and row.get("kl_weight") == 1
 
 
 def _state(results: StudyResults) -> Iterator[str]:

@@ -10,21 +10,9 @@ from analysis.data.axes import Design
 from analysis.data.mi_checks import block_rate, primary, verdict
 from analysis.data.settings import Setting
 from analysis.html.cells import Cell, Head, written
+from vmi.spec.metrics import Shown, shown
 
-SHORT = (
-    "accuracy_majority",
-    "mi_encoder_nats",
-    "mi_paper_nats",
-    "categories_used",
-    "rate_nats",
-    "distortion_nats",
-)
-LONG = (
-    "accuracy_majority", "accuracy_hungarian", "accuracy_train", "nmi", "ari",
-    "mi_encoder_nats", "mi_real_bound_nats", "mi_decoder_bound_nats", "mi_paper_nats",
-    "category_entropy_nats", "categories_used", "mi_encoder_lower_nats", "mi_encoder_upper_nats",
-    "rate_nats", "distortion_nats", "elbo_nats",
-)  # fmt: skip
+SHORT, LONG = shown(Shown.TERMINAL), shown(Shown.PAGE)
 
 
 class Column(NamedTuple):
@@ -45,12 +33,12 @@ def of_settings(plan: Design, score: str | None, metrics: Sequence[str]) -> list
     """Varied parameters, number of seeds, verdict, score, then those of `metrics` that some setting has."""
     names = [name for name, _ in plan.settings[0].params] if plan.settings else []
     wanted = list(dict.fromkeys([score, *metrics] if score else metrics))
-    shown = [m for m in wanted if any(s.values(m) for s in plan.settings)]
+    present = [m for m in wanted if any(s.values(m) for s in plan.settings)]
     columns = [Column(Head(labels.symbol(name), name), _parameter(name)) for name in names]
     columns += [Column(Head("n", "seeds"), lambda s: len(s.rows))]
     if any(verdict(s) for s in plan.settings):
         columns.append(Column(Head("verdict", "verdict"), verdict))
-    columns += [Column(Head(labels.metric(m).short, m, labels.metric(m).decimals), _metric(m)) for m in shown]
+    columns += [Column(Head(labels.metric(m).short, m, labels.metric(m).decimals), _metric(m)) for m in present]
     return columns
 
 

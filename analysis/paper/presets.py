@@ -11,24 +11,7 @@ from analysis.findings.published import FIGURES, published
 from analysis.paper.verdict import markdown as verdict
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.spec.layout import parse
-
-# Stands for the rate of every categorical block, by its own name: "rate_c10_nats".
-RATES = "rate_c*_nats"
-METRICS = (
-    "accuracy_majority",
-    "accuracy_train",
-    "nmi",
-    "mi_encoder_nats",
-    "mi_paper_nats",
-    RATES,
-    "categories_used",
-    "mi_encoder_lower_nats",
-    "mi_encoder_upper_nats",
-    "mi_decoder_bound_nats",
-    "rate_nats",
-    "distortion_nats",
-    "elbo_nats",
-)
+from vmi.spec.metrics import Shown, shown
 
 
 def markdown(results: StudyResults, reference: str, command: str) -> str:
@@ -87,11 +70,11 @@ def _table(members: Sequence[Setting], dataset: str, layout: str) -> Iterator[st
 
 
 def _metrics(layout: str) -> Iterator[str]:
-    for metric in METRICS:
-        if metric == RATES:
+    """The rate of every categorical block beside that of all blocks."""
+    for metric in shown(Shown.PRESETS):
+        if metric == "rate_nats":
             yield from (f"rate_{block.name}_nats" for block in parse(layout).categorical)
-        else:
-            yield metric
+        yield metric
 
 
 def _cell(setting: Setting, metric: str, dataset: str, layout: str) -> str:

@@ -13,9 +13,9 @@ import numpy as np
 
 from analysis.data.mi_checks import Violation
 from analysis.data.preset_groups import Group, absent
-from analysis.data.study_json import Row
 from analysis.figures.images import png_uri
 from analysis.html.markup import Markup, element, join, picture, wrap
+from vmi.spec.trial import Row
 
 NOT_STORED = "Not stored for these trials: they were trained before this array was kept."
 

@@ -10,12 +10,12 @@ from analysis.data import labels
 from analysis.data.axes import Design, representative
 from analysis.data.mi_checks import primary
 from analysis.data.settings import Setting
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.figures import captions as plots
 from analysis.figures.images import png_uri, tile, with_inputs
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, folded, join, picture, wrap
+from vmi.spec.trial import Row
 
 MAX_PICTURED = 12
 

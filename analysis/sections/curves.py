@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from analysis.data import labels
 from analysis.data.mi_checks import primary
 from analysis.data.settings import Setting
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.figures.style import GREY, STYLES, figure
 from analysis.html.markup import Markup, element, join, plot, wrap
+from vmi.spec.trial import Row
 
 Curves = Mapping[str, Sequence[Row]]
 MAX_LINES = len(STYLES)

@@ -8,7 +8,6 @@ from analysis.data import labels
 from analysis.data.axes import Design, leading
 from analysis.data.mi_checks import verdict
 from analysis.data.settings import Setting
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
 from analysis.html import columns, downloads
@@ -16,14 +15,12 @@ from analysis.html.cells import Cell, Head
 from analysis.html.explorer import Line, explorer
 from analysis.html.markup import Markup, element, folded, join
 from analysis.sections import blocks
+from vmi.spec.metrics import METRICS, Shown, shown
+from vmi.spec.trial import Row
 
 # 10,000 trials must still make a page of less than 10 MB.
 MAX_SETTINGS = 1000
 MAX_TRIALS = 10_000
-TRIAL_METRICS = (
-    "accuracy_majority", "mi_encoder_nats", "mi_paper_nats", "categories_used", "mi_encoder_lower_nats",
-    "rate_nats", "distortion_nats",
-)  # fmt: skip
 HELP = (
     "A head sorts: upwards, downwards, as it was. A field under it filters: text that a cell holds, or a comparison "
     "such as >0.5, =4 or 1..4. CSV has the rows that are left, five digits of each number, and half-widths apart."
@@ -35,8 +32,8 @@ def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
     pieces = [element("h2", "All settings and trials"), element("p", HELP, "soft screen")]
     if plan.settings:
         wanted = columns.of_settings(plan, found.score, columns.LONG) + columns.block_rates(plan)
-        shown = leading(plan.settings, found.score, found.maximize, MAX_SETTINGS)
-        lines = [Line(_css(s, found), [c.value(s) for c in wanted]) for s in shown]
+        best = leading(plan.settings, found.score, found.maximize, MAX_SETTINGS)
+        lines = [Line(_css(s, found), [c.value(s) for c in wanted]) for s in best]
         caption = "Settings: mean ± half of the 95 % interval over n seeds."
         caption += labels.limited(len(plan.settings), MAX_SETTINGS, "settings, the best by the score")
         pieces.append(explorer("settings", [c.named for c in wanted], lines, caption, len(plan.settings[0].params)))
@@ -51,7 +48,7 @@ def _css(setting: Setting, found: Findings) -> str:
 
 def _trials(results: StudyResults, plan: Design) -> Markup:
     names = [name for name, _ in plan.settings[0].params] if plan.settings else list(results.spec.get("space", {}))
-    metrics = [m for m in TRIAL_METRICS if any(row.get(m) is not None for row in results.trials)]
+    metrics = [m for m in shown(Shown.TRIALS) if any(row.get(m) is not None for row in results.trials)]
     heads = [Head("trial", "trial_id"), *(Head(labels.symbol(n), n) for n in names)]
     heads += [Head("seed", "seed"), Head("outcome", "outcome")]
     heads += [Head(labels.metric(m).short, m, _decimals(m)) for m in metrics]
@@ -65,8 +62,7 @@ def _trials(results: StudyResults, plan: Design) -> Markup:
 
 
 def _decimals(metric: str) -> int:
-    # A single trial uses a whole number of categories.
-    return 0 if metric == "categories_used" else labels.metric(metric).decimals
+    return 0 if METRICS[metric].integer else METRICS[metric].decimals
 
 
 def _trial(row: Row, names: Sequence[str], metrics: Sequence[str]) -> list[Cell]:

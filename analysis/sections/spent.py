@@ -10,11 +10,12 @@ import numpy as np
 from analysis.data import labels
 from analysis.data.axes import Design
 from analysis.data.settings import interval
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.html.cells import Head
 from analysis.html.explorer import Line, explorer
 from analysis.html.markup import Markup, element, folded, join, table
+from vmi.spec.trial import Row
+from vmi.spec.words import duration
 
 MAX_ROWS = 1000
 MAX_KINDS = 100
@@ -39,13 +40,6 @@ def section(results: StudyResults, plan: Design) -> Markup:
 
 def seconds(rows: Iterable[Row]) -> float:
     return sum(row.get("train_seconds") or 0.0 for row in rows)
-
-
-def duration(total: float) -> str:
-    """ "90 s", "12 min", "3.4 h"."""
-    if total < 120:
-        return f"{total:.0f} s"
-    return f"{total / 60:.0f} min" if total < 7200 else f"{total / 3600:.1f} h"
 
 
 def _parts(results: StudyResults, timed: Sequence[Row]) -> Iterator[str]:

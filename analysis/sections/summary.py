@@ -9,7 +9,8 @@ from analysis.data.study_results import StudyResults
 from analysis.figures import captions as plots
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, join, wrap
-from analysis.sections.spent import duration, seconds
+from analysis.sections.spent import seconds
+from vmi.spec.words import duration
 
 
 def header(results: StudyResults) -> Markup:

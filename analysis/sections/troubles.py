@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from analysis.data import labels
 from analysis.data.mi_checks import TOLERANCE_NATS
-from analysis.data.study_json import Row
 from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, join, table, wrap
+from vmi.spec.trial import Row
 
 MAX_LISTED = 200
 MAX_CAUSES = 10

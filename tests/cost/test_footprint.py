@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from support.packs import trial
 
-from vmi.cost.footprint import base_bytes, member_bytes, members_within, shared_bytes, trunks
+from vmi.cost.footprint import base_bytes, member_bytes, members_within, own_parameters, shared_bytes, trunks
 from vmi.spec.config import resolve
+from vmi.spec.layout import parse
 from vmi.training.pack import Pack
 
 # Small and large networks of either kind, a term over pairs of images, and an informed Normal block, as it has them.
@@ -46,6 +47,13 @@ def test_the_parameters_are_those_of_the_networks_one_for_one(fields: dict[str, 
     made = Pack([trial(**{"steps": 1, **fields})])
     encoder, decoder, of_q = (trunk.parameters for trunk in trunks(made.architecture))
     assert (encoder + decoder, of_q) == (made.vae_adam.flat_KP.shape[1], made.q_adam.flat_KP.shape[1])
+
+
+def test_the_parameters_of_a_term_s_own_network_are_one_for_one() -> None:
+    (term,) = (t for t in Pack([trial(layout="n5+c10*", factor_weight=1.0)]).terms if t.weight == "factor_weight")
+    found = own_parameters(parse("n5+c10*"), ["factor_weight"])
+    assert found == term.tensors()["discriminator_parameters"].shape[1]
+    assert own_parameters(parse("n5+c10*"), ["tc_weight", "mmd_weight"]) == 0
 
 
 @pytest.mark.linux

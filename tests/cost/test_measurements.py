@@ -11,7 +11,7 @@ import pytest
 
 from vmi.cost.forecast import Extent, forecast
 from vmi.cost.measurements import Costs, Entry, Seconds, costs_on, kind_of, read, sizes_up_to, write
-from vmi.cost.prediction import Target, duration, prediction_lines, simulation_lines
+from vmi.cost.prediction import Target, prediction_lines, simulation_lines
 from vmi.spec.config import resolve
 from vmi.spec.errors import StoreError
 from vmi.storage.checksum import sealed
@@ -185,11 +185,3 @@ def test_a_simulation_has_a_row_per_number_of_workers(tmp_path: Path) -> None:
     assert [line.split()[0] for line in said] == ["CPU", "1", "2", "1000"]
     assert "100%" in said[3]
     assert not list(simulation_lines(Extent(GRID, (), 16), target, tmp_path / "none", (1,)))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.6, "1 min"), (750, "12 min 30 s"), (3600, "1 h"), (11_100, "3 h 5 min"), (352_800, "4 d 2 h")],
-)
-def test_durations_are_words(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -65,20 +65,20 @@ def display_of(ledger: Ledger, clock: Callable[[], float], console: Console | No
 def test_the_line_has_counts_best_with_interval_and_times() -> None:
     ledger, clock = ledger_of(), Clock()
     display = display_of(ledger, clock)
-    assert display.line() == "0/6 trials, 0 failed, 0 running | 0:00 elapsed"
+    assert display.line() == "0/6 trials, 0 failed, 0 running | 0 s elapsed"
     first, second = taken(ledger), taken(ledger)
-    assert display.line() == "0/6 trials, 0 failed, 6 running | 0:00 elapsed"
+    assert display.line() == "0/6 trials, 0 failed, 6 running | 0 s elapsed"
     display.update(Update(second.pack_id, 3, 9))
     clock.now += 90
     display.update(finish(ledger, second))
     assert display.line() == (
         "3/6 trials, 0 failed, 3 running | best accuracy_majority 0.410 ± 0.025 at mi_weight 4 | "
-        "1:30 elapsed, 2:15 left"  # two of six trials in these 90 seconds
+        "1 min 30 s elapsed, 2 min 15 s left"  # two of six trials in these 90 seconds
     )
     clock.now += 3600
     ledger.lose(first.pack_id, "its worker died")
     assert display.line().startswith("3/6 trials, 3 failed, 0 running | best")
-    assert "1:01:30 elapsed" in display.line()
+    assert "1 h 1 min elapsed" in display.line()
 
 
 def test_the_time_left_goes_by_measured_steps_alone() -> None:
@@ -88,14 +88,14 @@ def test_the_time_left_goes_by_measured_steps_alone() -> None:
     spec = taken(ledger)
     clock.now += 300
     display.update(Update(spec.pack_id, 1, 100))
-    assert display.line().endswith("5:00 elapsed")
+    assert display.line().endswith("5 min elapsed")
     clock.now += MEASURED_SECONDS - 1
     display.update(Update(spec.pack_id, 30, 100))
-    assert display.rate is None and display.line().endswith("5:04 elapsed")
+    assert display.rate is None and display.line().endswith("5 min 4 s elapsed")
     clock.now += 6
     display.update(Update(spec.pack_id, 51, 100))
     assert display.rate == pytest.approx(0.15)  # half of three trials in ten seconds
-    assert display.line().endswith("5:10 elapsed, 0:30 left")
+    assert display.line().endswith("5 min 10 s elapsed, 30 s left")
 
 
 def test_the_time_left_goes_by_what_was_seen_lately() -> None:
@@ -114,12 +114,12 @@ def test_what_was_found_in_the_store_says_nothing_about_speed() -> None:
     display = display_of(ledger, clock)  # before the ledger finds the four
     spec = taken(ledger)
     clock.now += 20
-    assert display.line().endswith("0:20 elapsed")
+    assert display.line().endswith("20 s elapsed")
     display.update(Update(spec.pack_id, 0, 10))
     display.update(Update(spec.pack_id, 1, 10))
     clock.now += 10
     display.update(Update(spec.pack_id, 6, 10))
-    assert display.line().endswith("0:30 elapsed, 0:08 left")  # halves of two trials in ten seconds
+    assert display.line().endswith("30 s elapsed, 8 s left")  # halves of two trials in ten seconds
 
 
 def test_off_a_terminal_lines_are_plain_and_few() -> None:
@@ -161,5 +161,5 @@ def test_on_a_terminal_there_is_a_bar_and_nothing_is_cut_off(width: int) -> None
     assert "━" in shown
     words = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[━╸╺]", "", shown).split())
     assert "best accuracy_majority 0.010 ± 0.025 at mi_weight 0" in words
-    assert "0:30 elapsed, 0:45 left" in words
+    assert "30 s elapsed, 45 s left" in words
     assert "…" not in words

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.analysis.factory import curves, publish, trial
-from vmi.mirror.follower import Row, _Rows
+from vmi.mirror.follower import _Rows
 from vmi.results.compaction import compact
 from vmi.results.store import Store
+from vmi.spec.trial import Row
 
 STEPS = [report["step"] for report in curves(trial())]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vmi.data import dataset as data
 from vmi.data.random_streams import seeded
-from vmi.objective.factor_vae import Factor, cross_entropy, density_ratio, permuted
+from vmi.objective.factor_vae import Factor, FactorTotalCorrelation, cross_entropy, density_ratio, permuted
 from vmi.training import checkpoint, step
 from vmi.training.evaluation import evaluate
 from vmi.training.pack import Pack
@@ -98,6 +98,16 @@ def test_trained_discriminators_reach_the_known_total_correlation() -> None:
     torch.testing.assert_close(torch.stack(seen).mean(0), expected, atol=0.03, rtol=0)
 
 
+def factors(pack: Pack) -> list[Factor]:
+    """The pack's discriminators: one item, or none where no member has a weight on the term."""
+    return [term.factor for term in pack.terms if isinstance(term, FactorTotalCorrelation)]
+
+
+def factor_of(pack: Pack) -> Factor:
+    (found,) = factors(pack)
+    return found
+
+
 def minibatch(pack: Pack) -> tuple[Tensor, step.Forward]:
     digits = data.load("digits")
     images = digits.images(digits.train, pack.minibatches.next(), pack.dtype)
@@ -106,11 +116,10 @@ def minibatch(pack: Pack) -> tuple[Tensor, step.Forward]:
 
 def test_the_vae_s_phase_goes_through_the_discriminator_and_leaves_it_alone() -> None:
     pack = Pack([trial(mi_weight=0, factor_weight=10, seed=s) for s in range(2)])
-    assert pack.factor is not None
-    before = {name: tensor.clone() for name, tensor in pack.factor.tensors().items()}
+    before = {name: tensor.clone() for name, tensor in factor_of(pack).tensors().items()}
     gradient = vae_gradients(pack, *minibatch(pack))
-    assert all(torch.equal(tensor, before[name]) for name, tensor in pack.factor.tensors().items())
-    assert all(p.grad is None for p in pack.factor.parameters)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in factor_of(pack).tensors().items())
+    assert all(p.grad is None for p in factor_of(pack).parameters)
     plain = Pack([trial(mi_weight=0, seed=s) for s in range(2)])
     encoder = sum(p[0].numel() for p in pack.encoder.parameters())
     moved = gradient != vae_gradients(plain, *minibatch(plain))
@@ -120,7 +129,6 @@ def test_the_vae_s_phase_goes_through_the_discriminator_and_leaves_it_alone() ->
 
 def test_the_discriminator_s_phase_leaves_the_vae_and_its_codes_alone() -> None:
     pack = Pack([trial(mi_weight=0, factor_weight=10)])
-    assert pack.factor is not None
     before = {name: tensor.clone() for name, tensor in pack.tensors().items()}
     _, forward = minibatch(pack)
     before["order"] = pack.minibatches.order_KN.clone()
@@ -128,7 +136,7 @@ def test_the_discriminator_s_phase_leaves_the_vae_and_its_codes_alone() -> None:
     step.discriminator_phase(pack, forward)
     after = pack.tensors()
     changed = {name for name in before if not torch.equal(before[name], after[name])} - set(statistics)
-    assert changed == set(pack.factor.tensors())
+    assert changed == set(factor_of(pack).tensors())
     assert all(torch.equal(after[name], tensor) for name, tensor in statistics.items())
 
 
@@ -146,8 +154,7 @@ def test_the_vae_s_phase_descends_gamma_times_the_estimate() -> None:
     slope = ((with_term - without) * direction).sum().item()
 
     def total_correlation() -> float:
-        assert probe.factor is not None
-        return probe.factor.total_correlation(step.encode_decode(probe, images, noise).codes[0]).item()
+        return factor_of(probe).total_correlation(step.encode_decode(probe, images, noise).codes[0]).item()
 
     probe.vae_adam.flat_KP.add_(1e-6 * direction)
     above = total_correlation()
@@ -162,12 +169,11 @@ def mixed() -> Pack:
 
 def test_members_without_a_weight_have_a_discriminator_that_never_moves() -> None:
     pack = mixed()
-    assert pack.factor is not None
-    before = pack.factor.adam.flat_KP.clone()
+    before = factor_of(pack).adam.flat_KP.clone()
     (*_, last) = train(pack, data.load("digits"))
-    moved = (pack.factor.adam.flat_KP != before).any(1)
+    moved = (factor_of(pack).adam.flat_KP != before).any(1)
     assert moved.tolist() == [False, True, True]
-    assert Pack([trial()]).factor is None
+    assert not factors(Pack([trial()]))
     assert last.pack is pack
 
 
@@ -216,21 +222,19 @@ def test_members_are_kept_and_extracted_with_their_discriminators(tmp_path: Path
     assert progress.pack is not None and whole.pack is not None
     kept = progress.pack.keep(members)
     (*_, last) = train(kept, digits)
-    assert (kept.factor is not None) == any(kept.trials[k].config.factor_weight for k in range(len(members)))
+    assert bool(factors(kept)) == any(kept.trials[k].config.factor_weight for k in range(len(members)))
     for name, tensor in kept.tensors().items():
         assert torch.equal(tensor, whole.pack.tensors()[name][members]), name
     assert last.reports == tuple(whole.reports[k] for k in members)
     checkpoint.save(whole.pack, tmp_path / "pack.pt")
     one = checkpoint.extract(tmp_path / "pack.pt", whole.pack.trials[1].trial_id)
-    assert one.factor is not None and whole.pack.factor is not None
-    assert torch.equal(one.factor.adam.flat_KP[0], whole.pack.factor.adam.flat_KP[1])
+    assert torch.equal(factor_of(one).adam.flat_KP[0], factor_of(whole.pack).adam.flat_KP[1])
 
 
 def test_the_card_does_not_ask_the_discriminator() -> None:
     pack, digits = mixed(), data.load("digits")
     before = [evaluation.metrics for evaluation in evaluate(pack, digits)]
-    assert pack.factor is not None
-    pack.factor.adam.flat_KP.fill_(math.nan)
+    factor_of(pack).adam.flat_KP.fill_(math.nan)
     assert [evaluation.metrics for evaluation in evaluate(pack, digits)] == before
 
 
@@ -238,8 +242,7 @@ def test_a_broken_discriminator_fails_its_own_member_alone() -> None:
     digits = data.load("digits")
     (*_, whole) = train(mixed(), digits)
     pack, failed = mixed(), {}
-    assert pack.factor is not None
-    pack.factor.adam.flat_KP[1] = math.nan
+    factor_of(pack).adam.flat_KP[1] = math.nan
     for progress in train(pack, digits):
         failed |= progress.failed
     assert list(failed) == [pack.trials[1].trial_id]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmi.spec.config import ADDED, FIELD_TYPES, MAX_SEED, RANGES, TrialConfig, field_problems, resolve
+from vmi.spec.config import ADDED, FIELD_TYPES, FIELDS, MAX_SEED, TrialConfig, field_problems, resolve
 from vmi.spec.errors import InputError, Problem, printable
 
 anything = st.one_of(
@@ -115,14 +115,14 @@ def test_every_problem_is_shown_at_once() -> None:
 def test_a_field_alone_is_judged_alone() -> None:
     assert field_problems("batch_size", 50_000) == []  # mnist has as many
     assert field_problems("layout", "n16") == []  # with mi_weight 0
-    assert field_problems("steps", 0)[0].allowed == str(RANGES["steps"])
+    assert field_problems("steps", 0)[0].allowed == str(FIELDS["steps"].range)
 
 
 def test_ranges_know_their_ends() -> None:
-    assert 0 in RANGES["mi_weight"]
-    assert 0 not in RANGES["temperature"]
-    assert MAX_SEED in RANGES["seed"]
-    assert "4" not in RANGES["mi_weight"]
+    assert 0 in FIELDS["mi_weight"].range
+    assert 0 not in FIELDS["temperature"].range
+    assert MAX_SEED in FIELDS["seed"].range
+    assert "4" not in FIELDS["mi_weight"].range
 
 
 def test_defaults_come_from_the_data_set_then_the_preset_then_the_user() -> None:

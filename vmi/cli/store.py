@@ -13,7 +13,7 @@ from vmi.driver.status import studies_in
 from vmi.results.fsck import QUARANTINE, check, check_sealed
 from vmi.results.quarantine import move, quarantine
 from vmi.results.schema import TABLES
-from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean, printable
+from vmi.spec.errors import InputError, Problem, StoreError, near, printable
 from vmi.storage.checksum import IN_RESULTS
 from vmi.storage.paths import AnyPath, below
 
@@ -78,5 +78,5 @@ def _is_study(folder: AnyPath) -> None:
     """Raises InputError where a folder is neither a study's nor one of studies."""
     if not folder.is_dir() or not studies_in(folder):
         beside = [path.name for path in studies_in(folder.absolute().parent)]
-        hint = did_you_mean(folder.name, beside) or ("there: " + ", ".join(beside[:10]) if beside else "")
+        hint = near(folder.name, beside)
         raise InputError([Problem("folder", str(folder), "a study's results, or a folder of them", hint)])

@@ -20,8 +20,9 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from vmi.spec.config import Architecture
+from vmi.spec.config import FIELDS, Architecture
 from vmi.spec.datasets import spec_of
+from vmi.spec.fields import Memory
 from vmi.spec.layout import Layout, parse
 
 FLOAT, ORDER = 4, 8
@@ -39,7 +40,6 @@ SCRATCH = 20_000_000
 PROCESS, LOADING = 500_000_000, 5
 # A card's context and the libraries' workspaces: a guess.
 CONTEXT = 1_000_000_000
-FACTOR_WIDTHS = (128, 128, 128, 2)
 
 
 class Trunk(NamedTuple):
@@ -90,7 +90,7 @@ def member_bytes(architecture: Architecture, terms: Collection[str] = (), device
     On a card a captured step keeps its memory while the pack is evaluated.
     """
     spec, layout, nets = spec_of(architecture.dataset), parse(architecture.layout), trunks(architecture)
-    parameters = sum(net.parameters for net in nets) + _discriminator(layout, terms)
+    parameters = sum(net.parameters for net in nets) + own_parameters(layout, terms)
     widest, batch = _widest(nets, layout), architecture.batch_size
     # Rounded factors are kept beside what they were rounded from.
     half = 0.0 if architecture.precision == "float32" else 0.5
@@ -139,26 +139,24 @@ def _plane(shape: tuple[int, int], halvings: int) -> int:
     return (shape[0] >> halvings) * (shape[1] >> halvings)
 
 
-def _discriminator(layout: Layout, terms: Collection[str]) -> int:
-    """Parameters of FactorVAE's discriminator, which every member of a pack with its term has."""
-    if "factor_weight" not in terms:
-        return 0
-    widths = (sum(b.size for b in layout.normal), *FACTOR_WIDTHS)
-    return sum(i * o + o for i, o in pairwise(widths))
+def own_parameters(layout: Layout, terms: Collection[str]) -> int:
+    """Parameters of the networks that terms bring along, which every member of a pack with them has."""
+    dimensions = sum(b.size for b in layout.normal)
+    networks = ((dimensions, *memory.network) for memory in _memories(terms) if memory.network)
+    return sum(i * o + o for widths in networks for i, o in pairwise(widths))
+
+
+def _memories(terms: Collection[str]) -> list[Memory]:
+    return [memory for term in terms if term and (memory := FIELDS[term].memory)]
 
 
 def _terms(architecture: Architecture, layout: Layout, nets: Sequence[Trunk], terms: Collection[str]) -> int:
-    """Numbers that costly terms take: pairs of images, a second decoder and Q, views."""
+    """Numbers that costly terms take: pairs of images, images, passes through decoder and Q, networks of their own."""
     batch, pixels = architecture.batch_size, spec_of(architecture.dataset).pixels
-    pairs = batch * batch * sum(b.size for b in layout.normal)
-    second = batch * (2 * sum(sum(net.layers) for net in nets[1:]) + 6 * pixels)
-    kept = {
-        "tc_weight": 4 * pairs,
-        "mmd_weight": 9 * pairs,
-        "factor_weight": 6 * batch * sum(FACTOR_WIDTHS),
-        "generator_mi_weight": second,
-        "view_strength": 8 * batch * pixels,
-        "view_target_strength": 8 * batch * pixels,
-    }
+    dimensions, layers = sum(b.size for b in layout.normal), sum(sum(net.layers) for net in nets[1:])
+    kept = sum(
+        m.pairs * batch * dimensions + m.images * pixels + 2 * m.passes * layers + 6 * sum(m.network)
+        for m in _memories(terms)
+    )
     informed = PAIRS * batch * batch * sum(not block.is_categorical for block in layout.informed)
-    return informed + sum(kept[term] for term in terms if term)
+    return informed + batch * kept

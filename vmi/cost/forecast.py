@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import cycle, islice
 
-from vmi.cost.measurements import TERMS, ZERO, Costs, Kind, Seconds, kind_of
+from vmi.cost.measurements import ZERO, Costs, Kind, Seconds, kind_of
 from vmi.cost.packing import Size, pack, size_for
 from vmi.cost.rounds import queue_of, round_of
 from vmi.cost.simulation import Job, Schedule, simulate
 from vmi.cost.sizing import round_size
 from vmi.search.grid import GridSearcher
 from vmi.search.trial_count import EVERYTHING, planned_trials
-from vmi.spec.config import Architecture
+from vmi.spec.config import COSTLY, Architecture
 from vmi.spec.errors import InputError
 from vmi.spec.trial import PackSpec, Suggestion, Trial
 from vmi.study import space as domains
@@ -166,7 +166,7 @@ def _values(name: str, domain: Domain) -> tuple[object, ...]:
     if name in SHAPES and not _is_wide(name, domain):
         return tuple(domains.values(domain))
     low, high = domains.ends(domain)
-    return (high if name in TERMS else low,)
+    return (high if name in COSTLY else low,)
 
 
 def _is_wide(name: str, domain: Domain) -> bool:

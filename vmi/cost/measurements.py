@@ -20,7 +20,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from vmi.spec.config import Architecture, TrialConfig
+from vmi.spec.config import COSTLY, Architecture, TrialConfig
 from vmi.spec.errors import StoreError
 from vmi.spec.layout import parse
 from vmi.spec.reports import launched_steps
@@ -30,8 +30,6 @@ from vmi.storage.paths import AnyPath
 
 VERSION = 1
 FILE = "calibration.json"
-# What of a trial's weights makes a step dearer without being part of its Architecture.
-TERMS = ("tc_weight", "factor_weight", "mmd_weight", "generator_mi_weight", "view_strength", "view_target_strength")
 
 
 class Seconds(NamedTuple):
@@ -87,7 +85,7 @@ class Kind(NamedTuple):
 
 def kind_of(architecture: Architecture, configs: Iterable[TrialConfig]) -> Kind:
     """The kind of a pack of these trials."""
-    used = {term for config in configs for term in TERMS if getattr(config, term)}
+    used = {term for config in configs for term in COSTLY if getattr(config, term)}
     given = asdict(architecture)
     return Kind(**{n: given[n] for n in Kind._fields if n != "terms"}, terms="+".join(sorted(used)))
 

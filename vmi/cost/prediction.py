@@ -13,6 +13,7 @@ from vmi.cost import measurements as measured
 from vmi.cost.forecast import Extent, forecast, missing
 from vmi.cost.measurements import Costs, Kind
 from vmi.spec.errors import StoreError
+from vmi.spec.words import duration
 from vmi.storage.paths import AnyPath
 
 
@@ -91,16 +92,6 @@ def _price(held: float, target: Target) -> str:
     text = f"{hours:,.1f}" if hours >= 10 else f"{hours:.3g}"
     cost = f", {hours * target.gpu_hour:,.2f} at {target.gpu_hour:g} an hour" if target.gpu_hour is not None else ""
     return f"{text} {target.noun}-hours{cost}"
-
-
-def duration(seconds: float) -> str:
-    """ "48 s", "12 min 30 s", "3 h 5 min", "4 d 2 h"."""
-    whole = round(seconds)
-    for unit, size, below, small in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size:,} {unit} {rest} {below}" if rest else f"{whole // size:,} {unit}"
-    return f"{whole} s"
 
 
 def costs_or_none(target: Target, path: AnyPath) -> Costs | None:

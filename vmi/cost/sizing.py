@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from vmi.cost import hardware
 from vmi.cost.footprint import base_bytes, member_bytes, members_within, shared_bytes
-from vmi.cost.measurements import TERMS, Costs, Entry, kind_of
+from vmi.cost.measurements import Costs, Entry, kind_of
 from vmi.cost.packing import Size
-from vmi.spec.config import Architecture
+from vmi.spec.config import COSTLY, Architecture
 from vmi.spec.presets import PRESETS
 from vmi.spec.trial import PackSpec
 from vmi.study import space as domains
@@ -128,7 +128,7 @@ def terms_of(study: Study) -> tuple[str, ...]:
     """The costly terms that some trial of the study may have a weight on: rather too many than too few."""
     presets = _values(study, "preset")
     given = [{**p.suggests, **p.sets} for name, p in PRESETS.items() if name in presets]
-    return tuple(term for term in TERMS if any(_values(study, term)) or any(fields.get(term) for fields in given))
+    return tuple(term for term in COSTLY if any(_values(study, term)) or any(fields.get(term) for fields in given))
 
 
 def room_here(device: str, workers: int) -> Room:

@@ -12,7 +12,7 @@ from vmi.mirror.access import Mode, mode_from
 from vmi.results.store import Store
 from vmi.search.trial_count import planned_trials, values_of
 from vmi.spec.datasets import DATASETS, data_folder
-from vmi.spec.errors import InputError, Problem, did_you_mean
+from vmi.spec.errors import InputError, Problem, near
 from vmi.study.checks import NAME, validate
 from vmi.study.study import Study
 from vmi.study.study_json import differences, spec
@@ -78,7 +78,7 @@ def _nothing_to_resume(store: Store) -> Iterator[Problem]:
         return
     found = sorted(store.files.names(store.root)) if store.root.is_dir() else []
     there = [name for name in found if (store.root / name / "study.json").is_file()]
-    hint = did_you_mean(store.study, there) or (f"there: {', '.join(there[:10])}" if there else "there is none")
+    hint = near(store.study, there) or "there is none"
     yield Problem("--resume", store.study, f"a study that was begun in {store.root}", hint)
 
 

@@ -18,6 +18,7 @@ from vmi.process.console import say, sayable
 from vmi.runners.ledger import Ledger
 from vmi.spec.errors import printable
 from vmi.spec.redaction import redacted
+from vmi.spec.words import duration
 from vmi.worker.messages import Update
 
 PLAIN_SECONDS, CELL_SECONDS = 10.0, 1.0
@@ -83,7 +84,7 @@ class Display:
         self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(said)))}", highlight=False)
 
     def line(self) -> str:
-        """ "37/50 trials, 0 failed, 13 running | best nmi 0.743 ± 0.029 at mi_weight 4 | 0:31 elapsed, 0:11 left"."""
+        """ "37/50 trials, 0 failed, 13 running | best nmi 0.743 ± 0.029 at mi_weight 4 | 31 s elapsed, 11 s left"."""
         ledger = self.ledger
         counts = f"{len(ledger.failures())} failed, {ledger.in_training} running"
         parts = [f"{ledger.safe}/{self.planned} trials, {counts}"]
@@ -92,7 +93,7 @@ class Display:
             parts.append(f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}")
         elapsed = self._clock() - self._started
         left = self._left()
-        parts.append(f"{_clock(elapsed)} elapsed" + (f", {_clock(left)} left" if left is not None else ""))
+        parts.append(f"{duration(elapsed)} elapsed" + (f", {duration(left)} left" if left is not None else ""))
         return printable(" | ".join(parts))
 
     @property
@@ -153,9 +154,3 @@ class NotebookBar:
 def shown(params: Mapping[str, object]) -> str:
     """ "mi_weight 4, layout n16+c10*"."""
     return ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in params.items())
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

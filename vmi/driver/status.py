@@ -16,15 +16,16 @@ from vmi.driver.lock import Driver
 from vmi.driver.progress import shown
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
-from vmi.spec.errors import StoreError, did_you_mean, printable
+from vmi.spec.errors import StoreError, near, printable
 from vmi.spec.goals import DIRECTIONS, Bound
 from vmi.spec.metrics import METRICS
-from vmi.spec.trial import Suggestion
+from vmi.spec.trial import Row, Suggestion
+from vmi.spec.version import STUDY_VERSION
+from vmi.spec.words import duration
 from vmi.storage.durable import LOCAL
 from vmi.storage.paths import AnyPath, times
 from vmi.study.study import Study
-from vmi.study.study_json import STUDY_VERSION
-from vmi.worker.messages import Row, ended_of
+from vmi.worker.messages import ended_of
 
 MAX_PACKS = 8
 MAX_STUDIES = 1000
@@ -104,7 +105,7 @@ def describe(status: Status) -> Iterator[str]:
     if best := best_of(status):
         yield f"  {best}"
     if status.part_age is not None:
-        yield f"  last part: {ago(status.part_age)}"
+        yield f"  last part: {duration(status.part_age)} ago"
     elif not status.rows:
         yield "  no part yet: no pack has been committed"
     yield f"  {driver_line(status)}"
@@ -130,7 +131,7 @@ def headline(status: Status) -> str:
     if not rate:
         return line
     left = max(0.0, (status.planned or 0) - _number(status.driver, "done")) / rate
-    return f"{line}; {60 * rate:.3g} trials/min, {clock(left)} left"
+    return f"{line}; {60 * rate:.3g} trials/min, {duration(left)} left"
 
 
 def driver_line(status: Status) -> str:
@@ -154,19 +155,6 @@ def best_of(status: Status) -> str | None:
     return (
         f"{word} {ranking.study.metric} {best.value} (n = {best.value.count}) at {shown(best.params)}" if best else None
     )
-
-
-def ago(seconds: float) -> str:
-    return f"{clock(seconds)} ago"
-
-
-def clock(seconds: float) -> str:
-    """ "48 s", "12 min", "3.4 h", "2.1 d"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"
 
 
 def _is_ranked(spec: Mapping[str, Any]) -> bool:
@@ -232,5 +220,5 @@ def _is_study(folder: AnyPath) -> bool:
 
 def _near(folder: AnyPath) -> str:
     beside = [path.name for path in studies_in(folder.absolute().parent) if path != folder.absolute().parent]
-    hint = did_you_mean(folder.name, beside)
-    return f" ({hint})" if hint else f" (there: {', '.join(beside[:10])})" if beside else ""
+    hint = near(folder.name, beside)
+    return f" ({hint})" if hint else ""

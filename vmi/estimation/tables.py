@@ -11,16 +11,7 @@ from rich.text import Text
 from vmi.estimation.evaluate import Account
 from vmi.information.bootstrap import Estimate
 from vmi.spec.layout import parse
-
-ACCURACIES = (
-    "accuracy_majority",
-    "accuracy_hungarian",
-    "accuracy_train",
-    "accuracy_kmeans",
-    "nmi",
-    "ari",
-    "categories_used",
-)
+from vmi.spec.metrics import METRICS
 
 
 def account_table(account: Account) -> Iterator[RenderableType]:
@@ -38,8 +29,8 @@ def account_table(account: Account) -> Iterator[RenderableType]:
     if account.accuracies:
         accuracies = Table("of the categorical code", "unit", box=None, pad_edge=False)
         accuracies.add_column("value", justify="right")
-        for name in ACCURACIES:
-            accuracies.add_row(name, "1", f"{account.accuracies[name]:.3g}")
+        for name in (name for name in METRICS if name in account.accuracies):
+            accuracies.add_row(name, METRICS[name].unit, f"{account.accuracies[name]:.3g}")
         yield accuracies
     if any(found.at_cap for found in account.estimates.values()):
         yield Text("* at its cap: ln C is all that C categories can carry, ln N all that N images can show")

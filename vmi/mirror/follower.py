@@ -15,11 +15,13 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from queue import SimpleQueue
-from typing import Any, TextIO
+from typing import TextIO
 
 from vmi.mirror.runs import Mirrored, finish_service, load_client, mirror
 from vmi.results.parts import Part, read_part
-from vmi.results.store import OUTCOMES, Store
+from vmi.results.rows import preference
+from vmi.results.store import Store
+from vmi.spec.trial import Row
 from vmi.storage.paths import ObjectPath, path_of
 
 END = "end"
@@ -27,8 +29,6 @@ END = "end"
 NICENESS = 5
 # Trials whose rows are looked up at a time, so that a long list is begun, and may be left, after a second.
 AT_A_TIME = 16
-
-Row = dict[str, Any]
 
 
 class Following:
@@ -99,7 +99,7 @@ class _Rows:
             finished = self._read_all(trial_ids)
             self._past |= finished if is_first else set()
         self._past.update(trial_ids)
-        found = [min(self._trials.pop(i), key=_rank) for i in trial_ids if i in self._trials]
+        found = [min(self._trials.pop(i), key=preference) for i in trial_ids if i in self._trials]
         return found, [row for i in trial_ids for row in self._curves.pop(i, ())]
 
     def _read_new(self) -> None:
@@ -139,11 +139,6 @@ def _new_rows(part: Part, seen: Collection[str]) -> Iterator[Row]:
         if name not in seen:
             yield from part.table.slice(start, count).to_pylist()
         start += count
-
-
-def _rank(row: Row) -> tuple[int, int]:
-    """Which of several rows of a trial counts, as for the store's readers."""
-    return OUTCOMES.index(row["outcome"]), int(row["attempt"])
 
 
 def main() -> None:

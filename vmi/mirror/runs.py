@@ -10,13 +10,14 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmi.mirror.access import without_keys
 from vmi.results.schema import METRICS
 from vmi.spec.config import FIELD_TYPES
+from vmi.spec.trial import Row
 from vmi.storage.paths import AnyPath
 
 # What a server that hangs may cost a commit, once: the first failure ends the mirroring of that commit.
@@ -33,8 +34,6 @@ _EXIT = 18
 _ENDED = ("outcome", "reason", "step", "train_seconds")
 _RUN = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _HEAD = ("study", "trial_id", "attempt", "step")
-
-Row = Mapping[str, Any]
 
 
 class Mirrored(NamedTuple):

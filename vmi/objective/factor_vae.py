@@ -28,9 +28,9 @@ from vmi.data.random_streams import seeded
 from vmi.nn.layers import StackedLinear, flatten_parameters
 from vmi.nn.ops import baddbmm, softplus
 from vmi.nn.optim import MemberAdam
-from vmi.spec.config import TrialConfig
+from vmi.objective.term import Forward, Members, Statistics, Term
+from vmi.spec.config import DISCRIMINATOR, TrialConfig
 
-WIDTHS = (128, 128, 128)
 BETAS = (0.5, 0.9)
 NEGATIVE_SLOPE = 0.2
 
@@ -56,7 +56,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, dimensions: int, generators: Sequence[Generator], dtype: torch.dtype) -> None:
         super().__init__()
-        sizes = pairwise((dimensions, *WIDTHS, 2))
+        sizes = pairwise((dimensions, *DISCRIMINATOR))
         self.linears = nn.ModuleList([StackedLinear(i, o, generators, dtype) for i, o in sizes])
 
     def forward(self, code_FBZ: Tensor, members_F: Tensor) -> Tensor:
@@ -69,11 +69,35 @@ class Discriminator(nn.Module):
         return x
 
 
+class FactorTotalCorrelation(Term):
+    """Of all Normal blocks together, by a discriminator of each member's own."""
+
+    weight = "factor_weight"
+
+    def __init__(self, members: Members) -> None:
+        super().__init__(members)
+        dimensions = sum(block.size for block in members.layout.normal)
+        self.factor = Factor(members.configs, dimensions, members.device, members.dtype)
+
+    def value(self, seen: Statistics) -> Tensor:
+        _, code_KBZ = seen.forward.normal()
+        return self.factor.total_correlation(code_KBZ)
+
+    def learn(self, forward: Forward) -> None:
+        self.factor.learn(forward.normal()[1])
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self.factor.tensors()
+
+    def generators(self) -> dict[str, list[Generator]]:
+        return self.factor.generators()
+
+
 class Factor:
     """A pack's discriminators with their optimiser and permutations.
 
     There is one for every member, so that members are kept and saved alike; those of members without a weight are
-    never run and stay as they were initialised.
+    never run and stay as they were initialised: from streams of their own, so that every other number is as without.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The total correlation of a minibatch's codes as one autograd function, member by member on a CPU.
+"""beta-TCVAE's term: the total correlation of a minibatch's codes as one autograd function, member by member on a CPU.
 
 TC = E [log q(z) - sum_d log q(z_d)],  log q(z_i) = logsumexp_j [sum_d l_idj + log W_ij],
 log q(z_id) = logsumexp_j [l_idj + log W_ij],  l_idj = log N(z_id; mean_jd, variance_jd)
@@ -23,16 +23,33 @@ from torch import Tensor
 from torch.autograd import Function
 
 from vmi.nn.distributions import LOG_2PI, DiagonalNormal
+from vmi.objective.term import Members, Statistics, Term
+
+
+class TotalCorrelation(Term):
+    """Of all Normal blocks together, by each member's own `tc_estimator`."""
+
+    weight = "tc_weight"
+
+    def __init__(self, members: Members) -> None:
+        super().__init__(members)
+        batch, count = members.configs[0].batch_size, members.train_count
+        of_member = [importance_weights(batch, count, c.tc_estimator == "stratified") for c in members.configs]
+        self.log_weights_KBB = torch.stack(of_member).to(members.device, members.dtype)
+
+    def value(self, seen: Statistics) -> Tensor:
+        posterior, code_KBZ = seen.forward.normal()
+        return total_correlation(posterior, code_KBZ, self.log_weights_KBB)
 
 
 def total_correlation(posterior: DiagonalNormal, code_KBZ: Tensor, log_weights_KBB: Tensor) -> Tensor:
     """E [log q(z) - sum_d log q(z_d)] in nats, [K]; densities are estimated from the minibatch by these weights."""
     at_a_time = len(code_KBZ) if code_KBZ.is_cuda else 1
     pieces = (torch.split(t, at_a_time) for t in (code_KBZ, *posterior, log_weights_KBB))
-    return torch.cat([_TotalCorrelation.apply(*piece) for piece in zip(*pieces, strict=True)])
+    return torch.cat([_OfMinibatch.apply(*piece) for piece in zip(*pieces, strict=True)])
 
 
-class _TotalCorrelation(Function):
+class _OfMinibatch(Function):
     @staticmethod
     def forward(ctx: Any, code_MBZ: Tensor, mean_MBZ: Tensor, log_variance_MBZ: Tensor, log_weights: Tensor) -> Tensor:
         # The posteriors lie innermost, where a CPU sums fastest.

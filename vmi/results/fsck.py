@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from vmi.results.lineage import owners
 from vmi.results.parts import Damaged, Found, Part, load
+from vmi.results.rows import KEYS, attempts, first_attempts
 from vmi.results.schema import SCHEMA_VERSION, TABLES, misfits_of, schema_of, united
-from vmi.results.store import KEYS, attempts, first_attempts
 from vmi.spec.errors import StoreError
 from vmi.storage.checksum import IN_STUDY, unsealed
 from vmi.storage.durable import LOCAL, TEMPORARY, Files

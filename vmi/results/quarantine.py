@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from vmi.results.compaction import finish
 from vmi.results.fsck import QUARANTINE, Incomplete, check
 from vmi.results.parts import Part, publish, read_part
+from vmi.results.rows import attempts
 from vmi.results.schema import TABLES, schema_of
-from vmi.results.store import attempts
 from vmi.spec.errors import StoreError
 from vmi.storage.durable import LOCAL, Files, make_folders, named, put_exclusive, put_replacing
 from vmi.storage.paths import AnyPath, below

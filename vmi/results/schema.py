@@ -13,11 +13,10 @@ import pyarrow as pa
 
 from vmi.spec import layout as latents
 from vmi.spec.arrays import HISTOGRAM_BINS, is_picture, layout_shapes
-from vmi.spec.config import FIELD_TYPES
+from vmi.spec.config import FIELD_TYPES, FIELDS
 from vmi.spec.metrics import CURVE_METRICS as CURVE_METRICS
-from vmi.spec.metrics import INTEGER_METRICS as INTEGER_METRICS
 from vmi.spec.metrics import METRICS as METRICS
-from vmi.spec.metrics import Column as Column
+from vmi.spec.metrics import Metric
 
 SCHEMA_VERSION = 1
 VERSION_KEY = b"vmi_schema_version"
@@ -44,9 +43,9 @@ def trials_schema(layouts: Iterable[str]) -> pa.Schema:
     head = [_field(n, pa.string()) for n in ("study", "trial_id", "suggestion_id")]
     ended = [_field("outcome", pa.string(), "", "completed, pruned or failed"), _field("reason", pa.string())]
     ended += [_field("step", pa.int64(), "steps", "last step that was trained")]
-    config = [_field(n, _ARROW[kind], "nats/image" if n.endswith("_nats") else "") for n, kind in FIELD_TYPES.items()]
+    config = [_field(n, _ARROW[kind], FIELDS[n].unit) for n, kind in FIELD_TYPES.items()]
     config += [_field("data_fingerprint", pa.string())]
-    metrics = [_field(n, pa.int64() if n in INTEGER_METRICS else pa.float64(), *c) for n, c in METRICS.items()]
+    metrics = [_metric(n, m) for n, m in METRICS.items()]
     blocks = [_field(n, pa.float64(), "nats") for b in _all_blocks(layouts) for n in block_columns(b)]
     share = "the trial's share of the seconds that its pack's training steps took; no loading, evaluation or waiting"
     cost = [_field("train_seconds", pa.float64(), "s", share)]
@@ -60,7 +59,7 @@ def curves_schema(layouts: Iterable[str]) -> pa.Schema:
     """One row per report of a trial."""
     head = [_field("study", pa.string()), _field("trial_id", pa.string())]
     head += [_field("attempt", pa.int64()), _field("step", pa.int64(), "steps")]
-    metrics = [_field(n, pa.float64(), *c) for n, c in CURVE_METRICS.items()]
+    metrics = [_metric(n, m) for n, m in CURVE_METRICS.items()]
     every = _all_blocks(layouts)
     blocks = [_field(n, pa.float64(), "nats") for b in every for n in curve_block_columns(b)]
     meaning = "histogram over [0, 1] of q(c|x) of 1,000 held-out images at most, all categories together"
@@ -102,6 +101,10 @@ def _all_blocks(layouts: Iterable[str]) -> tuple[latents.Block, ...]:
 def _field(name: str, kind: pa.DataType, unit: str = "", meaning: str = "") -> pa.Field:
     notes = {k: v for k, v in (("unit", unit), ("meaning", meaning)) if v}
     return pa.field(name, kind, metadata=notes or None)
+
+
+def _metric(name: str, metric: Metric) -> pa.Field:
+    return _field(name, pa.int64() if metric.integer else pa.float64(), metric.unit, metric.meaning)
 
 
 def _versioned(columns: list[pa.Field]) -> pa.Schema:

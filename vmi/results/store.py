@@ -10,20 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vmi.results.parts import ReadResult, publish, read
+from vmi.results.rows import KEYS, attempts, distinct, first_attempts
 from vmi.results.schema import TABLES, schema_of
 from vmi.results.study_file import flaw
 from vmi.spec.errors import InputError, Problem, StoreError
 from vmi.storage.checksum import sealed, unsealed
 from vmi.storage.durable import LOCAL, Files, probe, put_replacing
 from vmi.storage.paths import AnyPath, ObjectPath
-
-OUTCOMES = ("completed", "pruned", "failed")
-# What tells the rows of a table apart when a commit that was cut short has been made again.
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "trials": ("trial_id",),
-    "curves": ("trial_id", "attempt", "step"),
-    "arrays": ("trial_id", "attempt"),
-}
 
 
 @dataclass(frozen=True)
@@ -69,8 +62,8 @@ class Store:
     def finished(self) -> Mapping[str, dict[str, Any]]:
         """The row of every finished trial by trial_id, none of which is to be trained again.
 
-        Failed trials are finished too: a trial is deterministic, so it would fail again. Of several rows the
-        first attempt's counts, completed before pruned before failed. Raises StoreError naming what is
+        Failed trials are finished too: a trial is deterministic, so it would fail again. Of several rows one counts
+        (`vmi.results.rows.preference`). Raises StoreError naming what is
         damaged, because a trial in a damaged part would be trained again.
         """
         rows = first_attempts(self.read("trials").checked()).to_pylist()
@@ -150,22 +143,6 @@ class Store:
                 yield other
 
 
-def first_attempts(trials: pa.Table) -> pa.Table:
-    """One row per trial: completed before pruned before failed, then lowest attempt, then earliest."""
-    rank = pc.index_in(trials["outcome"], pa.array(OUTCOMES))
-    order = ("trial_id", "rank", "attempt", "finished_at", "pack_id")
-    ranked = trials.append_column("rank", rank)
-    ordered = trials.take(pc.sort_indices(ranked, sort_keys=[(name, "ascending") for name in order]))
-    return _distinct(ordered, KEYS["trials"])
-
-
-def _distinct(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """The first row of every key, in the order of the rows."""
-    numbered = rows.select(keys).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
-    first = numbered.group_by(list(keys)).aggregate([("row", "min")])["row_min"]
-    return rows.take(first.combine_chunks().sort())
-
-
 def _completed_of(store: Store, trial_ids: Collection[str]) -> Mapping[str, pa.Table]:
     """The completed ones of these trials with curves and arrays; none of a study that is damaged."""
     try:
@@ -178,12 +155,7 @@ def _completed_of(store: Store, trial_ids: Collection[str]) -> Mapping[str, pa.T
     trials = trials.filter(pc.and_(completed, wanted))
     keys = attempts(trials).combine_chunks()
     joined = {t: tables[t].filter(pc.is_in(attempts(tables[t]), keys)) for t in ("curves", "arrays")}
-    return {table: _distinct(rows, KEYS[table]) for table, rows in joined.items()} | {"trials": trials}
-
-
-def attempts(rows: pa.Table) -> pa.ChunkedArray:
-    """The key that rows of all tables join on, as text."""
-    return pc.binary_join_element_wise(rows["trial_id"], pc.cast(rows["attempt"], pa.string()), ":")
+    return {table: distinct(rows, KEYS[table]) for table, rows in joined.items()} | {"trials": trials}
 
 
 def _conformed(rows: pa.Table, schema: pa.Schema, study: str, presets: Mapping[str, str]) -> pa.Table:

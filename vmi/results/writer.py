@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from vmi.results.schema import (
     CURVE_METRICS,
-    INTEGER_METRICS,
     METRICS,
     TABLES,
     block_columns,
@@ -23,16 +22,14 @@ from vmi.results.store import Store
 from vmi.spec import layout as latents
 from vmi.spec.config import FIELD_TYPES
 from vmi.spec.datasets import spec_of
-from vmi.spec.trial import Completed, Cost, Failed, Outcome, Pruned, Report, Trial
-
-Row = dict[str, Any]
+from vmi.spec.trial import Completed, Cost, Failed, Outcome, Pruned, Report, Row, Trial
 
 
 class Committed(NamedTuple):
     """The rows of `trials` and `curves` that a commit has made durable, with every column of the table."""
 
-    trials: tuple[Mapping[str, Any], ...]
-    curves: tuple[Mapping[str, Any], ...]
+    trials: tuple[Row, ...]
+    curves: tuple[Row, ...]
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -73,9 +70,9 @@ class ParquetRecorder:
             *CURVE_METRICS,
             *(name for block in blocks for name in curve_block_columns(block)),
         }
-        self._curves: dict[str, list[Row]] = {}
-        self._arrays: dict[str, Row] = {}
-        self._trials: dict[str, Row] = {}
+        self._curves: dict[str, list[dict[str, Any]]] = {}
+        self._arrays: dict[str, dict[str, Any]] = {}
+        self._trials: dict[str, dict[str, Any]] = {}
 
     def write(self, report: Report) -> None:
         """Keep one report, not finite values as they are. KeyError on a metric that no layout has."""
@@ -113,7 +110,7 @@ class ParquetRecorder:
         ids = list(self._trials)
         if not ids:
             return Committed((), ())
-        rows: dict[str, Iterable[Row]] = {
+        rows: dict[str, Iterable[dict[str, Any]]] = {
             "curves": (row for trial_id in ids for row in self._curves.get(trial_id, ())),
             "arrays": self._arrays.values(),
             "trials": self._trials.values(),
@@ -125,10 +122,10 @@ class ParquetRecorder:
         self._arrays, self._trials = {}, {}
         return Committed(tuple(tables["trials"].to_pylist()), tuple(tables["curves"].to_pylist()))
 
-    def _head(self, trial_id: str) -> Row:
+    def _head(self, trial_id: str) -> dict[str, Any]:
         return {"study": self._store.study, "trial_id": trial_id, "attempt": self._attempt}
 
-    def _ended(self, outcome: Outcome) -> Row:
+    def _ended(self, outcome: Outcome) -> dict[str, Any]:
         """The columns outcome, reason, step and the final metrics."""
         step = outcome.step
         if isinstance(outcome, Failed):
@@ -147,7 +144,7 @@ class ParquetRecorder:
             return {"outcome": "pruned", "reason": outcome.reason or None, "step": step, **finite}
         return {"outcome": "completed", "step": step, **finite}
 
-    def _flat(self, arrays: Mapping[str, Any]) -> Row:
+    def _flat(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Each array as its flat values, once it is known to have its column's shape and type."""
         schema = self._schemas["arrays"]
         kinds = {field.name: field.type for field in schema if isinstance(field.type, pa.FixedShapeTensorType)}
@@ -172,14 +169,14 @@ def _is_finite(value: object) -> bool:
 
 
 def _typed(name: str, value: float) -> float | int:
-    if name not in INTEGER_METRICS:
+    if name not in METRICS or not METRICS[name].integer:
         return float(value)
     if value != int(value):
         raise ValueError(f"{name} = {value} is not a whole number")
     return int(value)
 
 
-def _table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """The rows as a table; what a row does not have is null."""
     columns = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)

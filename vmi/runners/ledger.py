@@ -17,9 +17,9 @@ from vmi.cost.sizing import round_size
 from vmi.search.ranking import Best, Ranking
 from vmi.search.searcher import Searcher, baseline_of, stored_suggestion
 from vmi.spec.config import Architecture
-from vmi.spec.trial import Outcome, PackSpec, Suggestion, Trial
+from vmi.spec.trial import Outcome, PackSpec, Row, Suggestion, Trial
 from vmi.study.study import Study, trials
-from vmi.worker.messages import Ended, Row, ended_of, is_current
+from vmi.worker.messages import Ended, ended_of, is_current
 
 _NONE: Mapping[str, float] = {}
 

@@ -15,22 +15,19 @@ from typing import Any
 from vmi.spec import rules
 from vmi.spec.datasets import DATASETS, spec_of
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
+from vmi.spec.fields import Field, Memory, Range, declared, records
 from vmi.spec.presets import NETWORK_DEFAULTS, PRESETS, Preset
 from vmi.spec.rules import MAX_SEED as MAX_SEED
-from vmi.spec.rules import RANGES as RANGES
 from vmi.spec.rules import parse_hidden
 
 # Raised when the same configuration would give other numbers, so that stored trials of before are not reused.
 SEMANTICS = 3
 
-# Fields that are newer than the first stored trials, and the value with which trials are what they were before: at that
-# value a field is no part of the hash, so that no stored trial changes its name.
-ADDED: Mapping[str, float | str] = {
-    "factor_weight": 0.0,
-    "view_strength": 0.0,
-    "view_target_strength": 0.0,
-    "precision": "float32",
-}
+_WEIGHT = Range(0, 1e6)
+_NATS = Range(0, 1e4)
+_STEPS = Range(0, 1e9)
+# Widths of FactorVAE's discriminator: three hidden layers and two logits.
+DISCRIMINATOR = (128, 128, 128, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,54 +53,90 @@ class Architecture:
 class TrialConfig:
     """One trial. The weights are rows of one objective (`vmi.objective`), so a pack can hold any of them side by side.
 
-    hidden                widths of the encoder ("256-128"); the decoder mirrors them. "conv": channels, last a width
-    likelihood_variance   sigma^2 of the Gaussian likelihood on pixels in [0, 1] (unused by "bernoulli")
-    phase_order           "q_first" (the paper), or "vae_first" on a forward pass of its own (its authors' code)
-    mi_weight             lambda, of informed blocks; `mi_weight_normal` of informed Normal blocks (default: the same)
-    entropy_weight        eta
-    kl_weight             beta, reached linearly over the first `kl_anneal_steps`
-    capacity_weight       gamma of |rate - C| per kind of block, C reached linearly over the first `capacity_steps`
-    tc_weight             of the total correlation of the Normal dimensions; `tc_estimator` of minibatches
-    factor_weight         of the same by a discriminator (FactorVAE's gamma)
-    mmd_weight            of the maximum mean discrepancy between aggregate posterior and prior, Normal dimensions
-    generator_mi_weight   of E log Q(code|x) on images generated from prior codes (InfoGAN's term)
-    view_strength         of the random affine views that the encoder sees (`vmi.data.augmentation`; 0: the image)
-    view_target_strength  of those that the decoder is to rebuild, drawn apart (0: the image itself)
-    temperature           tau, going geometrically to `temperature_final` over `steps`; equal values hold it constant
-    precision             of the networks' products: "float32", or "bfloat16" (parameters and all else stay float32)
+    Each field is declared here and nowhere else: type, default, and a record (`vmi.spec.fields.Field`) of its meaning,
+    range, symbol and label, of what a weight needs of the layout and of what it costs in memory.
     """
 
-    dataset: str = "digits"
-    layout: str = "n16+c10*"
-    preset: str = "custom"
-    network: str = "mlp"
-    hidden: str = "128-64"
-    likelihood: str = "gaussian"
-    likelihood_variance: float = 0.04
-    phase_order: str = "q_first"
-    mi_weight: float = 4.0
-    mi_weight_normal: float = 4.0
-    entropy_weight: float = 1.0
-    kl_weight: float = 1.0
-    kl_anneal_steps: int = 0
-    capacity_weight: float = 0.0
-    capacity_normal_nats: float = 0.0
-    capacity_categorical_nats: float = 0.0
-    capacity_steps: int = 0
-    tc_weight: float = 0.0
-    tc_estimator: str = "weighted"
-    factor_weight: float = 0.0
-    mmd_weight: float = 0.0
-    generator_mi_weight: float = 0.0
-    view_strength: float = 0.0
-    view_target_strength: float = 0.0
-    temperature: float = 0.5
-    temperature_final: float = 0.5
-    learning_rate: float = 1e-3
-    batch_size: int = 128
-    steps: int = 1000
-    precision: str = "float32"
-    seed: int = 0
+    dataset: str = declared("digits", "images and labels", choices=tuple(DATASETS), symbol="data set", label="data set")
+    layout: str = declared("n16+c10*", "blocks of the code (`vmi.spec.layout`)", label="latent layout")
+    preset: str = declared("custom", "whose objective; its name decides no number", choices=tuple(PRESETS))
+    network: str = declared("mlp", "fully connected, or convolutions with stride 2", choices=("mlp", "conv"))
+    hidden: str = declared(
+        "128-64", "widths of the encoder, which the decoder mirrors; 'conv': channels, the last one a width"
+    )
+    likelihood: str = declared("gaussian", "p(x|code) of a pixel", choices=("gaussian", "bernoulli"))
+    likelihood_variance: float = declared(
+        0.04, "sigma^2 of the Gaussian likelihood on pixels in [0, 1] (unused by 'bernoulli')",
+        range=Range(0, 1e3, open_low=True), symbol="σ²", label="likelihood variance σ²",
+    )  # fmt: skip
+    phase_order: str = declared(
+        "q_first", "'q_first' (the paper), or 'vae_first' on a forward pass of its own (its authors' code)",
+        choices=("q_first", "vae_first"),
+    )  # fmt: skip
+    mi_weight: float = declared(
+        4.0, "lambda, of E log Q(code|x_hat) + eta H(code) of informed blocks", range=_WEIGHT, symbol="λ",
+        label="MI weight λ", informed=True, uses_code=True,
+    )  # fmt: skip
+    mi_weight_normal: float = declared(
+        4.0, "lambda of informed Normal blocks", range=_WEIGHT, follows="mi_weight", informed=True, uses_code=True
+    )
+    entropy_weight: float = declared(
+        1.0, "eta, of the code's entropy within the MI term", range=Range(0, 1e3), symbol="η", label="entropy weight η"
+    )
+    kl_weight: float = declared(
+        1.0, "beta, reached linearly over the first `kl_anneal_steps`", range=_WEIGHT, symbol="β", label="KL weight β"
+    )
+    kl_anneal_steps: int = declared(0, "steps until beta is reached; 0: from the start", range=_STEPS, uses_code=True)
+    capacity_weight: float = declared(0.0, "gamma, of |rate - C| per kind of block", range=_WEIGHT, uses_code=True)
+    capacity_normal_nats: float = declared(0.0, "C of the Normal blocks", range=_NATS, unit="nats/image")
+    capacity_categorical_nats: float = declared(0.0, "C of the categorical blocks", range=_NATS, unit="nats/image")
+    capacity_steps: int = declared(0, "steps until C is reached, linearly; 0: from the start", range=_STEPS)
+    tc_weight: float = declared(
+        0.0, "of the total correlation of the Normal dimensions, by `tc_estimator`", range=_WEIGHT, normal=1,
+        memory=Memory(pairs=4), uses_code=True,
+    )  # fmt: skip
+    tc_estimator: str = declared(
+        "weighted", "how densities are estimated from a minibatch", choices=("weighted", "stratified")
+    )
+    factor_weight: float = declared(
+        0.0, "of the total correlation by a discriminator (FactorVAE's gamma)", range=_WEIGHT, before=0.0, normal=2,
+        why="one Normal dimension has no total correlation: it takes two", memory=Memory(network=DISCRIMINATOR),
+        uses_code=True,
+    )  # fmt: skip
+    mmd_weight: float = declared(
+        0.0, "of the maximum mean discrepancy between aggregate posterior and prior, Normal dimensions",
+        range=_WEIGHT, normal=1, memory=Memory(pairs=9), uses_code=True,
+    )  # fmt: skip
+    generator_mi_weight: float = declared(
+        0.0, "of E log Q(code|x) on images generated from prior codes (InfoGAN's term)", range=_WEIGHT,
+        informed=True, memory=Memory(images=6, passes=1), uses_code=True,
+    )  # fmt: skip
+    view_strength: float = declared(
+        0.0, "of the random affine views that the encoder sees (`vmi.data.augmentation`; 0: the image)",
+        range=Range(0, 5), before=0.0, memory=Memory(images=8),
+    )  # fmt: skip
+    view_target_strength: float = declared(
+        0.0, "of those that the decoder is to rebuild, drawn apart (0: the image itself)",
+        range=Range(0, 5), before=0.0, memory=Memory(images=8),
+    )  # fmt: skip
+    temperature: float = declared(
+        0.5, "tau, going geometrically to `temperature_final` over `steps`", range=Range(0, 1e3, open_low=True),
+        symbol="τ", label="Gumbel-softmax temperature τ",
+    )  # fmt: skip
+    temperature_final: float = declared(
+        0.5, "tau at the last step; equal values hold it constant", range=Range(0, 1e3, open_low=True),
+        follows="temperature", symbol="final τ", label="final Gumbel-softmax temperature τ",
+    )  # fmt: skip
+    learning_rate: float = declared(1e-3, "of Adam", range=Range(0, 10, open_low=True), symbol="learning rate")
+    batch_size: int = declared(
+        128, "images of a minibatch", range=Range(2, 1e6), symbol="batch size", label="batch size (images)"
+    )
+    steps: int = declared(1000, "minibatches that a trial is trained on", range=Range(1, 1e9), label="training steps")
+    precision: str = declared(
+        "float32", "of the networks' products (parameters and all else stay float32)", before="float32",
+        choices=("float32", "bfloat16"),
+    )  # fmt: skip
+    seed: int = declared(0, "of all randomness", range=Range(0, MAX_SEED))
 
     @property
     def architecture(self) -> Architecture:
@@ -126,12 +159,16 @@ class TrialConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+FIELDS: Mapping[str, Field] = records(TrialConfig)
+# Fields that are newer than the first stored trials, and the value with which trials are what they were before: at that
+# value a field is no part of the hash, so that no stored trial changes its name.
+ADDED: Mapping[str, float | str] = {name: f.before for name, f in FIELDS.items() if f.before is not None}
+# What of a trial's weights makes a step dearer without being part of its Architecture.
+COSTLY = tuple(name for name, f in FIELDS.items() if f.memory)
 FIELD_TYPES: Mapping[str, type] = {
     f.name: {"str": str, "int": int, "float": float}[str(f.type)] for f in fields(TrialConfig)
 }
 _KINDS = {str: "a string", int: "a whole number", float: "a number"}
-# A field that is not given follows another one.
-_FOLLOWS = {"temperature_final": "temperature", "mi_weight_normal": "mi_weight"}
 
 
 def resolve(given: Mapping[str, Any], where: str = "") -> TrialConfig:
@@ -148,9 +185,9 @@ def resolve(given: Mapping[str, Any], where: str = "") -> TrialConfig:
         problems += [problem] if problem else []
     problems += _contradictions(typed)
     if problems:
-        raise InputError([*problems, *rules.problems(typed, tuple(PRESETS), complete=False)], where)
+        raise InputError([*problems, *rules.problems(FIELDS, typed, complete=False)], where)
     config = TrialConfig(**_with_defaults(typed))
-    problems += rules.problems(vars(config), tuple(PRESETS), complete=True)
+    problems += rules.problems(FIELDS, vars(config), complete=True)
     if problems:
         raise InputError(problems, where)
     return config
@@ -162,7 +199,7 @@ def coerce(name: str, value: Any) -> tuple[Any, Problem | None]:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None, Problem(name, value, _kind(name))
     if wanted is float and isinstance(value, int):
-        return (float(value), None) if abs(value) < 2**53 else (None, Problem(name, value, str(RANGES[name])))
+        return (float(value), None) if abs(value) < 2**53 else (None, Problem(name, value, str(FIELDS[name].range)))
     if not isinstance(value, wanted):
         return None, Problem(name, value, _kind(name))
     # -0.0 and 0.0 are one configuration and must have one hash.
@@ -172,13 +209,13 @@ def coerce(name: str, value: Any) -> tuple[Any, Problem | None]:
 def _kind(name: str) -> str:
     """What a value of the field has to be: "a whole number from 1 to 1e+09"."""
     kind = _KINDS[FIELD_TYPES[name]]
-    return f"{kind} {RANGES[name]}" if name in RANGES else kind
+    return f"{kind} {FIELDS[name].range}" if FIELDS[name].range else kind
 
 
 def field_problems(name: str, value: Any) -> list[Problem]:
     """What is wrong with this value of the TrialConfig field `name`, whatever the other fields are."""
     typed, problem = coerce(name, value)
-    return [problem] if problem else list(rules.problems({name: typed}, tuple(PRESETS), complete=False))
+    return [problem] if problem else list(rules.problems(FIELDS, {name: typed}, complete=False))
 
 
 def _with_defaults(typed: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,8 +226,9 @@ def _with_defaults(typed: Mapping[str, Any]) -> dict[str, Any]:
     network = typed.get("network", preset.sets.get("network"))
     merged = {**defaults, **NETWORK_DEFAULTS.get(str(network), {}), **preset.suggests, **preset.sets, **typed}
     return merged | {
-        follower: merged.get(follower, merged.get(name, getattr(TrialConfig, name)))
-        for follower, name in _FOLLOWS.items()
+        name: merged.get(name, merged.get(field.follows, getattr(TrialConfig, field.follows)))
+        for name, field in FIELDS.items()
+        if field.follows
     }
 
 

@@ -70,6 +70,11 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
+def near(name: object, there: Sequence[str]) -> str:
+    """A hint with the nearest of what is there, else with what is there (ten of it); empty where nothing is."""
+    return did_you_mean(name, there) or (f"there: {', '.join(there[:10])}" if there else "")
+
+
 def one_of(valid: Sequence[str]) -> str:
     """The allowed names as a phrase."""
     return "one of " + ", ".join(sorted(valid))

@@ -1,77 +1,177 @@
-"""The metrics of a trial: name, unit, meaning, and which of them a layout can give. Standard library only."""
+"""The metrics of a trial: one record each, which store, tables, figures, W&B and checks read. Standard library only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import IntEnum
 from typing import NamedTuple
 
 from vmi.spec.layout import Layout
 
 
-class Column(NamedTuple):
-    """One metric column: its unit and what it is."""
+class Shown(IntEnum):
+    """The places that show metrics, from the briefest on: each shows what those before it do, and more."""
+
+    FIGURES = 1  # with intervals, in the report on W&B
+    TERMINAL = 2  # settings in a terminal
+    TRIALS = 3  # trials on the page
+    COMPARISON = 4  # of two studies
+    PRESETS = 5  # of the presets of a study
+    PAGE = 6  # settings on the page and on W&B
+    STORE = 7  # stored, and looked up
+
+
+def _always(layout: Layout) -> bool:
+    return True
+
+
+def _categorical(layout: Layout) -> bool:
+    return bool(layout.categorical)
+
+
+def _normal(layout: Layout) -> bool:
+    return bool(layout.normal)
+
+
+def _informed(layout: Layout) -> bool:
+    """Q(.|x) is fitted for informed blocks alone."""
+    return bool(layout.informed)
+
+
+def _informed_categorical(layout: Layout) -> bool:
+    return any(block.is_categorical for block in layout.informed)
+
+
+class Metric(NamedTuple):
+    """One metric, which is one column of the store.
+
+    unit, meaning  as the store keeps them
+    short, title   its name in a table's head, and on an axis (with its unit)
+    decimals       shown of a mean; `integer`: of a single trial it is a whole number
+    direction      which way is better, "maximize" or "minimize"; empty where neither is
+    given          whether a layout has it
+    shown          the briefest place that shows it
+    place          where it stands among those that are shown (the store keeps them in the order of METRICS)
+    """
 
     unit: str
     meaning: str
+    short: str = ""
+    title: str = ""
+    decimals: int = 2
+    integer: bool = False
+    direction: str = ""
+    given: Callable[[Layout], bool] = _always
+    shown: Shown = Shown.STORE
+    place: int = 0
 
 
-# The final metrics of a trial, held-out unless said otherwise; None where the layout cannot give it.
-METRICS: Mapping[str, Column] = {
-    "accuracy_majority": Column(
-        "1",
-        "categorical code as a classifier; each category takes its majority class on the training split",
+# The final metrics of a trial, held-out unless said otherwise; None where the layout cannot give it. The order is the
+# store's, so a new one comes last.
+METRICS: Mapping[str, Metric] = {
+    "accuracy_majority": Metric(
+        "1", "categorical code as a classifier; each category takes its majority class on the training split",
+        "accuracy", "held-out accuracy (majority vote)", 3,
+        direction="maximize", given=_categorical, shown=Shown.FIGURES, place=10,
     ),
-    "accuracy_hungarian": Column("1", "the same with a one-to-one map of categories to classes"),
-    "accuracy_train": Column("1", "accuracy_majority measured on the training split, as the paper does"),
-    "nmi": Column("1", "normalised mutual information between assigned category and class"),
-    "ari": Column("1", "adjusted Rand index between assigned category and class"),
-    "accuracy_kmeans": Column("1", "reference: k-means with as many clusters on the pixels, mapped by majority"),
-    "distortion_nats": Column("nats/image", "-E log p(x|z,c), hard categorical samples"),
-    "rate_nats": Column("nats/image", "E KL(q(z,c|x) || p(z,c)), all blocks"),
-    "elbo_nats": Column("nats/image", "-(distortion + rate)"),
-    "mi_encoder_nats": Column("nats", "I_q(x;c) = H(m) - E H(q(c|x)), exact on the split; m = E q(c|x)"),
-    "mi_encoder_lower_nats": Column("nats", "lower bound on I_q(x;z) of a Normal block (leave-in, at most ln N)"),
-    "mi_encoder_upper_nats": Column("nats", "upper bound on I_q(x;z) of a Normal block (leave-one-out)"),
-    "mi_decoder_bound_nats": Column(
-        "nats",
-        "H(marginal) + E log Q(code|x_hat), hard codes: lower bound on I(code; x_hat), another MI",
+    "accuracy_hungarian": Metric(
+        "1", "the same with a one-to-one map of categories to classes",
+        "one-to-one", "held-out accuracy (one-to-one map)", 3,
+        direction="maximize", given=_categorical, shown=Shown.PAGE, place=20,
     ),
-    "mi_real_bound_nats": Column("nats", "H(m) + E sum_c q(c|x) log Q(c|x) on the real x: lower bound on I_q(x;c)"),
-    "mi_paper_nats": Column(
-        "nats",
-        "H(prior) + E log Q(soft code|x_hat): what the paper plots; does not fall when the code collapses",
+    "accuracy_train": Metric(
+        "1", "accuracy_majority measured on the training split, as the paper does",
+        "train acc.", "training accuracy (majority vote)", 3,
+        direction="maximize", given=_categorical, shown=Shown.PRESETS, place=30,
     ),
-    "category_entropy_nats": Column("nats", "H(m), entropy of the aggregate posterior of a categorical block"),
-    "categories_used": Column("1", "categories to which at least one held-out image in a hundred is assigned"),
-}
-INTEGER_METRICS = frozenset({"categories_used"})
+    "nmi": Metric(
+        "1", "normalised mutual information between assigned category and class",
+        "NMI", "normalised mutual information with the class", 3,
+        direction="maximize", given=_categorical, shown=Shown.COMPARISON, place=40,
+    ),
+    "ari": Metric(
+        "1", "adjusted Rand index between assigned category and class",
+        "ARI", "adjusted Rand index", 3,
+        direction="maximize", given=_categorical, shown=Shown.PAGE, place=50,
+    ),
+    "accuracy_kmeans": Metric(
+        "1", "reference: k-means with as many clusters on the pixels, mapped by majority",
+        "k-means", "accuracy of k-means on the pixels", 3,
+        given=_categorical, place=60,
+    ),
+    "distortion_nats": Metric(
+        "nats/image", "-E log p(x|z,c), hard categorical samples",
+        "distortion", "distortion −E log p(x|z,c) (nats per image)",
+        direction="minimize", shown=Shown.FIGURES, place=160,
+    ),
+    "rate_nats": Metric(
+        "nats/image", "E KL(q(z,c|x) || p(z,c)), all blocks",
+        "rate", "rate E KL(q‖p), all blocks (nats per image)",
+        shown=Shown.FIGURES, place=150,
+    ),
+    "elbo_nats": Metric(
+        "nats/image", "-(distortion + rate)",
+        "ELBO", "ELBO (nats per image)",
+        direction="maximize", shown=Shown.COMPARISON, place=170,
+    ),
+    "mi_encoder_nats": Metric(
+        "nats", "I_q(x;c) = H(m) - E H(q(c|x)), exact on the split; m = E q(c|x)",
+        "I_q(x;c)", "I_q(x;c) (nats)",
+        direction="maximize", given=_categorical, shown=Shown.FIGURES, place=70,
+    ),
+    "mi_encoder_lower_nats": Metric(
+        "nats", "lower bound on I_q(x;z) of a Normal block (leave-in, at most ln N)",
+        "I_q(x;z) ≥", "lower bound on I_q(x;z) (nats)",
+        direction="maximize", given=_normal, shown=Shown.TRIALS, place=130,
+    ),
+    "mi_encoder_upper_nats": Metric(
+        "nats", "upper bound on I_q(x;z) of a Normal block (leave-one-out)",
+        "I_q(x;z) ≤", "upper bound on I_q(x;z) (nats)",
+        direction="maximize", given=_normal, shown=Shown.PRESETS, place=140,
+    ),
+    "mi_decoder_bound_nats": Metric(
+        "nats", "H(marginal) + E log Q(code|x_hat), hard codes: lower bound on I(code; x_hat), another MI",
+        "decoder bound", "lower bound on I(code; x̂) (nats)",
+        direction="maximize", given=_informed, shown=Shown.PRESETS, place=90,
+    ),
+    "mi_real_bound_nats": Metric(
+        "nats", "H(m) + E sum_c q(c|x) log Q(c|x) on the real x: lower bound on I_q(x;c)",
+        "real-image bound", "lower bound on I_q(x;c) from real images (nats)",
+        direction="maximize", given=_informed_categorical, shown=Shown.PAGE, place=80,
+    ),
+    "mi_paper_nats": Metric(
+        "nats", "H(prior) + E log Q(soft code|x_hat): what the paper plots; does not fall when the code collapses",
+        "paper bound", "the paper's bound (nats)",
+        direction="maximize", given=_informed, shown=Shown.FIGURES, place=100,
+    ),
+    "category_entropy_nats": Metric(
+        "nats", "H(m), entropy of the aggregate posterior of a categorical block",
+        "H(m)", "entropy of the aggregate posterior (nats)",
+        direction="maximize", given=_categorical, shown=Shown.PAGE, place=110,
+    ),
+    "categories_used": Metric(
+        "1", "categories to which at least one held-out image in a hundred is assigned",
+        "used", "categories used", 1, integer=True,
+        direction="maximize", given=_categorical, shown=Shown.TERMINAL, place=120,
+    ),
+}  # fmt: skip
 
 # Means over the training minibatches since the last report.
-CURVE_METRICS: Mapping[str, Column] = {
-    "loss_nats": Column("nats/image", "the objective J"),
-    "distortion_nats": Column("nats/image", "-E log p(x|z,c), relaxed categorical samples"),
-    "rate_nats": Column("nats/image", "E KL(q || p), all blocks"),
-    "elbo_nats": Column("nats/image", "-(distortion + rate)"),
-    "judged": Column("of the metric", "the study's metric as a pruner was told it: held-out, on part of the images"),
-    "temperature": Column("1", "Gumbel-softmax temperature tau at this step"),
+CURVE_METRICS: Mapping[str, Metric] = {
+    "loss_nats": Metric("nats/image", "the objective J"),
+    "distortion_nats": Metric("nats/image", "-E log p(x|z,c), relaxed categorical samples"),
+    "rate_nats": Metric("nats/image", "E KL(q || p), all blocks"),
+    "elbo_nats": Metric("nats/image", "-(distortion + rate)"),
+    "judged": Metric("of the metric", "the study's metric as a pruner was told it: held-out, on part of the images"),
+    "temperature": Metric("1", "Gumbel-softmax temperature tau at this step"),
 }
-
-_NORMAL = frozenset({"mi_encoder_lower_nats", "mi_encoder_upper_nats"})
-_ALL_BLOCKS = frozenset({"distortion_nats", "rate_nats", "elbo_nats"})
-# Q(.|x) is fitted for informed blocks alone.
-_AUXILIARY = frozenset({"mi_decoder_bound_nats", "mi_paper_nats"})
 
 
 def available(layout: Layout) -> tuple[str, ...]:
     """The METRICS that this layout can give."""
-    return tuple(name for name in METRICS if _given_by(name, layout))
+    return tuple(name for name, metric in METRICS.items() if metric.given(layout))
 
 
-def _given_by(name: str, layout: Layout) -> bool:
-    if name in _ALL_BLOCKS:
-        return True
-    if name in _AUXILIARY:
-        return bool(layout.informed)
-    if name == "mi_real_bound_nats":
-        return any(block.is_categorical for block in layout.informed)
-    return bool(layout.normal if name in _NORMAL else layout.categorical)
+def shown(at: Shown) -> tuple[str, ...]:
+    """The METRICS that this place shows, in the order in which they are read."""
+    return tuple(sorted((n for n, m in METRICS.items() if m.shown <= at), key=lambda name: METRICS[name].place))

@@ -9,6 +9,10 @@ from typing import Any, NamedTuple, Protocol
 from vmi.spec.config import TrialConfig
 
 Value = str | int | float
+# One row of a table of results, by column.
+Row = Mapping[str, Any]
+# How a trial may have ended, best first.
+OUTCOMES = ("completed", "pruned", "failed")
 Metrics = Mapping[str, float]
 
 

@@ -1,6 +1,9 @@
-"""The version of this program, by what is installed: rows, cluster nodes and `vmi --version` name it."""
+"""Versions: of this program, by what is installed (rows, nodes and `vmi --version` name it), and of study.json."""
 
 from importlib import metadata
+
+# Raised when a study.json of before would be misread; a part that is added does not.
+STUDY_VERSION = 1
 
 
 def version() -> str:

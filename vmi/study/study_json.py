@@ -8,12 +8,10 @@ from typing import Any
 
 from vmi.spec.config import coerce
 from vmi.spec.errors import Problem
+from vmi.spec.version import STUDY_VERSION
 from vmi.study import conditions as dependence
 from vmi.study import space as domains
 from vmi.study.study import Study
-
-STUDY_VERSION = 1
-
 
 # Parts of a spec that are compared entry by entry.
 NESTED = ("fixed", "space", "baseline", "objectives", "constraints", "conditions")

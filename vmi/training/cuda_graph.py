@@ -85,10 +85,10 @@ def drawn(pack: Pack) -> list[Generator]:
     """The generators that a step draws from on the device; each that a graph knows costs two launches a replay."""
     uses = {
         "noise": True,
-        "prior": pack.uses.prior,
-        "view": pack.uses.views,
-        "target": pack.uses.target_views,
-        "permutation": pack.uses.factor,
+        "prior": pack.needs_prior,
+        "view": pack.has_views,
+        "target": pack.has_target_views,
+        **{name: True for term in pack.terms for name in term.generators()},
     }
     return [generator for name, of_members in pack.generators().items() if uses.get(name) for generator in of_members]
 

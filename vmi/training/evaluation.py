@@ -129,7 +129,7 @@ def _pass(pack: Pack, images_KND: Tensor, noise: Noise) -> Pass:
     hard = sample(pack.layout.blocks, posterior, noise, None)
     soft = sample(pack.layout.blocks, posterior, noise, pack.temperatures[1])
     decoded = Decoded.of(pack.decoder(side_by_side(hard)))
-    distortion_K = distortion(pack.architecture.likelihood, images_KND, decoded, pack.weights.variance_K)
+    distortion_K = distortion(pack.architecture.likelihood, images_KND, decoded, pack.variance_K)
     distortion_K = distortion_K * images_KND.shape[1]
     if not pack.layout.informed:
         return Pass(posterior, hard, (), distortion_K, (), ())

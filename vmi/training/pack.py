@@ -21,9 +21,8 @@ from vmi.nn.layers import flat_buffers, flatten_parameters, lower_precision
 from vmi.nn.optim import MemberAdam
 from vmi.objective.annealing import geometric
 from vmi.objective.codes import Noise, draw_noise
-from vmi.objective.factor_vae import Factor
-from vmi.objective.total_correlation import importance_weights
-from vmi.objective.weighted_sum import Uses, Weights, term_names, uses_of, weights_of
+from vmi.objective.term import Members
+from vmi.objective.weighted_sum import term_names, terms_of
 from vmi.spec.config import Architecture
 from vmi.spec.datasets import spec_of
 from vmi.spec.layout import Layout, parse
@@ -46,12 +45,14 @@ class Pack:
         self.step_K = torch.zeros(self.size, dtype=torch.int64, device=self.device)
         self._build_networks()
         self._build_randomness()
-        self.weights: Weights = weights_of(self._column)
-        self.uses: Uses = uses_of([trial.config for trial in self.trials])
-        self.tc_log_weights_KBB = self._tc_log_weights() if self.uses.tc else torch.empty(0)
-        self.factor = self._factor() if self.uses.factor else None
-        self.temperatures = (self._column("temperature"), self._column("temperature_final"))
-        self.view_strengths = (self._column("view_strength"), self._column("view_target_strength"))
+        configs = [trial.config for trial in self.trials]
+        members = Members(configs, self.layout, self.minibatches.count, self.device, dtype)
+        self.terms = terms_of(members)
+        self.variance_K = members.column("likelihood_variance")
+        self.temperatures = (members.column("temperature"), members.column("temperature_final"))
+        self.view_strengths = (members.column("view_strength"), members.column("view_target_strength"))
+        self.has_views = any(config.view_strength for config in configs)
+        self.has_target_views = any(config.view_target_strength for config in configs)
         self.broken = Broken(self.size, self.device)
         self.window = Window(self.size, term_names(self.layout), dtype, self.device)
 
@@ -83,20 +84,15 @@ class Pack:
         self.view_generators: list[Generator] = [seeded(seed, "view", self.device) for seed in seeds]
         self.target_generators: list[Generator] = [seeded(seed, "target", self.device) for seed in seeds]
 
-    def _column(self, field: str) -> Tensor:
-        values = [getattr(trial.config, field) for trial in self.trials]
-        return torch.tensor(values, dtype=self.dtype, device=self.device)
+    @property
+    def needs_prior(self) -> bool:
+        """Whether a step draws codes from the prior."""
+        return any(term.prior for term in self.terms)
 
-    def _tc_log_weights(self) -> Tensor:
-        """log weights [K, B, B] of each member's estimator of the total correlation."""
-        batch, count = self.architecture.batch_size, self.minibatches.count
-        of_member = [importance_weights(batch, count, t.config.tc_estimator == "stratified") for t in self.trials]
-        return torch.stack(of_member).to(self.device, self.dtype)
-
-    def _factor(self) -> Factor:
-        """Initialised from streams of their own, so that every other number is as without it."""
-        dimensions = sum(block.size for block in self.layout.normal)
-        return Factor([trial.config for trial in self.trials], dimensions, self.device, self.dtype)
+    @property
+    def needs_generated(self) -> bool:
+        """Whether a step decodes codes of the prior."""
+        return any(term.generated for term in self.terms)
 
     def temperature_K(self, step_K: Tensor | None = None) -> Tensor:
         """tau of every member at a step of its own, by default the next one to be trained."""
@@ -119,8 +115,8 @@ class Pack:
         """What the encoders see of a minibatch and what the decoders are to rebuild: views where a member has any."""
         shape = spec_of(self.architecture.dataset).image_shape
         strength_K, target_K = self.view_strengths
-        inputs_KBD = view(images_KBD, shape, strength_K, self.view_generators) if self.uses.views else images_KBD
-        if not self.uses.target_views:
+        inputs_KBD = view(images_KBD, shape, strength_K, self.view_generators) if self.has_views else images_KBD
+        if not self.has_target_views:
             return inputs_KBD, images_KBD
         return inputs_KBD, view(images_KBD, shape, target_K, self.target_generators)
 
@@ -142,7 +138,8 @@ class Pack:
             "broken_term": self.broken.term_K,
         }
         state |= self.vae_adam.tensors("vae") | self.q_adam.tensors("q")
-        state |= self.factor.tensors() if self.factor else {}
+        for term in self.terms:
+            state |= term.tensors()
         buffers = flat_buffers([self.encoder, self.decoder, self.auxiliary])
         return state | {f"statistics_{i}": buffer for i, buffer in enumerate(buffers)}
 
@@ -151,7 +148,9 @@ class Pack:
         views = {"view": self.view_generators, "target": self.target_generators}
         noise = {"noise": self.noise_generators, "prior": self.prior_generators}
         own = {"order": self.minibatches.generators, **noise, **views}
-        return own | (self.factor.generators() if self.factor else {})
+        for term in self.terms:
+            own |= term.generators()
+        return own
 
     def counters(self) -> dict[str, list[int]]:
         """The counts that training advances on the host, one per member."""

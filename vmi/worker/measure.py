@@ -23,11 +23,11 @@ import torch
 from vmi.cost import hardware
 from vmi.cost.footprint import members_within
 from vmi.cost.forecast import Extent
-from vmi.cost.measurements import TERMS, ZERO, Entry, Kind, Seconds, sizes_up_to
+from vmi.cost.measurements import ZERO, Entry, Kind, Seconds, sizes_up_to
 from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, room_here
 from vmi.data import dataset as data
 from vmi.data.dataset import Dataset
-from vmi.spec.config import Architecture, TrialConfig
+from vmi.spec.config import COSTLY, Architecture, TrialConfig
 from vmi.spec.datasets import data_folder
 from vmi.spec.layout import parse
 from vmi.spec.reports import LEAST_STEPS, REPORTS
@@ -231,7 +231,7 @@ def _count(step_seconds: float) -> int:
 
 def _pack_of(members: Sequence[Trial], size: int) -> list[Trial]:
     """Trials that stand for a pack of them: first those with most costly terms, then some of all; REPORTS steps."""
-    ordered = sorted(members, key=lambda t: -sum(bool(getattr(t.config, term)) for term in TERMS))
+    ordered = sorted(members, key=lambda t: -sum(bool(getattr(t.config, term)) for term in COSTLY))
     chosen = [ordered[i * len(ordered) // size if i else 0] for i in range(size)]
     return [_trial(trial.config, seed) for seed, trial in enumerate(chosen)]
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.errors import InputError, Problem
-from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Trial
+from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Row, Trial
 
 # How often packs write a checkpoint, for tests and for nodes that may go at any moment.
 CHECKPOINT_VARIABLE = "VMI_CHECKPOINT_SECONDS"
@@ -111,9 +111,6 @@ def checkpoint_seconds(environ: Mapping[str, str]) -> float | None:
     if not 0 <= seconds <= 1e6:
         raise InputError([Problem(CHECKPOINT_VARIABLE, text, "seconds between two checkpoints, from 0 to 1000000")])
     return seconds
-
-
-Row = Mapping[str, Any]
 
 
 class Ended(NamedTuple):

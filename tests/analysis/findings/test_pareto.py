@@ -137,7 +137,7 @@ def test_few_settings_and_one_seed_make_a_page(tmp_path: Path, settings: int, se
     bounds = {"mi_encoder_nats": {"low": -1, "high": None}}
     results = study(tmp_path, made, objectives=TWO, constraints=bounds, **CONFIRM)
     page = render(results)
-    figures = re.findall(r'<script type="application/json" data-plot="front">(.*?)</script>', page)
+    figures = re.findall(r'<script type="application/json" data-plot="pareto">(.*?)</script>', page)
     assert len(figures) == bool(settings) and all("data" in json.loads(figure) for figure in figures)
     assert "nan" not in text_of(page).lower()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.data.axes import design
 from analysis.data.study_results import open_study
-from analysis.sections.spent import duration, section
+from analysis.sections.spent import section
 from tests.analysis.factory import store, trial
 from tests.analysis.test_report import Elements
 
@@ -25,7 +25,3 @@ def test_failed_trials_cost_too_and_a_missing_time_is_counted(tmp_path: Path) ->
 def test_no_trial_costs_nothing(tmp_path: Path) -> None:
     results = open_study(store(tmp_path, []))
     assert section(results, design(results)) == ""
-
-
-def test_durations_are_short() -> None:
-    assert [duration(s) for s in (90, 720, 12_240)] == ["90 s", "12 min", "3.4 h"]

@@ -10,7 +10,7 @@ from torch import distributions
 
 from vmi.nn.distributions import DiagonalNormal
 from vmi.objective.annealing import capacity
-from vmi.objective.penalties import maximum_mean_discrepancy
+from vmi.objective.mmd import maximum_mean_discrepancy
 from vmi.objective.total_correlation import importance_weights, total_correlation
 
 

@@ -1,0 +1,33 @@
+"""The metrics' records: whole, in one order for every reader, and each layout's own."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from vmi.spec.goals import DIRECTIONS
+from vmi.spec.layout import parse
+from vmi.spec.metrics import METRICS, Shown, available, shown
+
+
+def test_every_metric_has_a_label_and_a_place_of_its_own() -> None:
+    for name, metric in METRICS.items():
+        assert metric.unit and metric.meaning and metric.short and metric.title, name
+        assert metric.direction in (*DIRECTIONS, ""), name
+    for part in ("short", "title", "place"):
+        assert len({getattr(metric, part) for metric in METRICS.values()}) == len(METRICS), part
+
+
+def test_each_place_shows_what_the_briefer_one_does_in_the_same_order() -> None:
+    assert shown(Shown.FIGURES)[0] == "accuracy_majority"
+    assert set(shown(Shown.STORE)) == set(METRICS)
+    for brief, long in pairwise(Shown):
+        assert shown(brief) == tuple(name for name in shown(long) if name in shown(brief))
+
+
+def test_a_layout_has_what_its_blocks_give() -> None:
+    assert set(available(parse("n2"))) == {
+        "distortion_nats", "rate_nats", "elbo_nats", "mi_encoder_lower_nats", "mi_encoder_upper_nats",
+    }  # fmt: skip
+    assert "mi_real_bound_nats" not in available(parse("n2*+c3"))
+    assert set(METRICS) - set(available(parse("c3*"))) == {"mi_encoder_lower_nats", "mi_encoder_upper_nats"}
+    assert set(available(parse("n2+c3*"))) == set(METRICS)

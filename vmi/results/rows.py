@@ -1,0 +1,56 @@
+"""Rows of the tables: what tells them apart, what they join on, and which of several rows of one trial counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vmi.spec.trial import OUTCOMES, Row
+
+# What tells the rows of a table apart when a commit that was cut short has been made again.
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "trials": ("trial_id",),
+    "curves": ("trial_id", "attempt", "step"),
+    "arrays": ("trial_id", "attempt"),
+}
+_DECIDING = ("outcome", "attempt", "finished_at", "pack_id")
+
+
+def preference(row: Row) -> tuple[Any, ...]:
+    """Sorts rows of one trial, the one that counts first: the rule of every reader of the store.
+
+    Completed before pruned before failed, then the lowest attempt, then what was finished first, then the pack's id;
+    what is not there, or no outcome of these, comes last.
+    """
+    outcome, *others = (row.get(name) for name in _DECIDING)
+    rank = OUTCOMES.index(outcome) if outcome in OUTCOMES else len(OUTCOMES)
+    return rank, *((value is None, value) for value in others)
+
+
+def first_attempts(trials: pa.Table) -> pa.Table:
+    """One row per trial, that which counts (`preference`), in the order of their ids."""
+    places: dict[str, list[int]] = {}
+    for place, trial_id in enumerate(trials["trial_id"].to_pylist()):
+        places.setdefault(trial_id, []).append(place)
+    deciding = trials.select(_DECIDING)
+
+    def of(place: int) -> tuple[Any, ...]:
+        return preference(deciding.slice(place, 1).to_pylist()[0])
+
+    chosen = [several[0] if len(several) == 1 else min(several, key=of) for several in places.values()]
+    return trials.take(pa.array(chosen, pa.int64())).sort_by("trial_id")
+
+
+def distinct(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """The first row of every key, in the order of the rows."""
+    numbered = rows.select(keys).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    first = numbered.group_by(list(keys)).aggregate([("row", "min")])["row_min"]
+    return rows.take(first.combine_chunks().sort())
+
+
+def attempts(rows: pa.Table) -> pa.ChunkedArray:
+    """The key that rows of all tables join on, as text."""
+    return pc.binary_join_element_wise(rows["trial_id"], pc.cast(rows["attempt"], pa.string()), ":")
