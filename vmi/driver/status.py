@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmi.driver import lock as heartbeat
+from vmi.driver import lock
 from vmi.driver.lock import Driver
 from vmi.driver.progress import shown
 from vmi.results.store import Store
@@ -20,8 +20,8 @@ from vmi.spec.errors import StoreError, did_you_mean, printable
 from vmi.spec.goals import DIRECTIONS, Bound
 from vmi.spec.metrics import METRICS
 from vmi.spec.trial import Suggestion
-from vmi.storage.durable import LOCAL
-from vmi.storage.paths import AnyPath, times
+from vmi.storage.durable import LOCAL, times
+from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
 from vmi.study.study_json import STUDY_VERSION
 from vmi.worker.messages import Row, ended_of
@@ -74,7 +74,7 @@ def status_of(folder: AnyPath, now: float) -> Status:
     version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
-    return Status(store.study, folder, spec, rows, heartbeat.read(folder, now), age)
+    return Status(store.study, folder, spec, rows, lock.read(folder, now), age)
 
 
 def studies_in(folder: AnyPath) -> list[AnyPath]:
@@ -227,7 +227,7 @@ def _number(driver: Driver, name: str) -> float:
 
 
 def _is_study(folder: AnyPath) -> bool:
-    return any((folder / name).exists() for name in ("study.json", heartbeat.FILE, "trials"))
+    return any((folder / name).exists() for name in ("study.json", lock.FILE, "trials"))
 
 
 def _near(folder: AnyPath) -> str:

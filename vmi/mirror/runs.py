@@ -18,7 +18,7 @@ from vmi.mirror.access import without_keys
 from vmi.mirror.wandb_private import has_ended
 from vmi.results.schema import METRICS
 from vmi.spec.config import FIELD_TYPES
-from vmi.storage.paths import AnyPath
+from vmi.storage.paths import AnyPath, local
 
 # What a server that hangs may cost a commit, once: the first failure ends the mirroring of that commit.
 INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
@@ -60,10 +60,10 @@ def mirror(
     `go_on` is asked before each run.
     """
     written = 0
-    if mode == "disabled" or (mode == "offline" and not isinstance(folder, Path)):
+    if mode == "disabled" or (mode == "offline" and local(folder) is None):
         return Mirrored(0, "")
     try:
-        with _own_folder(folder) as own:
+        with own_folder(folder) as own:
             for _ in _write_runs(rows, curves, own, project, mode, entity, go_on):
                 written += 1
     except Exception as error:
@@ -72,10 +72,10 @@ def mirror(
 
 
 @contextlib.contextmanager
-def _own_folder(folder: AnyPath) -> Iterator[Path]:
+def own_folder(folder: AnyPath) -> Iterator[Path]:
     """The folder itself; of results in an object store one of this machine, which is gone afterwards."""
-    if isinstance(folder, Path):
-        yield folder
+    if (own := local(folder)) is not None:
+        yield own
         return
     with tempfile.TemporaryDirectory(prefix="vmi-wandb-", ignore_cleanup_errors=True) as scratch:
         yield Path(scratch)
@@ -126,7 +126,7 @@ def finish_service() -> None:
 
 def local_folder(folder: AnyPath) -> Path:
     """Where W&B's client keeps the runs of a study: its own folder; wandb/STUDY here, where that is no folder."""
-    return folder if isinstance(folder, Path) else Path.cwd() / "wandb" / folder.name
+    return local(folder) or Path.cwd() / "wandb" / folder.name
 
 
 def without_run(rows: Sequence[Row], folder: Path) -> list[Row]:
