@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from vmi.data.dataset import load
+from vmi.data import dataset
 from vmi.spec.trial import Judge
 from vmi.training import accuracy
 from vmi.training.out_of_memory import ExhaustedError, is_out_of_memory
@@ -109,18 +109,18 @@ def _attempt(
         members = session.members
         if members.pack is not None and members.pack.layout.primary("c"):
             accuracy.load_libraries()
-        dataset = load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
+        images = dataset.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
         while members.pack is not None:
             for progress in train(
                 members.pack,
-                dataset,
+                images,
                 members.waiting,
                 session.stop,
                 places=members.places,
                 slice_seconds=SLICE_SECONDS,
                 clock=clock,
             ):
-                for _ in session.note(progress, dataset, look):
+                for _ in session.note(progress, images, look):
                     yield session.update()
             members.go_on()
         return session.close()
