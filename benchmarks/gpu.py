@@ -27,7 +27,7 @@ from vmi.data.dataset import Dataset, Split
 from vmi.spec.config import TrialConfig, resolve
 from vmi.spec.datasets import spec_of
 from vmi.spec.trial import Trial
-from vmi.training import cuda_graph as captured
+from vmi.training import cuda_graph
 from vmi.training.pack import Pack
 from vmi.training.step import train_step
 from vmi.training.train import run_steps
@@ -75,7 +75,7 @@ def synchronize(device: str) -> None:
 
 def seconds(run: Callable[[int], None], steps: int, device: str) -> float:
     """Between two synchronisations, after some steps that make what the first ones need."""
-    run(max(WARM, captured.LEAST_STEPS))
+    run(max(WARM, cuda_graph.LEAST_STEPS))
     synchronize(device)
     before = time.perf_counter()
     run(steps)
@@ -112,7 +112,7 @@ def worker(name: str, size: int, precision: str, steps: int, device: str) -> Non
     """Says when it is ready, waits for a line, and prints the seconds that its steps took."""
     dataset = random_images("mnist" if name == AUTHORS else CASES[name].dataset, device)
     pack = pack_of(name, size, precision, device)
-    run_steps(pack, dataset, max(WARM, captured.LEAST_STEPS))
+    run_steps(pack, dataset, max(WARM, cuda_graph.LEAST_STEPS))
     synchronize(device)
     print("ready", flush=True)
     sys.stdin.readline()

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vmi.driver import lock as heartbeat
+from vmi.driver import lock
 from vmi.results.store import Store
 from vmi.training import checkpoint
 
@@ -69,7 +69,7 @@ class Runs:
         """The least step of any member in the newest checkpoints, and the last one that the driver has said."""
         newest = [max(pack.glob("*.pt"), default=None) for pack in self._packs()]
         saved = [min(checkpoint.Saved(path.read_bytes()).steps.values()) for path in newest if path]
-        heard = heartbeat.read(self.root / "long", time.time())
+        heard = lock.read(self.root / "long", time.time())
         said = [pack["step"] for pack in heard.content.get("packs", ())] if heard else []
         return min(saved, default=0), min(said, default=0)
 

@@ -21,8 +21,7 @@ from pythae_peer import trainer
 from timing import Action, Row, interleaved, keep_rows, rows, show
 from vmap_peer import vmapped
 
-from vmi.data import dataset as data
-from vmi.data.dataset import Dataset
+from vmi.data.dataset import Dataset, load
 from vmi.training.pack import Pack
 from vmi.training.train import run_steps
 from vmi.worker.work import prepare
@@ -76,7 +75,7 @@ def needed(case: Case, dataset: Dataset, fields: dict[str, float | str]) -> floa
 
 
 def measured(case: Case, rounds: int, peaks: dict[str, float]) -> list[Row]:
-    dataset = data.load(case.dataset)
+    dataset = load(case.dataset)
     actions, _ = actions_of(case, dataset)
     ours = needed(case, dataset, {})
     flops = {a.label: ours for a in actions}

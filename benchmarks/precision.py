@@ -12,7 +12,7 @@ import argparse
 
 from timing import keep
 
-from vmi.data import dataset as data
+from vmi.data.dataset import load
 from vmi.spec.config import resolve
 from vmi.spec.intervals import interval
 from vmi.spec.trial import Trial
@@ -28,7 +28,7 @@ METRICS = ("accuracy_majority", "mi_encoder_nats", "distortion_nats", "rate_nats
 def evaluated(precision: str, **fields: float | str) -> list[dict[str, float]]:
     configs = [resolve({**fields, "precision": precision, "seed": seed}) for seed in range(SEEDS)]
     pack = Pack([Trial(c.trial_id, c.suggestion_id, c) for c in configs])
-    dataset = data.load(pack.architecture.dataset)
+    dataset = load(pack.architecture.dataset)
     *_, last = train(pack, dataset)
     assert last.pack is not None and last.pack.size == SEEDS
     return [dict(evaluation[0]) for evaluation in evaluate(last.pack, dataset)]

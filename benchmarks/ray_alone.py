@@ -40,13 +40,13 @@ def trainable(config: dict[str, float]) -> None:
     from plain import TRANSFORM, Plain, batches
     from ray import tune
 
-    from vmi.data import dataset as data
+    from vmi.data import dataset
     from vmi.spec.config import resolve
     from vmi.training import accuracy
 
     torch.set_num_threads(1)
     torch.manual_seed(int(config["seed"]))
-    digits = data.load("digits")
+    digits = dataset.load("digits")
     c = resolve({"dataset": "digits", "mi_weight": config["mi_weight"], "entropy_weight": config["entropy_weight"]})
     model = Plain(c, digits.spec.pixels)
     for x in islice(batches(digits, c.batch_size, TRANSFORM), int(config["steps"])):

@@ -33,7 +33,7 @@ from vmi.spec.trial import Completed, Cost, PackSpec, Report
 from vmi.study.checks import validate
 from vmi.study.space import choice, uniform
 from vmi.study.study import Study
-from vmi.worker.messages import Ended
+from vmi.worker.messages import Ended, Update
 
 LAYOUT, SEEDS, PACK, REPORTS = "n16+c10*", 5, 16, 10
 FINAL = (
@@ -89,7 +89,7 @@ def driven(store: Store, study: Study) -> Ledger:
     )
     attempt = store.next_attempt()
     while (spec := ledger.next_pack()) is not None:
-        ledger.ended(spec.pack_id, worked(store, spec, attempt))
+        ledger.take(Update(spec.pack_id, 1, 1, worked(store, spec, attempt)))
     assert ledger.done and not ledger.failures()
     return ledger
 

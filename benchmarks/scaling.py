@@ -48,13 +48,13 @@ def packs(name: str, rounds: int) -> list[dict[str, object]]:
 
     Sizes ascend, so that growth is a size's own. For the timings the packs of all sizes are there at the same time.
     """
-    from vmi.data import dataset as data
+    from vmi.data.dataset import load
     from vmi.training.train import run_steps
     from vmi.worker.work import prepare
 
     prepare("cpu")
     case = CASES[name]
-    dataset = data.load(case.dataset)
+    dataset = load(case.dataset)
     before, grown = resident_mb(), {}
     for size in SIZES:
         pack = case.pack(size)

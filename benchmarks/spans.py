@@ -69,12 +69,12 @@ def watch() -> None:
     """Put the timers around what a worker calls, once per process."""
     if _now:
         return
-    from vmi.data import dataset as data
+    from vmi.data import dataset
     from vmi.results.writer import ParquetRecorder
     from vmi.training import accuracy, train
     from vmi.worker import session
 
-    cut(data, "load", LOADING)
+    cut(dataset, "load", LOADING)
     cut(accuracy, "load_libraries", LIBRARIES)
     cut(train, "run_steps", STEPS)
     cut(train, "_reports", REPORTS)

@@ -81,13 +81,13 @@ def run(steps: int, results: str) -> None:
     from vmi.study.overrides import override
 
     spans.event("driver imported", began=BEGAN)
-    from vmi.runners import tune as to_tune
+    from vmi.runners import tune
 
     spans.event("Ray imported")
-    to_tune.train_pack = traced
-    noted(to_tune.TuneRunner, "workers", "Ray started")
-    noted(to_tune.TuneRunner, "run", "all trained")
-    noted(to_tune.TuneRunner, "close", "Ray ended")
+    tune.train_pack = traced
+    noted(tune.TuneRunner, "workers", "Ray started")
+    noted(tune.TuneRunner, "run", "all trained")
+    noted(tune.TuneRunner, "close", "Ray ended")
     noted(Beside, "wait", "W&B's runs written")
     study = override(load(ROOT / "sweeps" / "lambda.py"), steps=steps)
     launch(study, RunOptions(results=Path(results)), Console(quiet=True))

@@ -28,7 +28,7 @@ from vmi.results.parts import publish
 from vmi.results.schema import trials_schema
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
-from vmi.spec import layout as latents
+from vmi.spec import layout
 from vmi.spec.arrays import is_picture, layout_shapes
 from vmi.spec.config import resolve
 from vmi.spec.metrics import METRICS
@@ -41,7 +41,7 @@ TRIALS, PARTS, METRIC_COUNT = 10_000, 625, 20
 def arrays() -> dict[str, np.ndarray]:
     """The arrays of a trial on digits, of their shapes and types."""
     found = {}
-    for name, shape in layout_shapes(latents.parse(LAYOUT), "digits").items():
+    for name, shape in layout_shapes(layout.parse(LAYOUT), "digits").items():
         found[name] = (np.arange(math.prod(shape)) % 251).astype(np.uint8 if is_picture(name) else np.int32)
         found[name] = found[name].reshape(shape)
     return found

@@ -114,9 +114,9 @@ def root(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]
     """Results in a bucket of their own; what fails is tried again at once."""
     from support.s3_server import new_bucket
 
-    from vmi.storage import s3 as objects  # loads boto3
+    from vmi.storage import s3  # loads boto3
 
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.005)
+    monkeypatch.setattr(s3, "FIRST_WAIT", 0.005)
     yield new_bucket(proxy)
     proxy.arm()
     proxy.ignores_conditions = proxy.hides_checksums = False

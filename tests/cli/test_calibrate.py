@@ -20,7 +20,7 @@ from vmi.cost.footprint import base_bytes, member_bytes, shared_bytes
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import Seconds, costs_on, monotone, read
 from vmi.cost.sizing import SHARE, Room
-from vmi.data import dataset as data
+from vmi.data import dataset
 from vmi.study.loading import load
 from vmi.worker import measure
 from vmi.worker.measure import _Bench, _pack_of
@@ -149,14 +149,14 @@ def test_without_a_number_sizes_are_measured_as_far_as_memory_and_long_steps_all
         monkeypatch.setattr(measure, "room_here", lambda device, workers, room=room: room)
         assert sizes(asked) == measured, "what was asked for in any case, and no more than memory holds besides"
     packs = {size: _pack_of(members, size) for size in (1, 2)}
-    dataset = data.load("digits")
+    digits = dataset.load("digits")
     monkeypatch.setattr(measure, "STEP_SECONDS", 0.0)
     monkeypatch.setattr(measure, "CHUNK_SECONDS", 0.0)
-    assert [*bench._steps(packs, dataset, bounded=True)] == [1, 2]
+    assert [*bench._steps(packs, digits, bounded=True)] == [1, 2]
     monkeypatch.setattr(measure, "LONGEST_STEP", 0.0)
-    assert [*bench._steps(packs, dataset, bounded=True)] == [1], "the smallest in any case"
-    assert [*bench._steps(packs, dataset, bounded=False)] == [1, 2]
-    assert [*bench._steps(packs, dataset, bounded=True, asked=2)] == [1, 2], "what was asked for in any case"
+    assert [*bench._steps(packs, digits, bounded=True)] == [1], "the smallest in any case"
+    assert [*bench._steps(packs, digits, bounded=False)] == [1, 2]
+    assert [*bench._steps(packs, digits, bounded=True, asked=2)] == [1, 2], "what was asked for in any case"
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vmi.cli import recipes as places
+from vmi.cli import recipes
 from vmi.cli.submit import telling
 
 ROOT = Path(__file__).parents[2]
@@ -164,8 +164,8 @@ def test_a_head_that_lets_nobody_in_is_named(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("PATH", f"{program_folder}:{os.environ['PATH']}")
     monkeypatch.setattr(socket, "create_connection", lambda *_: socket.socket())
     (tmp_path / "mine.yaml").write_text(ONPREM.format(head="head"))
-    place = places.read_place(tmp_path / "mine.yaml")
-    assert place and "Permission denied" in str(places.reach(place)[0])
+    place = recipes.read_place(tmp_path / "mine.yaml")
+    assert place and "Permission denied" in str(recipes.reach(place)[0])
 
 
 def test_of_a_failure_on_the_head_the_telling_line_is_shown() -> None:

@@ -22,11 +22,10 @@ from training.test_cuda_graph import Again, refusing
 from vmi.cli.calibrate import _table
 from vmi.cost.forecast import Extent, forecast
 from vmi.cost.measurements import ZERO, Costs, Seconds, costs_on, read, write
-from vmi.data import dataset as data
+from vmi.data.dataset import Dataset, load
 from vmi.spec.reports import LEAST_STEPS, launched_steps, report_steps
 from vmi.storage.checksum import sealed
-from vmi.training import cuda_graph as captured
-from vmi.training import train
+from vmi.training import cuda_graph, train
 from vmi.training.pack import Pack
 from vmi.worker import measure
 from vmi.worker.cost_fit import Stepped
@@ -60,11 +59,11 @@ class Ticking(Again):
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Of steps that are trained as on a card, on a CPU."""
     for name, value in (("_SAID", set()), ("_REASONS", []), ("_EAGER", set()), ("_CAPTURED", WeakKeyDictionary())):
-        monkeypatch.setattr(captured, name, value)
+        monkeypatch.setattr(cuda_graph, name, value)
     ticking = Ticking.clock = Clock()
     alone: Callable[..., None] = train.launch_steps
 
-    def launch(pack: Pack, dataset: data.Dataset, count: int) -> None:
+    def launch(pack: Pack, dataset: Dataset, count: int) -> None:
         alone(pack, dataset, count)
         ticking.now += LAUNCHED * count
 
@@ -73,8 +72,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 
 def as_on_a_card(monkeypatch: pytest.MonkeyPatch, launch: Callable[..., None], graph: Any) -> None:
-    def run(pack: Pack, dataset: data.Dataset, count: int) -> None:
-        if not captured.replayed(pack, dataset, count, graph, {}):
+    def run(pack: Pack, dataset: Dataset, count: int) -> None:
+        if not cuda_graph.replayed(pack, dataset, count, graph, {}):
             launch(pack, dataset, count)
 
     for module in (train, measure):
@@ -102,10 +101,10 @@ def test_where_no_step_can_be_captured_they_are_measured_as_they_are_launched(
     as_on_a_card(monkeypatch, measure.launch_steps, refusing)
     bench = _Bench("cpu", tmp_path, captures=True, now=clock.spent)
     with pytest.warns(RuntimeWarning, match="capturing failed"):
-        steps = bench._steps({2: list(small_pack(2).trials)}, data.load("digits"), bounded=False)
+        steps = bench._steps({2: list(small_pack(2).trials)}, load("digits"), bounded=False)
     assert steps == {2: Stepped(seconds(LAUNCHED))}
     on_a_cpu = _Bench("cpu", tmp_path, now=clock.spent)
-    assert on_a_cpu._steps({1: list(small_pack(1).trials)}, data.load("digits"), bounded=False)[1].launched is None
+    assert on_a_cpu._steps({1: list(small_pack(1).trials)}, load("digits"), bounded=False)[1].launched is None
 
 
 @pytest.mark.filterwarnings("ignore:steps are launched one by one")
@@ -115,7 +114,7 @@ def test_a_training_takes_the_steps_by_a_graph_that_the_model_counts(clock: Cloc
     reports, alone = 3, {57: 57, 59: 38, 62: 0}[steps]
     assert launched_steps(steps, reports) == alone
     pack = small_pack(1, steps=steps)
-    for _ in train.train(pack, data.load("digits"), reports=reports):
+    for _ in train.train(pack, load("digits"), reports=reports):
         pass
     assert clock.now == LAUNCHED * alone + (CAPTURED + REPLAYED * (steps - alone) if alone < steps else 0)
 

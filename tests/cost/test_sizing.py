@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cost.test_measurements import CONFIG, KIND, entry
-from runners.test_ledger import all_trials, completed, none, row_of, run
+from runners.test_ledger import all_trials, completed, end, none, row_of, run
 
 from vmi.cli.plan import Request, plan_lines
 from vmi.cost.footprint import base_bytes, member_bytes, shared_bytes
@@ -111,7 +111,7 @@ def test_each_architecture_gets_a_size_of_its_own_and_a_resumed_study_may_have_o
     ledger = Ledger(made, searcher_for(made, 0), {}, none, pack_size=sizes, workers=lambda: 1)
     first = ledger.next_pack()
     assert first and ledger.places_of(first) == 16 >= len(first.trials) == 12
-    ledger.ended(first.pack_id, [completed(trial) for trial in first.trials])
+    end(ledger, first, [completed(trial) for trial in first.trials])
     packs = run(ledger)
     assert {len(spec.trials) for spec in packs if spec.trials[0].config.hidden == "2048-2048"} == {3}
     rows = {trial.trial_id: row_of(trial) for trial in first.trials}

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vmi.data import dataset as data
-from vmi.data import digits
+from vmi.data import dataset, digits
 from vmi.data.minibatches import Minibatches
 from vmi.data.random_streams import seeded
 from vmi.spec.datasets import DATASETS, spec_of
@@ -20,10 +19,10 @@ from vmi.spec.errors import InputError
 
 
 def test_digits_are_whole_and_split_as_declared() -> None:
-    loaded, spec = data.load("digits"), spec_of("digits")
+    loaded, spec = dataset.load("digits"), spec_of("digits")
     assert loaded.train.pixels_ND.shape == (spec.train_count, spec.pixels)
     assert loaded.held_out.pixels_ND.shape == (spec.held_out_count, spec.pixels)
-    assert data.fingerprint(loaded) == spec.fingerprint
+    assert dataset.fingerprint(loaded) == spec.fingerprint
     counts = torch.bincount(torch.cat([loaded.train.labels_N, loaded.held_out.labels_N]))
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert loaded.held_out.labels_N.bincount().min() >= 25
@@ -41,7 +40,7 @@ print(digits.table(spec_of("digits")).sum(), *(m for m in sys.modules if m.split
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     monkeypatch.setattr(digits, "FILE", Path("absent.csv.gz"))
     assert said == [str(digits.table(spec_of("digits")).sum())]
-    assert data.fingerprint(data._digits(spec_of("digits"))) == spec_of("digits").fingerprint
+    assert dataset.fingerprint(dataset._digits(spec_of("digits"))) == spec_of("digits").fingerprint
 
 
 @pytest.mark.filterwarnings("ignore:loadtxt")
@@ -56,31 +55,31 @@ def test_a_damaged_file_of_digits_is_named(tmp_path: Path, kind: str) -> None:
 
 
 def test_no_image_is_in_both_splits() -> None:
-    loaded = data.load("digits")
+    loaded = dataset.load("digits")
     train = {bytes(row.tolist()) for row in loaded.train.pixels_ND}
     assert not any(bytes(row.tolist()) in train for row in loaded.held_out.pixels_ND)
 
 
 def test_the_fingerprint_sees_every_pixel_label_and_the_split() -> None:
-    loaded = data.load("digits")
+    loaded = dataset.load("digits")
     pixels = loaded.train.pixels_ND.clone()
     pixels[7, 3] += 1
     labels = loaded.held_out.labels_N.flip(0)
-    swapped = data.Dataset(loaded.spec, loaded.held_out, loaded.train)
+    swapped = dataset.Dataset(loaded.spec, loaded.held_out, loaded.train)
     changed = [
         loaded._replace(train=loaded.train._replace(pixels_ND=pixels)),
         loaded._replace(held_out=loaded.held_out._replace(labels_N=labels)),
         swapped,
     ]
-    assert len({data.fingerprint(d) for d in [loaded, *changed]}) == 4
+    assert len({dataset.fingerprint(d) for d in [loaded, *changed]}) == 4
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_torchvision_data_sets_load_from_a_folder(name: str, data_folder: Path) -> None:
-    loaded = data.load(name, data_folder)
+    loaded = dataset.load(name, data_folder)
     assert loaded.train.pixels_ND.shape == (60_000, 784)
     assert loaded.held_out.labels_N.bincount().sum() == 10_000
-    assert data.fingerprint(loaded) == DATASETS[name].fingerprint
+    assert dataset.fingerprint(loaded) == DATASETS[name].fingerprint
 
 
 def damaged(content: bytes, kind: str, left: int = 1000) -> bytes:
@@ -98,7 +97,7 @@ def test_a_damaged_file_is_named_with_expected_and_found_and_kept(tmp_path: Path
     bad = damaged(path.read_bytes(), kind)
     path.write_bytes(bad)
     with pytest.raises(InputError) as caught:
-        data.load("mnist", tmp_path)
+        dataset.load("mnist", tmp_path)
     message = str(caught.value)
     assert str(path) in message
     assert spec_of("mnist").md5["t10k-labels-idx1-ubyte"] in message
@@ -111,14 +110,14 @@ def test_an_absent_data_set_that_cannot_be_fetched_is_named(tmp_path: Path, monk
 
     monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(InputError) as caught:
-        data.load("mnist", tmp_path)
+        dataset.load("mnist", tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "VMI_DATA_DIR" in str(caught.value)
 
 
 def test_an_unknown_data_set_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'mnist'"):
-        data.load("mnits")
+        dataset.load("mnits")
 
 
 def test_minibatches_walk_a_permutation_per_epoch_and_member() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.runners.test_ledger import all_trials, ids, ledger_of, run
+from tests.runners.test_ledger import all_trials, end, ids, ledger_of, run
 from vmi.cost.rounds import QUEUE
 from vmi.driver.summary import outcome_lines
 from vmi.runners.ledger import Ledger
@@ -64,7 +64,7 @@ def test_the_best_of_the_search_are_trained_again_on_fresh_seeds_and_those_decid
     seen = flat(run(ledger, completed))
     assert [t.config.seed in FRESH for t in seen] == [False] * 10 + [True] * 6, "after the search, not beside it"
     assert sorted({t.config.mi_weight for t in seen[10:]}) == [4.0, 8.0]
-    leader, best = ledger.ranking.leader, ledger.best
+    leader, best = ledger.ranking.leader, ledger.ranking.best
     assert leader and best and ledger.done
     assert (leader.params, best.params) == ({"mi_weight": 8.0}, {"mi_weight": 4.0})
     assert best.value.mean == pytest.approx(0.04 + 0.0101 - 0.2) and best.value.count == 3
@@ -79,8 +79,8 @@ def test_the_best_of_the_search_are_trained_again_on_fresh_seeds_and_those_decid
 def test_until_then_nothing_is_called_best() -> None:
     ledger = ledger_of(study(), pack_size=2)
     while (spec := ledger.next_pack()) and spec.trials[0].config.seed not in FRESH:
-        ledger.ended(spec.pack_id, [completed(trial) for trial in spec.trials])
-    assert ledger.best is None and ledger.ranking.leader is not None
+        end(ledger, spec, [completed(trial) for trial in spec.trials])
+    assert ledger.ranking.best is None and ledger.ranking.leader is not None
     (line,) = outcome_lines(ledger)
     assert line.startswith("search (selected, optimistic) accuracy_majority: 0.080")
     assert line.endswith("; not confirmed on fresh seeds")
@@ -96,7 +96,7 @@ def test_a_resumed_study_ends_as_an_uninterrupted_one(made: Study, cut: int) -> 
     rest = ids(run(resumed, completed))
     assert sorted([*rest, *(t.trial_id for t in seen[:cut])]) == sorted(t.trial_id for t in seen)
     assert resumed.done and set(resumed.finished) == {t.trial_id for t in seen} and resumed.reused == cut
-    assert resumed.best == whole.best and sorted(weights(resumed)) == sorted(weights(whole))
+    assert resumed.ranking.best == whole.ranking.best and sorted(weights(resumed)) == sorted(weights(whole))
 
 
 @pytest.mark.parametrize("cut", range(5))
@@ -118,7 +118,7 @@ def test_a_finished_study_is_found_whole_and_starts_nothing() -> None:
     seen = flat(run(ledger_of(study()), completed))
     again = ledger_of(study(), rows(seen), workers=refuse)
     assert not again.has_work() and again.done and again.reused == 16
-    assert again.best and again.best.params == {"mi_weight": 4.0}
+    assert again.ranking.best and again.ranking.best.params == {"mi_weight": 4.0}
 
 
 def test_a_search_with_a_lost_trial_is_not_confirmed_until_that_is_trained() -> None:
@@ -130,7 +130,7 @@ def test_a_search_with_a_lost_trial_is_not_confirmed_until_that_is_trained() -> 
     assert ledger.done and not [t for t in flat(first) if t.config.seed in FRESH]
     assert list(outcome_lines(ledger))[-1].endswith("not confirmed on fresh seeds: trials of the search are lost")
     resumed = ledger_of(study(), rows(flat(first)), pack_size=4)
-    assert len(ids(run(resumed, completed))) == 4 + 6 and resumed.best
+    assert len(ids(run(resumed, completed))) == 4 + 6 and resumed.ranking.best
 
 
 def test_a_suggestion_that_breaks_a_constraint_is_never_best_nor_confirmed() -> None:
@@ -149,7 +149,7 @@ def test_where_nothing_is_feasible_nothing_is_best() -> None:
     bounds = {"mi_encoder_nats": at_least(99)}
     ledger = ledger_of(study(constraints=bounds))
     run(ledger, completed)
-    assert ledger.done and ledger.best is None and len(ledger.finished) == 10
+    assert ledger.done and ledger.ranking.best is None and len(ledger.finished) == 10
     lines = list(outcome_lines(ledger))
     assert lines[-1] == ("nothing to confirm: no suggestion of the search can be compared, none keeps every constraint")
     plain = ledger_of(study(constraints=bounds, confirm=0, confirm_seeds=()))
@@ -164,7 +164,7 @@ def test_a_constraint_that_only_the_search_kept_makes_nothing_best() -> None:
 
     ledger = ledger_of(study(constraints={"mi_encoder_nats": at_least(0.5)}))
     run(ledger, lucky)
-    assert ledger.best is None and len(ledger.ranking.confirmed) == 2
+    assert ledger.ranking.best is None and len(ledger.ranking.confirmed) == 2
     lines = list(outcome_lines(ledger))
     assert "fresh seeds), breaks mi_encoder_nats at least 0.5 at mi_weight 8" in lines[0]
     assert lines[-1].startswith("nothing is best: no confirmed suggestion")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support.runs import until
 
-from vmi.driver import lock as heartbeat
+from vmi.driver import lock
 from vmi.driver.lock import FILE, STALE_SECONDS, Heartbeat, read
 from vmi.spec.errors import InputError
 from vmi.storage.checksum import sealed, unsealed
@@ -60,7 +60,7 @@ def test_the_file_names_the_process_and_what_was_noted_and_goes_with_it(tmp_path
 
 
 def test_a_heartbeat_is_written_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
     held = Heartbeat(tmp_path, "s")
     held.acquire()
     try:
@@ -80,7 +80,7 @@ def test_a_full_disk_stops_neither_the_beat_nor_the_run(tmp_path: Path, monkeypa
                 raise OSError(28, "No space left on device")
             super().replace(source, target)
 
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
     files = Full()
     held = Heartbeat(tmp_path, "s", files=files)
     held.acquire()
@@ -142,7 +142,7 @@ def test_what_is_no_heartbeat_holds_for_a_minute_and_no_longer(tmp_path: Path, t
 def test_a_driver_that_was_taken_over_notices_and_leaves_the_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
     held = Heartbeat(tmp_path, "s")
     held.acquire()
     theirs = left_behind(tmp_path / "other", token="theirs")

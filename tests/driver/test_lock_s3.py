@@ -11,10 +11,10 @@ from support.runs import until
 from support.s3_faults import FAULTS, Faulty
 from support.s3_server import stored
 
-from vmi.driver import lock as heartbeat
+from vmi.driver import lock
 from vmi.driver.lock import FILE, STALE_SECONDS, Heartbeat, read
 from vmi.spec.errors import InputError
-from vmi.storage import s3 as objects
+from vmi.storage import s3
 from vmi.storage.durable import put_replacing
 from vmi.storage.paths import ObjectPath
 
@@ -77,7 +77,7 @@ def test_of_many_that_race_one_wins(folder: ObjectPath, stale: bool) -> None:
 def test_a_driver_that_was_taken_over_notices_and_leaves_the_object_alone(
     folder: ObjectPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
     held = Heartbeat(folder, "lambda")
     held.acquire()
     theirs = left_behind(folder)
@@ -94,10 +94,10 @@ def test_a_driver_that_was_taken_over_notices_and_leaves_the_object_alone(
 def test_the_beat_goes_on_after_a_store_that_stayed_away(
     proxy: Faulty, folder: ObjectPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
     held = Heartbeat(folder, "lambda")
     held.acquire()
-    monkeypatch.setattr(objects, "HASTY_SECONDS", 0.02)
+    monkeypatch.setattr(s3, "HASTY_SECONDS", 0.02)
     proxy.arm("503", 0, lasting=True)
     assert until(lambda: len(proxy.log) >= 3)
     proxy.arm()

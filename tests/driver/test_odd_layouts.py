@@ -20,8 +20,8 @@ from vmi.cli.app import app
 from vmi.estimation.q_fit import Settings
 from vmi.results.schema import block_columns, curve_block_columns
 from vmi.results.store import Store
-from vmi.spec import layout as latents
 from vmi.spec.arrays import layout_shapes
+from vmi.spec.layout import Block, parse
 
 STUDY = """
 from vmi.cli.run import main
@@ -85,7 +85,7 @@ def result(request: pytest.FixtureRequest) -> Result:
 every_layout = pytest.mark.parametrize("layout", [*INFORMED, *UNINFORMED])
 
 
-def own_columns(block: latents.Block) -> set[str]:
+def own_columns(block: Block) -> set[str]:
     """The columns that a block fills: an un-informed one has no Q."""
     with_q = ("mi_decoder_bound", "mi_real_bound", "mi_paper")
     return {name for name in block_columns(block) if block.informed or not name.startswith(with_q)}
@@ -94,8 +94,8 @@ def own_columns(block: latents.Block) -> set[str]:
 @every_layout
 def test_a_trial_fills_its_blocks_columns_and_no_others(result: Result, layout: str) -> None:
     schema = pyarrow.dataset.dataset(result.store.folder_of("trials"), format="parquet").schema
-    blocks = latents.parse(layout).blocks
-    every = {c for text in result.rows for b in latents.parse(text).blocks for c in block_columns(b)}
+    blocks = parse(layout).blocks
+    every = {c for text in result.rows for b in parse(text).blocks for c in block_columns(b)}
     assert all(schema.field(name).type == pa.float64() for name in every)
     for row in result.rows[layout]:
         assert row["outcome"] == "completed", row["reason"]
@@ -107,7 +107,7 @@ def test_a_trial_fills_its_blocks_columns_and_no_others(result: Result, layout: 
 
 @every_layout
 def test_curves_and_arrays_have_each_block_under_its_own_name(result: Result, layout: str) -> None:
-    blocks, trial_id = latents.parse(layout).blocks, result.rows[layout][0]["trial_id"]
+    blocks, trial_id = parse(layout).blocks, result.rows[layout][0]["trial_id"]
     where = f"'{result.store.folder_of('curves')}/*.parquet' where trial_id = '{trial_id}'"
     for block in blocks:
         names = [n for n in curve_block_columns(block) if block.informed or n.startswith("rate")]
@@ -115,7 +115,7 @@ def test_curves_and_arrays_have_each_block_under_its_own_name(result: Result, la
         assert set(filled) == {10}
     found = open_study(result.store.folder)
     arrays = found.arrays(result.rows[layout])[trial_id]
-    expected = layout_shapes(latents.parse(layout), "digits")
+    expected = layout_shapes(parse(layout), "digits")
     assert {f"traversal_{block.name}" for block in blocks} <= set(expected)
     assert {name: array.shape for name, array in arrays.items()} == expected
     for block in (b for b in blocks if b.is_categorical):
@@ -130,7 +130,7 @@ def test_a_kept_model_s_card_has_every_block(result: Result, layout: str, monkey
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     printed = {cells[0]: cells[2].rstrip("*") for line in done.output.splitlines() if len(cells := line.split()) > 2}
-    for block in latents.parse(layout).blocks:
+    for block in parse(layout).blocks:
         assert set(block_columns(block)) <= set(printed), block
         # The rate needs neither Q nor samples: the account's is the stored trial's.
         assert printed[f"rate_{block.name}_nats"] == f"{row[f'rate_{block.name}_nats']:.3f}"
@@ -149,7 +149,7 @@ def pages(odd: Result, plain: Result) -> dict[str, Path]:
 def test_the_page_shows_every_block_s_values_beside_its_name(odd: Result, pages: dict[str, Path], layout: str) -> None:
     text = pages["odd"].read_text(encoding="utf-8")
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", text)]
-    for block in latents.parse(layout).blocks:
+    for block in parse(layout).blocks:
         (cells,) = (row for row in rows if row[:2] == [layout, block.name])
         assert cells[2:4] == ["yes" if block.informed else "no", "2"]
         for name in own_columns(block):

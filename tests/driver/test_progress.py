@@ -48,8 +48,9 @@ def results(spec: PackSpec) -> tuple[Ended, ...]:
 
 
 def finish(ledger: Ledger, spec: PackSpec) -> Update:
-    ledger.ended(spec.pack_id, results(spec))
-    return Update(spec.pack_id, 9, 9, results(spec))
+    last = Update(spec.pack_id, 9, 9, results(spec))
+    ledger.take(last)
+    return last
 
 
 def taken(ledger: Ledger) -> PackSpec:

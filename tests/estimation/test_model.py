@@ -14,12 +14,11 @@ from typer.testing import CliRunner
 
 import vmi
 from vmi.cli.app import app
-from vmi.data import dataset as data
+from vmi.data.dataset import Dataset, Split, load
 from vmi.data.random_streams import seeded
-from vmi.estimation import model as fixed
 from vmi.estimation.encoding import view
 from vmi.estimation.evaluate import Account, statistics_of
-from vmi.estimation.model import Parameters, wrap
+from vmi.estimation.model import FixedModel, Parameters, from_checkpoint, from_pack, frozen, name_of, wrap
 from vmi.estimation.q_fit import Settings
 from vmi.information.mi_card import Pass, card
 from vmi.spec.errors import InputError
@@ -32,22 +31,22 @@ from vmi.training.train import train
 QUICK = Settings(hidden=(24,), learning_rate=1e-2, check_every=10, patience=3, max_steps=200)
 
 
-def quick(model: fixed.FixedModel, dataset: data.Dataset | str = "digits", **options: int) -> Account:
+def quick(model: FixedModel, dataset: Dataset | str = "digits", **options: int) -> Account:
     return vmi.evaluate(model, dataset, settings=QUICK, **{"seeds": 2, "resamples": 200, **options})
 
 
-def labelled() -> data.Dataset:
+def labelled() -> Dataset:
     """Digits with the class written into the image: the first ten pixels are its one-hot."""
-    digits = data.load("digits")
+    digits = load("digits")
     splits = []
     for split in (digits.train, digits.held_out):
         pixels = split.pixels_ND.clone()
         pixels[:, :10] = 16 * torch.nn.functional.one_hot(split.labels_N, 10).to(pixels.dtype)
-        splits.append(data.Split(pixels, split.labels_N))
-    return data.Dataset(digits.spec, *splits)
+        splits.append(Split(pixels, split.labels_N))
+    return Dataset(digits.spec, *splits)
 
 
-def class_entropy(split: data.Split) -> float:
+def class_entropy(split: Split) -> float:
     share = torch.bincount(split.labels_N).double() / len(split.labels_N)
     return float(-(share * share.log()).sum())
 
@@ -123,8 +122,8 @@ def test_same_seed_same_account_and_a_seed_of_q_does_not_depend_on_the_others() 
     assert quick(model) == quick(model)
     both, alone = quick(model), quick(model, seeds=1)
     assert both.estimates["mi_encoder_nats"] == alone.estimates["mi_encoder_nats"]
-    with fixed.frozen(model):
-        seen = view(model, data.load("digits"))
+    with frozen(model):
+        seen = view(model, load("digits"))
         of_two, of_one = statistics_of(seen, [0, 1], QUICK)[0], statistics_of(seen, [0], QUICK)[0]
     for name in ("mi_decoder_bound_c4_nats", "mi_decoder_bound_n3_nats", "mi_real_bound_c4_nats"):
         assert torch.equal(of_two[name].terms_KN[:1], of_one[name].terms_KN), name
@@ -134,8 +133,8 @@ def test_same_seed_same_account_and_a_seed_of_q_does_not_depend_on_the_others() 
 def test_values_are_those_of_the_pack_s_card_and_every_name_is_documented() -> None:
     """At equal weights the statistics are the card; only Q and the codes differ between the two ways of evaluating."""
     model = Network()
-    with fixed.frozen(model):
-        seen = view(model, data.load("digits"))
+    with frozen(model):
+        seen = view(model, load("digits"))
         codes = seen.draw(seen.held_out, [seeded(0, "evaluate")])
         found = statistics_of(seen, [0], QUICK)[0]
     log_q = tuple(torch.zeros(1, 360) for _ in codes)
@@ -159,14 +158,14 @@ def test_what_must_hold_holds() -> None:
 
 
 def test_a_checkpoint_s_member_has_the_account_of_the_pack_s(tmp_path: Path) -> None:
-    digits = data.load("digits")
+    digits = load("digits")
     (*_, last) = train(small_pack(2), digits)
     assert last.pack is not None
     path, trial_id = tmp_path / "pack.pt", last.pack.trials[1].trial_id
     checkpoint.save(last.pack, path)
     before = {name: tensor.clone() for name, tensor in last.pack.tensors().items()}
-    of_pack = quick(fixed.from_pack(last.pack, trial_id), digits, seeds=1)
-    assert quick(fixed.from_checkpoint(path, trial_id), digits, seeds=1) == of_pack
+    of_pack = quick(from_pack(last.pack, trial_id), digits, seeds=1)
+    assert quick(from_checkpoint(path, trial_id), digits, seeds=1) == of_pack
     assert all(torch.equal(before[name], tensor) for name, tensor in last.pack.tensors().items())
 
 
@@ -192,7 +191,7 @@ def test_shapes_that_do_not_match_are_named_before_any_training(case: str, monke
     monkeypatch.setattr("vmi.estimation.evaluate.fit", None)
     with pytest.raises(InputError, match=said) as caught:
         quick(model)
-    assert case == "no layout" or fixed.name_of(model) in str(caught.value)
+    assert case == "no layout" or name_of(model) in str(caught.value)
 
 
 @pytest.mark.parametrize("options", [{"seeds": 0}, {"seeds": 65}, {"seed": -1}, {"resamples": 1}, {"seeds": 1.5}])
@@ -246,7 +245,7 @@ def test_the_command_refuses_by_name_with_exit_code_2_and_no_traceback(tmp_path:
 def test_a_vae_trained_by_another_library_gets_the_whole_card() -> None:
     """pythae (Apache 2.0) on digits, a Normal code; only its own interface is used."""
     pythae = pytest.importorskip("pythae.models", reason="pythae is in the dev group: pip install pythae")
-    vae, digits = trained_by(pythae), data.load("digits")
+    vae, digits = trained_by(pythae), load("digits")
 
     def encode(images_ND: Tensor) -> Sequence[Parameters]:
         out = vae.encoder(images_ND)
@@ -271,7 +270,7 @@ def trained_by(pythae: object) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = pythae.VAEConfig(input_dim=(1, 8, 8), latent_dim=4, reconstruction_loss="bce")
-        vae, digits = pythae.VAE(config), data.load("digits")
+        vae, digits = pythae.VAE(config), load("digits")
         adam = torch.optim.Adam(vae.parameters(), 1e-3)
         for _ in range(200):
             batch = torch.randint(1437, (128,))

@@ -18,7 +18,7 @@ from support.packs import trial
 from support.worker_runs import rows, same_rows, task_of
 
 from vmi.cost.packing import pack
-from vmi.data import dataset as data
+from vmi.data import dataset
 from vmi.data.dataset import Dataset
 from vmi.results.store import Store
 from vmi.spec.config import resolve
@@ -60,7 +60,7 @@ def digest(pack: Pack) -> str:
 
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
-    return data.load("digits")
+    return dataset.load("digits")
 
 
 def decoded(encoded: bytes) -> Pack:

@@ -11,10 +11,10 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
-from faults import hostile_inputs as hostile
+from faults import hostile_inputs
 from faults.starting import SMOKE, Said, elsewhere, ended, study, vmi
 
-from vmi.spec import layout as latents
+from vmi.spec import layout
 from vmi.spec.config import resolve
 from vmi.spec.errors import InputError
 
@@ -34,7 +34,7 @@ def work(tmp_path: Path) -> Iterator[Path]:
     """Results of a finished study, a damaged one, a file, and the study file that declares what is drawn."""
     folder = tmp_path / "work"
     folder.mkdir()
-    (tmp_path / "drawn.py").write_text(hostile.FILE)
+    (tmp_path / "drawn.py").write_text(hostile_inputs.FILE)
     (tmp_path / "broken.py").write_text("x = (")
     with elsewhere(folder):
         assert study("--local", "--steps", 2, "--seeds", 1, "--results", "results").code == 0
@@ -65,22 +65,22 @@ def shown(make: object) -> str:
 
 def a_study(random: Random, work: Path) -> Tried:
     """Through `vmi plan`, or through the study's own command line, which is always refused."""
-    hostile.CURRENT[0] = hostile.study(random)
+    hostile_inputs.CURRENT[0] = hostile_inputs.study(random)
     if random.random() < 0.6:
-        return Tried(f"plan {shown(hostile.CURRENT[0])}", vmi("plan", work.parent / "drawn.py"))
+        return Tried(f"plan {shown(hostile_inputs.CURRENT[0])}", vmi("plan", work.parent / "drawn.py"))
     line = [*random.choice(([], ["--smoke"], ["--data", "mnist"], ["--scale", "a"])), "--results", "file", "--local"]
     said = study(*line, script=work.parent / "drawn.py")
     assert said.code == 2, (line, said)
-    return Tried(f"run {shown(hostile.CURRENT[0])}", said)
+    return Tried(f"run {shown(hostile_inputs.CURRENT[0])}", said)
 
 
 def a_layout(random: Random, work: Path) -> Tried:
     """A layout is refused, or is what it says; its study is planned or refused."""
-    text = hostile.layout(random)
+    text = hostile_inputs.layout(random)
 
     def action() -> None:
         try:
-            assert str(latents.parse(text)) == text
+            assert str(layout.parse(text)) == text
             resolve({"layout": text, "mi_weight": 0})
         except InputError as error:
             print(error)
@@ -94,9 +94,9 @@ def a_command_line(random: Random, work: Path) -> Tried:
               "a" * 5000, "s3://a/b", "\udcff", str(SMOKE)]  # fmt: skip
     files = [str(SMOKE), str(work.parent / "broken.py"), "file"]
     if random.random() < 0.6:
-        line = hostile.command_line(random, places, files)
+        line = hostile_inputs.command_line(random, places, files)
         return Tried(f"vmi {line}", vmi(*line))
-    line = hostile.run_line(random, places)
+    line = hostile_inputs.run_line(random, places)
     return Tried(f"run {line}", study(*line))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from support import store_lab as lab
+from support import store_lab
 from support.store_lab import Content, Seam, content, fresh, killed, record, tree, trial, wanted
 
 from vmi.results.compaction import compact, finish
@@ -319,7 +319,7 @@ class Full(Files):
 def test_short_writes_are_continued_and_a_disk_that_takes_nothing_is_full(tmp_path: Path) -> None:
     store = Store(tmp_path, "s", Short())
     three(store, compacted)
-    assert content(store) == content(lab.hooked(store)) and lab.parts(store) == dict.fromkeys(TABLES, 1)
+    assert content(store) == content(store_lab.hooked(store)) and store_lab.parts(store) == dict.fromkeys(TABLES, 1)
     with pytest.raises(OSError, match="No space left"):
-        record(lab.hooked(store, Full()), [NEXT])
+        record(store_lab.hooked(store, Full()), [NEXT])
     assert len(content(store)) == 3

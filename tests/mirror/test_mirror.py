@@ -19,11 +19,10 @@ from support.holding import Hold
 from support.runs import until
 
 from tests.analysis.factory import choice, grid, store, trial
-from tests.mirror.test_runs import runs
-from vmi.mirror import mirror as mirroring
-from vmi.mirror import runs as to_wandb
-from vmi.mirror import writers as run_writers
+from tests.mirror.test_runs import run_files
+from vmi.mirror import runs, writers
 from vmi.mirror.mirror import Mirror, mirror_of
+from vmi.mirror.wandb_private import has_ended
 from vmi.mirror.writers import Beside
 from vmi.results.store import Store
 
@@ -44,9 +43,7 @@ def study(tmp_path: Path) -> Store:
 def whole(study: Store) -> list[str]:
     """The trial of every run that says how it ended, now; sorted."""
     return sorted(
-        path.stem.removeprefix("run-")
-        for path in runs(Path(str(study.folder)))
-        if any(to_wandb._EXIT in to_wandb._fields(record) for record in to_wandb.records(path.read_bytes()))
+        path.stem.removeprefix("run-") for path in run_files(Path(str(study.folder))) if has_ended(path.read_bytes())
     )
 
 
@@ -69,6 +66,10 @@ def following(study: Store) -> Iterator[int]:
             continue
         if b"vmi.mirror.follower" in command and str(study.root).encode() in command:
             yield int(folder.name)
+
+
+def started_by(pid: int) -> list[int]:
+    return [process.pid for process in psutil.Process(pid).children()]
 
 
 def is_service(pid: int) -> bool:
@@ -122,7 +123,7 @@ def test_a_killed_driver_s_runs_are_written_by_the_next_start_and_none_twice(stu
     assert until(lambda: not list(following(study)))
     ids = sorted(study.finished())
     assert 0 < len(whole(study)) <= 4
-    last = runs(Path(str(study.folder)))[-1]
+    last = run_files(Path(str(study.folder)))[-1]
     last.write_bytes(last.read_bytes()[:100])  # as a kill of W&B's own process leaves it
     os.utime(last, (0, 0))
     mirror = mirror_of(study, "offline", local=True)
@@ -131,7 +132,7 @@ def test_a_killed_driver_s_runs_are_written_by_the_next_start_and_none_twice(stu
     assert mirror.close() == []
     assert until(lambda: whole(study) == ids)
     mirror.begin()
-    assert len(runs(Path(str(study.folder)))) == 16
+    assert len(run_files(Path(str(study.folder)))) == 16
 
 
 @pytest.mark.litters
@@ -142,7 +143,7 @@ def test_after_a_process_was_killed_another_one_writes_what_is_missing(study: St
     assert until(lambda: len(whole(study)) == 2)
     (killed,) = following(study)
     if whose == "W&B's":
-        (killed,) = filter(is_service, run_writers._children(killed))
+        (killed,) = filter(is_service, started_by(killed))
     os.kill(killed, signal.SIGKILL)
     assert until(lambda: not running(killed))
     mirror.finished = set(ids[2:5])  # as of a driver before this one
@@ -151,7 +152,7 @@ def test_after_a_process_was_killed_another_one_writes_what_is_missing(study: St
     mirror.end()
     mirror.wait(nothing)
     said += mirror.close()
-    assert whole(study) == ids and len(runs(Path(str(study.folder)))) == 16
+    assert whole(study) == ids and len(run_files(Path(str(study.folder)))) == 16
     if whose == "W&B's":
         assert said and set(said) <= CLOSED
     else:
@@ -160,15 +161,15 @@ def test_after_a_process_was_killed_another_one_writes_what_is_missing(study: St
 
 
 IN_ONE_PROCESS = """
-import os, signal, sys; from pathlib import Path
+import os, sys; from pathlib import Path
+import psutil
 from vmi.results.store import Store
 from vmi.mirror.mirror import mirror_of
-from vmi.mirror.writers import _children
 study = Store(Path(sys.argv[1]), sys.argv[2])
 mirror, ids = mirror_of(study, "offline", local=True), sorted(study.finished())
 said = mirror.note(ids[:2])
-(service,) = _children(os.getpid())
-os.kill(service, signal.SIGKILL); os.waitpid(service, 0)
+(service,) = psutil.Process().children()
+service.kill(); os.waitpid(service.pid, 0)
 said += [*mirror.note(ids[2:7]), *mirror.note(ids[7:])]
 mirror.end(); mirror.wait(str)
 print(*said, *mirror.close(), sep="\\n")
@@ -178,12 +179,12 @@ print(*said, *mirror.close(), sep="\\n")
 @pytest.mark.litters
 def test_so_it_is_where_everything_is_trained_in_the_driver(study: Store) -> None:
     command = [sys.executable, "-c", IN_ONE_PROCESS, str(study.root), study.study]
-    alone = {name: value for name, value in os.environ.items() if name != run_writers.SERVICE}
+    alone = {name: value for name, value in os.environ.items() if name != writers.SERVICE}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=alone)
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()
     assert said and set(said) <= CLOSED and len(whole(study)) >= 15  # of the last before the kill nothing is known
-    assert len(runs(Path(str(study.folder)))) == 16
+    assert len(run_files(Path(str(study.folder)))) == 16
 
 
 @pytest.mark.litters
@@ -218,14 +219,14 @@ def test_a_run_that_was_reported_but_is_torn_is_written_again_once_nobody_can_wr
     study: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tear(which: int) -> None:
-        path = runs(Path(str(study.folder)))[which]
+        path = run_files(Path(str(study.folder)))[which]
         path.write_bytes(path.read_bytes()[:100])  # as a kill of W&B's own process leaves it
         os.utime(path, (0, 0))
 
     def looked(trial_ids: set[str], folder: Path) -> list[str]:
         assert list(following(study)) == []
-        monkeypatch.setattr(run_writers, "SILENT_SECONDS", 60)
-        return to_wandb.missing_runs(trial_ids, folder)
+        monkeypatch.setattr(writers, "SILENT_SECONDS", 60)
+        return runs.missing_runs(trial_ids, folder)
 
     mirror, ids = mirror_of(study, "offline", local=False), sorted(study.finished())[:3]
     mirror.note(ids)
@@ -233,9 +234,9 @@ def test_a_run_that_was_reported_but_is_torn_is_written_again_once_nobody_can_wr
     tear(0)
     (process,) = following(study)
     os.kill(process, signal.SIGSTOP)
-    monkeypatch.setattr(run_writers, "SILENT_SECONDS", 0.1)
-    monkeypatch.setattr(run_writers, "STOP_SECONDS", 0.1)
-    monkeypatch.setattr(mirroring, "missing_runs", looked)
+    monkeypatch.setattr(writers, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(writers, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr("vmi.mirror.mirror.missing_runs", looked)
     mirror.end()
     mirror.wait(nothing)
     assert whole(study) == ids
@@ -248,7 +249,7 @@ def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interru
     study: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:
-        monkeypatch.setattr(run_writers, "STOP_SECONDS", 0.5)
+        monkeypatch.setattr(writers, "STOP_SECONDS", 0.5)
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{hanging.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
         monkeypatch.setenv("HOME", str(study.root))
@@ -257,7 +258,7 @@ def test_a_server_that_hangs_holds_up_neither_training_nor_the_end_of_an_interru
         assert mirror.note(ids) == []
         hanging.accept()  # it has asked, and waits
         (process,) = following(study)
-        started = run_writers._children(process)
+        started = started_by(process)
         assert any(map(is_service, started))
         mirror.stop()
         assert mirror.close() == [] and mirror._writer.left() == len(ids), "no run was waited for to its end"
@@ -279,7 +280,7 @@ def test_what_the_next_start_writes_is_missing_and_not_unwanted(study: Store) ->
     assert whole(study) == []
     begun()
     assert until(lambda: whole(study) == sorted(study.finished()))
-    shutil.rmtree(runs(Path(str(study.folder)))[3].parent)
+    shutil.rmtree(run_files(Path(str(study.folder)))[3].parent)
     begun()
     assert until(lambda: whole(study) == sorted(study.finished()))
 
@@ -293,7 +294,7 @@ def test_what_is_no_run_or_cannot_be_removed_ends_no_sweep(study: Store, monkeyp
     torn.parent.mkdir()
     torn.write_bytes(b"torn")
     os.utime(torn, (time.time() + 3600,) * 2)  # by another clock
-    assert to_wandb.missing_runs(ids, Path(str(study.folder))) == ids  # and nobody waits until that time has come
+    assert runs.missing_runs(ids, Path(str(study.folder))) == ids  # and nobody waits until that time has come
     torn.parent.mkdir()
     torn.write_bytes(b"torn")
     os.utime(torn, (0, 0))
@@ -301,7 +302,7 @@ def test_what_is_no_run_or_cannot_be_removed_ends_no_sweep(study: Store, monkeyp
     def refused(path: Path) -> None:
         raise PermissionError(f"{path} is another's")
 
-    monkeypatch.setattr(to_wandb.shutil, "rmtree", refused)
+    monkeypatch.setattr(runs.shutil, "rmtree", refused)
     mirror = mirror_of(study, "offline", local=True)
     mirror.finished = set(ids)
     mirror.begin()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.analysis.factory import choice, grid, store, trial
-from tests.mirror.test_runs import items, records, runs
+from tests.mirror.test_runs import items, records, run_files
 from tests.support.commands import here, holds_key, vmi
 from tests.support.wandb_server import serving
 from vmi.mirror.runs import mirror
@@ -32,7 +32,7 @@ def study(tmp_path: Path) -> Path:
 def content(folder: Path) -> Mapping[str, Any]:
     """What each run holds, times of W&B's own aside."""
     found = {}
-    for path in runs(folder):
+    for path in run_files(folder):
         of = records(path)
         run = of["run"][0]
         summary = {k: v for k, v in items(s.update for s in of["summary"]).items() if not k.startswith("_")}
@@ -57,19 +57,19 @@ def test_runs_that_were_deleted_come_back_as_they_were(study: Path, tmp_path: Pa
     assert content(study) == before and len(before) == 4
     said = here(tmp_path, "mirror", study)
     assert "0 runs written" in said.out and "4 were there" in said.out
-    assert len(runs(study)) == 4 and holds_key(tmp_path) == []
+    assert len(run_files(study)) == 4 and holds_key(tmp_path) == []
 
 
 def test_a_run_that_is_missing_or_torn_is_written_again(study: Path, tmp_path: Path) -> None:
     assert here(tmp_path, "mirror", study).code == 0
     before = content(study)
-    gone, torn, *_ = runs(study)
+    gone, torn, *_ = run_files(study)
     shutil.rmtree(gone.parent)
     torn.write_bytes(torn.read_bytes()[:7])
     assert "1 runs written" in here(tmp_path, "mirror", study).out, "one that changed just now may be in writing"
     os.utime(torn, (0, 0))
     assert "1 runs written" in here(tmp_path, "mirror", study).out
-    assert content(study) == before and len(runs(study)) == 4
+    assert content(study) == before and len(run_files(study)) == 4
 
 
 def test_online_twice_is_once(study: Path, tmp_path: Path) -> None:

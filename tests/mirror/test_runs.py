@@ -12,7 +12,7 @@ import tempfile
 import pytest
 from support.runs import until
 
-from vmi.mirror import runs as to_wandb
+from vmi.mirror import runs, wandb_private
 from vmi.mirror.access import mode_from
 from vmi.mirror.runs import Mirrored, mirror
 from vmi.spec.config import FIELD_TYPES
@@ -32,7 +32,7 @@ def stored(lab, store):
     return rows, store.read("curves").table.to_pylist()
 
 
-def runs(folder):
+def run_files(folder):
     return sorted((folder / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
 
 
@@ -44,7 +44,7 @@ def records(path):
 
     def whole():
         found.clear()
-        for data in to_wandb.records(path.read_bytes()):
+        for data in wandb_private.records(path.read_bytes()):
             record = Record.FromString(data)
             name = record.WhichOneof("record_type")
             found.setdefault(name, []).append(getattr(record, name))
@@ -62,7 +62,7 @@ def items(updates):
 def test_each_trial_is_one_offline_run_with_its_config_history_and_summary(stored, tmp_path, capfd):
     rows, curves = stored
     assert mirror(rows, curves, tmp_path, "lambda", "offline") == Mirrored(2, "")
-    done, broken = (records(path) for path in runs(tmp_path))
+    done, broken = (records(path) for path in run_files(tmp_path))
     assert capfd.readouterr() == ("", "")
     run = done["run"][0]
     assert (run.project, run.run_id, run.run_group) == (
@@ -88,23 +88,11 @@ def test_each_trial_is_one_offline_run_with_its_config_history_and_summary(store
     assert [record["exit"][0].exit_code for record in (done, broken)] == [0, 1]
 
 
-def test_what_is_read_of_a_record_is_what_its_protocol_says(stored, tmp_path):
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    assert mirror(*stored, tmp_path, "lambda", "offline") == Mirrored(2, "")
-    for path in runs(tmp_path):
-        assert "exit" in records(path)
-        for data in to_wandb.records(path.read_bytes()):
-            fields = {field.number for field, _ in Record.FromString(data).ListFields()}
-            assert to_wandb._fields(data) == fields
-            assert all(to_wandb._fields(data[:end]) <= fields for end in range(len(data)))
-
-
 def test_several_commits_in_one_process_mirror_one_after_the_other(stored, tmp_path):
     rows, curves = stored
     for number in range(3):
         assert mirror(rows, curves, tmp_path / str(number), "lambda", "offline") == Mirrored(2, "")
-        assert len(runs(tmp_path / str(number))) == 2
+        assert len(run_files(tmp_path / str(number))) == 2
 
 
 def test_disabled_writes_nothing(stored, tmp_path):
@@ -137,7 +125,7 @@ def test_whatever_is_raised_is_a_warning_without_the_key(stored, tmp_path, monke
         written.append(row)
 
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr(to_wandb, "_write_run", broken)
+    monkeypatch.setattr(runs, "_write_run", broken)
     mirrored = mirror(*stored, tmp_path, "lambda", "offline")
     assert mirrored == Mirrored(1, "W&B mirror: RuntimeError: HTTP 401 for [hidden] [hidden] [hidden]\\x1b[31m")
 
@@ -180,7 +168,7 @@ def test_no_secret_of_the_environment_is_in_the_files(stored, tmp_path, monkeypa
     for name in ("WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "WANDB_NOTES", "WANDB_IDENTITY"):
         monkeypatch.setenv(name, KEY)
     assert mirror(*stored, tmp_path, "lambda", "offline") == Mirrored(2, "")
-    assert len(runs(tmp_path)) == 2
+    assert len(run_files(tmp_path)) == 2
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 

@@ -7,7 +7,7 @@ import torch
 from support.packs import trial
 from torch import nn
 
-from vmi.data import dataset as data
+from vmi.data import dataset
 from vmi.nn import convolution as convolutions
 from vmi.nn.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from vmi.training.pack import Pack
@@ -91,7 +91,7 @@ def test_initial_weights_are_within_torch_s_bounds(transposed: bool) -> None:
 
 
 def test_members_are_bitwise_the_same_in_packs_of_1_and_3() -> None:
-    digits = data.load("digits")
+    digits = dataset.load("digits")
     trials = [trial(network="conv", hidden="4-8-16", steps=4, seed=seed) for seed in range(3)]
     (*_, three) = train(Pack(trials), digits)
     (*_, one) = train(Pack(trials[1:2]), digits)

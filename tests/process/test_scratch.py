@@ -19,7 +19,6 @@ from support.owned import short_folder
 from vmi.cli.run import guarded
 from vmi.driver.launch import launch
 from vmi.driver.options import RunOptions
-from vmi.process import scratch as module
 from vmi.process.scratch import PREFIX, clear, outside, scratch
 from vmi.results.store import Store
 from vmi.spec.errors import InputError
@@ -27,13 +26,13 @@ from vmi.study.space import choice
 from vmi.study.study import Study
 
 # The folder of a test session may be too long for Ray, and then /tmp stands in for it.
-LONG = "from vmi.process import scratch as module; module._RAY_BYTES = 1000\n"
-OWNER = f"{LONG}import sys\nwith module.scratch() as folder: print(folder, flush=True); sys.stdin.read()"
+LONG = "from vmi.process import scratch; scratch._RAY_BYTES = 1000\n"
+OWNER = f"{LONG}import sys\nwith scratch.scratch() as folder: print(folder, flush=True); sys.stdin.read()"
 MANY = f"""{LONG}
 for _ in range(50):
-    with module.scratch() as folder:
+    with scratch.scratch() as folder:
         (folder / "mine").touch()
-        module.clear(folder.parent)
+        scratch.clear(folder.parent)
         assert {{path.name for path in folder.iterdir()}} == {{"lock", "mine"}}
 """
 # Another start clears once before the lock is there, and once before it is held.
@@ -44,9 +43,9 @@ moments = ["open", "fcntl.flock"]
 def clears(event, arguments):
     if event in moments and (event != "open" or str(arguments[0]).endswith("/lock")):
         moments.remove(event)
-        module.clear(Path(os.environ["TMPDIR"]))
+        scratch.clear(Path(os.environ["TMPDIR"]))
 sys.addaudithook(clears)
-with module.scratch() as folder:
+with scratch.scratch() as folder:
     print(moments, [path.name for path in folder.iterdir()], len(list(folder.parent.iterdir())))
 """
 SMALL = Study(name="s", fixed={"hidden": "8", "steps": 4}, space={"mi_weight": choice(0)}, seeds=range(2))
@@ -62,7 +61,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(module, "_RAY_BYTES", 1000)
+    monkeypatch.setattr("vmi.process.scratch._RAY_BYTES", 1000)
     return folder
 
 

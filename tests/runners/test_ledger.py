@@ -16,7 +16,7 @@ from vmi.search.factory import searcher_for
 from vmi.spec.trial import Outcome, PackSpec, Suggestion, Trial
 from vmi.study.space import choice, log_uniform
 from vmi.study.study import Study, trials
-from vmi.worker.messages import Ended, Row
+from vmi.worker.messages import Ended, Row, Update
 
 METRIC = "accuracy_majority"
 GRID = {"mi_weight": choice(0, 1, 4), "layout": choice("n16+c10*", "c10*")}
@@ -67,12 +67,17 @@ def row_of(trial: Trial, result: Ended | None = None) -> dict[str, Any]:
     return {**trial.config.__dict__, **head, **ended, METRIC: None, **result.metrics}
 
 
+def end(ledger: Ledger, spec: PackSpec, results: Iterable[Ended]) -> None:
+    """The last update of a pack's worker."""
+    ledger.take(Update(spec.pack_id, 9, 9, tuple(results)))
+
+
 def run(ledger: Ledger, how: Callable[[Trial], Ended] = completed) -> list[PackSpec]:
     """Take and end packs one after another until there is no more."""
     taken = []
     while (spec := ledger.next_pack()) is not None:
         taken.append(spec)
-        ledger.ended(spec.pack_id, [how(trial) for trial in spec.trials])
+        end(ledger, spec, [how(trial) for trial in spec.trials])
     return taken
 
 
@@ -133,7 +138,7 @@ def test_every_trial_is_handed_out_once_and_told_once_whatever_ends_first(
             ledger.lose(spec.pack_id, "its worker died")
         else:
             results = [(failed if how == "failed" else completed)(trial) for trial in spec.trials]
-            ledger.ended(spec.pack_id, results[:1] if how == "part" else results)
+            end(ledger, spec, results[:1] if how == "part" else results)
     expected = (6 if searcher == "grid" else 8) * seeds
     assert len(handed) == expected and set(handed.values()) == {1}
     assert set(ledger.finished) | set(ledger.lost) == set(handed)
@@ -197,10 +202,10 @@ def test_a_sampler_waits_for_its_round_and_sees_the_mean_over_seeds() -> None:
         first.append(spec)
     assert len(ids(first)) == 2 * 2  # a quarter of eight suggestions, two seeds each
     assert not ledger.done and not ledger.has_work()
-    ledger.ended(first[0].pack_id, [completed(trial, 0.2) for trial in first[0].trials])
+    end(ledger, first[0], [completed(trial, 0.2) for trial in first[0].trials])
     assert ledger.next_pack() is None, "the round is not in"
     for spec in first[1:]:
-        ledger.ended(spec.pack_id, [completed(trial, 0.6) for trial in spec.trials])
+        end(ledger, spec, [completed(trial, 0.6) for trial in spec.trials])
     assert ledger.next_pack() is not None
     means = {i: sum(o.metrics[METRIC] for o in outcomes) / 2 for i, outcomes in heard.told}  # type: ignore[union-attr]
     assert sorted(means.values()) == [pytest.approx(0.2), pytest.approx(0.6)]
@@ -211,7 +216,7 @@ def test_a_failed_trial_is_finished_and_a_lost_one_is_not() -> None:
     ledger = ledger_of(made, pack_size=2)
     first, second = ledger.next_pack(), ledger.next_pack()
     assert first and second
-    ledger.ended(first.pack_id, [failed(first.trials[0]), completed(first.trials[1])])
+    end(ledger, first, [failed(first.trials[0]), completed(first.trials[1])])
     ledger.lose(second.pack_id, "No space left on device")
     assert ledger.done and len(ledger.finished) == 2
     assert ledger.failures() == {
@@ -226,7 +231,7 @@ def test_a_trial_without_a_result_is_lost_and_its_pack_mates_are_not() -> None:
     ledger = ledger_of(study(), pack_size=3)
     spec = ledger.next_pack()
     assert spec
-    ledger.ended(spec.pack_id, [completed(trial) for trial in spec.trials[1:]])
+    end(ledger, spec, [completed(trial) for trial in spec.trials[1:]])
     assert set(ledger.lost) == {spec.trials[0].trial_id}
     assert set(ledger.finished) == {trial.trial_id for trial in spec.trials[1:]}
 
@@ -235,21 +240,21 @@ def test_a_trial_without_a_result_is_lost_and_its_pack_mates_are_not() -> None:
 def test_the_best_is_the_best_mean_over_seeds_with_its_interval(direction: str, best: float) -> None:
     made = study(space={"mi_weight": choice(0, 1, 4)}, direction=direction)
     ledger = ledger_of(made)
-    assert ledger.best is None
+    assert ledger.ranking.best is None
     run(ledger)
-    assert ledger.best and ledger.best.params == {"mi_weight": best}
-    value = ledger.best.value
+    assert ledger.ranking.best and ledger.ranking.best.params == {"mi_weight": best}
+    value = ledger.ranking.best.value
     assert (value.count, value.mean) == (3, pytest.approx(best / 10 + 0.01))
     assert value.low is not None and value.low < value.mean
     again = ledger_of(made, map(row_of, all_trials(made)))
-    assert again.best == ledger.best, "the store alone gives the same"
+    assert again.ranking.best == ledger.ranking.best, "the store alone gives the same"
 
 
 def test_a_suggestion_that_failed_on_all_seeds_is_never_the_best() -> None:
     made = study(space={"mi_weight": choice(0, 4)}, direction="minimize")
     ledger = ledger_of(made)
     run(ledger, lambda trial: failed(trial) if trial.config.mi_weight == 0 else completed(trial))
-    assert ledger.best and ledger.best.params == {"mi_weight": 4.0}
+    assert ledger.ranking.best and ledger.ranking.best.params == {"mi_weight": 4.0}
     assert len(ledger.failures()) == 3
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from vmi.runners import node_check as probe
+from vmi.runners import node_check
 from vmi.runners.node_check import Needs, check_nodes, look, needs_of
 from vmi.spec.errors import InputError
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(node_check, "PATIENCE_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def needs(tmp_path: Path) -> Needs:
     return needs_of(tmp_path / "deep" / "results", ["digits"])
 
 
-def nodes(**seen: Callable[[Needs, str], Any]) -> probe.Everywhere:
+def nodes(**seen: Callable[[Needs, str], Any]) -> node_check.Everywhere:
     """Nodes by name, each with what it sees in place of what is there."""
 
     def everywhere(function: Any, needs: Needs, mark: str) -> Iterable[tuple[str, Any]]:
@@ -39,7 +39,7 @@ def nodes(**seen: Callable[[Needs, str], Any]) -> probe.Everywhere:
     return everywhere
 
 
-def elsewhere(needs: Needs, mark: str) -> probe.Seen:
+def elsewhere(needs: Needs, mark: str) -> node_check.Seen:
     """A node with a disk of its own in place of the shared folder."""
     return look(needs, mark.replace("deep", "own"))
 
@@ -68,7 +68,7 @@ def test_a_node_that_cannot_write_is_named(needs: Needs, monkeypatch: pytest.Mon
     def refused(*_: Any, **__: Any) -> None:
         raise OSError(30, "Read-only file system")
 
-    def read_only(needs: Needs, mark: str) -> probe.Seen:
+    def read_only(needs: Needs, mark: str) -> node_check.Seen:
         with monkeypatch.context() as patch:
             patch.setattr(Path, "write_text", refused)
             return look(needs, mark)
@@ -79,7 +79,7 @@ def test_a_node_that_cannot_write_is_named(needs: Needs, monkeypatch: pytest.Mon
 
 def test_a_node_whose_files_are_not_seen_here_is_named(needs: Needs) -> None:
     with pytest.raises(InputError, match="what b writes is not seen here"):
-        check_nodes(needs, nodes(b=lambda *_: probe.Seen((), "/nowhere/answer")))
+        check_nodes(needs, nodes(b=lambda *_: node_check.Seen((), "/nowhere/answer")))
 
 
 def test_a_node_that_answers_with_an_error_is_named_with_it(needs: Needs) -> None:
@@ -104,7 +104,7 @@ def test_a_data_set_s_files_are_needed_with_their_sizes(data_folder: Path, tmp_p
 def test_what_appears_a_moment_later_counts(tmp_path: Path) -> None:
     timer = threading.Timer(0.1, (tmp_path / "late").write_text, ["x"])
     timer.start()
-    assert probe._appears(tmp_path / "late", "x")
+    assert node_check._appears(tmp_path / "late", "x")
     timer.join()
 
 

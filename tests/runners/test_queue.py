@@ -15,10 +15,9 @@ from support.packs import trial, varied
 from vmi.results.store import Store
 from vmi.spec.trial import PackSpec, Trial
 from vmi.training import checkpoint
-from vmi.worker import judge as judging
 from vmi.worker import session
 from vmi.worker.accounting import Shares
-from vmi.worker.judge import Remembering
+from vmi.worker.judge import Remembering, judge_of
 from vmi.worker.messages import Task, Update
 from vmi.worker.work import work
 
@@ -179,7 +178,7 @@ def test_a_judge_is_told_again_what_it_was_told() -> None:
     assert said == [False, True, False]
     again = Remembering(second, json.loads(json.dumps(first.seen)))
     assert second.told == first.seen == again.seen
-    assert judging.judge_of.__doc__
+    assert judge_of.__doc__
 
 
 def test_seconds_are_shared_by_those_that_they_were_spent_on() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
+import psutil
 import pytest
 
-from vmi.runners.ray_cluster import TITLE, is_worker
+from vmi.runners.ray_cluster import is_worker
 
 # Ends, with what lacks, when Ray's first module is about to be loaded.
 FIRST = """
@@ -31,7 +31,7 @@ sys.meta_path.insert(0, First())
 """
 
 
-@pytest.mark.parametrize("module", ["tune", "ray_cluster"])
+@pytest.mark.parametrize("module", ["tune", "ray_cluster", "ray_private"])
 def test_the_settings_are_made_before_ray_is_loaded_whichever_file_is_first_and_a_users_own_stay(module: str) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_"))}
     program = f"{FIRST}\nimport vmi.runners.{module}"
@@ -40,25 +40,20 @@ def test_the_settings_are_made_before_ray_is_loaded_whichever_file_is_first_and_
     assert done.stdout.strip() == "[]"
 
 
-def processes(root: Path, **titles: bytes) -> Path:
-    """A /proc with these processes and its reader's own."""
-    for pid, title in {"self": b"python", **titles}.items():
-        folder = root / "proc" / pid.removeprefix("_")
-        folder.mkdir(parents=True)
-        (folder / "cmdline").write_bytes(title)
-    return root
+def test_a_number_that_another_process_has_now_is_no_worker() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    wait = "import sys; sys.stdin.read()"
+    for title, is_one in (("ray::ImplicitFunc.train", True), ("notes-on-ray::IDLE", False)):
+        with subprocess.Popen([title, "-c", wait], executable=sys.executable, stdin=subprocess.PIPE) as process:
+            assert is_worker(process.pid) == is_one
+            process.communicate()
+    assert not is_worker(gone.pid) and not is_worker(os.getpid())
 
 
-def test_a_number_that_another_process_has_now_is_no_worker(tmp_path: Path) -> None:
-    root = processes(tmp_path, _7=b"ray::ImplicitFunc.train", _8=b"vim\0notes-on-ray::IDLE", _9=b"")
-    assert [pid for pid in (7, 8, 9, 10) if is_worker(pid, root)] == [7]
-    if Path("/proc/self").exists():
-        assert not is_worker(os.getpid()), "the process of this test"
+def test_where_the_system_shows_no_title_a_worker_is_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(process: psutil.Process) -> list[str]:
+        raise psutil.AccessDenied(process.pid)
 
-
-def test_where_the_system_shows_no_titles_a_worker_is_taken_for_one(tmp_path: Path) -> None:
-    assert is_worker(7, tmp_path)
-
-
-def test_the_title_is_that_of_any_worker_whatever_it_does() -> None:
-    assert TITLE == b"ray::"
+    monkeypatch.setattr(psutil.Process, "cmdline", denied)
+    assert is_worker(os.getpid())

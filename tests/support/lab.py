@@ -11,9 +11,9 @@ import numpy as np
 
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
-from vmi.spec import layout as latents
 from vmi.spec.arrays import is_picture, layout_shapes
 from vmi.spec.config import resolve
+from vmi.spec.layout import parse
 from vmi.spec.trial import Completed, Cost, Outcome, Report, Trial
 from vmi.storage.durable import Files
 
@@ -74,7 +74,7 @@ class Lab:
     def arrays(self, layout: str) -> dict[str, np.ndarray]:
         """Arrays whose neighbouring values differ, so that no transposition goes unseen."""
         found = {}
-        for name, shape in layout_shapes(latents.parse(layout), "digits").items():
+        for name, shape in layout_shapes(parse(layout), "digits").items():
             kind = np.uint8 if is_picture(name) else np.int32
             found[name] = (np.arange(np.prod(shape)) % 251).astype(kind).reshape(shape)
         return found

@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-from vmi.data import dataset as data
-from vmi.data.dataset import Dataset
+from vmi.data.dataset import Dataset, load
 from vmi.spec.config import resolve
 from vmi.spec.trial import Trial
 from vmi.training import checkpoint
@@ -50,7 +49,7 @@ def grown(fields: dict[str, Any], members: int) -> int:
         os.close(writing)
         with os.fdopen(reading) as said:
             return int(said.read())
-    dataset = data.load(fields["dataset"])
+    dataset = load(fields["dataset"])
     before = kilobytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     used(pack_of(fields, members), dataset)
@@ -62,7 +61,7 @@ def grown(fields: dict[str, Any], members: int) -> int:
 def main() -> None:
     keep_freed_memory()  # as a worker does
     torch.set_num_threads(1)
-    digits = data.load("digits")
+    digits = load("digits")
     # Everything that is loaded at first use.
     for network, hidden in (("mlp", "8"), ("conv", "4-8")):
         used(pack_of({"dataset": "digits", "network": network, "hidden": hidden}, 1), digits)

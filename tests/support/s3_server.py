@@ -18,8 +18,8 @@ import boto3
 import pytest
 from support.s3_faults import Faulty
 
-from vmi.storage import s3 as objects
 from vmi.storage.paths import ObjectPath
+from vmi.storage.s3 import client_of
 
 PROGRAM = """
 import sys
@@ -68,11 +68,11 @@ def faulty_server() -> Iterator[Faulty]:
         proxy = Faulty(url)
         for name, value in environment(proxy.url).items():
             patch.setenv(name, value)
-        objects.client_of.cache_clear()
+        client_of.cache_clear()
         try:
             yield proxy
         finally:
-            objects.client_of.cache_clear()
+            client_of.cache_clear()
             proxy.close()
 
 

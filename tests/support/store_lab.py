@@ -18,7 +18,7 @@ import pyarrow as pa
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
-from vmi.spec import layout as latents
+from vmi.spec import layout
 from vmi.spec.arrays import is_picture, layout_shapes
 from vmi.spec.config import resolve
 from vmi.spec.trial import Completed, Cost, Report, Trial
@@ -66,7 +66,7 @@ def trial(seed: int) -> Trial:
 @cache
 def arrays(seed: int) -> dict[str, np.ndarray]:
     found = {}
-    for name, shape in layout_shapes(latents.parse(LAYOUT), "digits").items():
+    for name, shape in layout_shapes(layout.parse(LAYOUT), "digits").items():
         values = (np.arange(np.prod(shape)) + seed) % 251
         found[name] = values.astype(np.uint8 if is_picture(name) else np.int32).reshape(shape)
     return found

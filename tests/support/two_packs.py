@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.packs import trial
 
-from vmi.mirror import runs as to_wandb
+from vmi.mirror import runs
 from vmi.mirror.mirror import mirror_of
 from vmi.process.scratch import scratch
 from vmi.results.store import Store
@@ -23,7 +23,7 @@ said = []
 with scratch():
     mirror = mirror_of(Store(Path(sys.argv[1]), "s"), "online", local=True)
     for number, patience in enumerate((3.0, 1e6)):  # the second is not to wait: it would for ever
-        to_wandb.INIT_SECONDS = to_wandb.FINISH_SECONDS = patience
+        runs.INIT_SECONDS = runs.FINISH_SECONDS = patience
         pack = PackSpec(f"pack{number}", tuple(trial(steps=2, seed=2 * number + k) for k in (0, 1)))
         task = Task(
             pack=pack, root=sys.argv[1], study="s", layouts=("n16+c10*",), attempt=1, device="cpu",

@@ -13,7 +13,7 @@ from support.judges import BelowMean
 from support.packs import small_pack, varied
 from support.worker_runs import same_rows, task_of
 
-from vmi.data import dataset as data
+from vmi.data import dataset
 from vmi.process.signals import Deferred, TerminatedError
 from vmi.results.store import Store
 from vmi.spec.trial import Judge
@@ -215,7 +215,7 @@ def test_a_signal_that_nobody_looks_at_is_raised_all_the_same() -> None:
 
 
 def test_the_evaluation_of_a_group_is_what_it_is_in_the_whole_pack(tmp_path: Path) -> None:
-    digits, looks = data.load("digits"), []
+    digits, looks = dataset.load("digits"), []
     (*_, last) = train(small_pack(3, steps=20), digits)
     assert last.pack is not None
     whole = evaluate(last.pack, digits, lambda: looks.append(1))

@@ -23,6 +23,7 @@ from vmi.results.store import Store
 from vmi.study.space import choice, uniform
 from vmi.study.study import Study
 from vmi.training import checkpoint
+from vmi.worker.messages import Update
 
 # One pack of four, two of which are trained at a time; what has ended is committed at every report.
 QUEUED = Study(
@@ -98,7 +99,7 @@ def test_an_interrupted_run_says_from_where_its_trials_go_on(
     monkeypatch.chdir(tmp_path)
     ledger = ledger_of()
     for share in shares:
-        ledger.saved(taken(ledger).pack_id, share)
+        ledger.take(Update(taken(ledger).pack_id, 0, 1000, saved=round(1000 * share)))
     assert interrupted_lines(ledger, {"planned": 6}, Store(tmp_path, "s"), "again")[0] == said
 
 
@@ -143,12 +144,12 @@ def test_a_committed_trial_counts_once_whether_its_pack_ends_or_is_lost() -> Non
     first, second = taken(ledger), taken(ledger)
     one, two = first.trials[0].trial_id, second.trials[0].trial_id
     for _ in range(2):
-        ledger.committed(first.pack_id, [one, two])  # two is another pack's
-        ledger.committed(second.pack_id, [two])
+        ledger.take(Update(first.pack_id, 3, 9, stored=(one, two)))  # two is another pack's
+        ledger.take(Update(second.pack_id, 3, 9, stored=(two,)))
     assert (ledger.safe, ledger.in_training) == (2, 4)
     assert display_of(ledger, lambda: 0.0).line().startswith("2/6 trials, 0 failed, 4 running")
     finish(ledger, first)
-    ledger.committed(first.pack_id, [one])  # as of an update that comes after the end
+    ledger.take(Update(first.pack_id, 9, 9, stored=(one,)))  # comes after the end
     assert (ledger.safe, ledger.in_training) == (4, 2)
     ledger.lose(second.pack_id, "its worker died")
     assert (ledger.safe, ledger.in_training, ledger.without_result, len(ledger.lost)) == (4, 0, 2, 3)

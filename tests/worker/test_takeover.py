@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runners.test_ledger import completed, ids, ledger_of, none, row_of, run, sampled, study
+from runners.test_ledger import completed, end, ids, ledger_of, none, row_of, run, sampled, study
 
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
@@ -53,7 +53,7 @@ def test_it_is_handed_out_as_it_was_whatever_has_finished_meanwhile(made: Any) -
     ledger = ledger_of(made, pack_size=2)
     first, second = ledger.next_pack(), ledger.next_pack()
     assert first and second
-    ledger.ended(first.pack_id, [completed(trial) for trial in first.trials])
+    end(ledger, first, [completed(trial) for trial in first.trials])
     again = resumed(made, map(row_of, first.trials), [second], pack_size=3)
     packs = run(again)
     assert second in packs

@@ -14,7 +14,7 @@ from support.judges import These
 from support.packs import trial, varied
 from support.worker_runs import task_of
 
-from vmi.data import dataset as data
+from vmi.data import dataset
 from vmi.driver.launch import launch
 from vmi.driver.options import RunOptions
 from vmi.results.checkpoints import Checkpoints
@@ -58,7 +58,7 @@ def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
     """Every step of a pack takes a second for each of its members; all else takes LONG."""
     clock = Hand()
     monkeypatch.setattr(train, "run_steps", clock.taking(train.run_steps, lambda pack, _, count: count * pack.size))
-    others = [(data, "load"), (session, "evaluate"), (train, "measure"), (train, "probability_histograms")]
+    others = [(dataset, "load"), (session, "evaluate"), (train, "measure"), (train, "probability_histograms")]
     others += [(ParquetRecorder, "commit"), (Checkpoints, "write"), (Pack, "keep"), (Pack, "renewed")]
     for owner, name in others:
         monkeypatch.setattr(owner, name, clock.taking(getattr(owner, name), lambda *_: LONG))

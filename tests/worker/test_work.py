@@ -19,7 +19,7 @@ import torch
 from support.packs import trial
 from support.runs import until
 
-from vmi.data import dataset as data
+from vmi.data.dataset import load
 from vmi.mirror.mirror import mirror_of
 from vmi.results.store import Store
 from vmi.spec.trial import PackSpec, Trial
@@ -258,7 +258,7 @@ def test_kept_models_are_what_was_trained_and_can_be_evaluated(tmp_path: Path) -
     list(work(task_of(tmp_path, trials, keep_models=True)))
     (kept,) = Store(tmp_path, "s").models.iterdir()
     pack, _ = checkpoint.restore(kept)
-    found = evaluate(pack, data.load("digits"))
+    found = evaluate(pack, load("digits"))
     for one, evaluation in zip(trials, found, strict=True):
         stored = Store(tmp_path, "s").finished()[one.trial_id]
         assert stored["accuracy_majority"] == evaluation.metrics["accuracy_majority"]

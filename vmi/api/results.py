@@ -250,7 +250,7 @@ def open(folder: str | AnyPath) -> Results:
 
     Raises InputError where no study is, naming the nearest, StoreError where its files are damaged.
     """
-    if not isinstance(folder, str | Path) and not hasattr(folder, "bucket"):
+    if not isinstance(folder, str | AnyPath):
         raise InputError([Problem("folder", folder, "a study's results, such as results/lambda")])
     results = Results(opened(folder))
     _ = results.name

@@ -16,7 +16,7 @@ from vmi.cli.run import guarded
 from vmi.process.console import protect, say
 from vmi.process.scratch import scratch
 from vmi.spec.version import version as installed
-from vmi.storage.paths import ObjectPath, opened
+from vmi.storage.paths import local, opened
 
 # A pipe has no width; the table is made for this one.
 PIPED_WIDTH = 100
@@ -60,7 +60,7 @@ def report(
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         console.print(terminal(results, console.width, console.encoding))
         say(console, f"page: {page}")
-        if isinstance(results.folder, ObjectPath):
+        if local(results.folder) is None:
             say(console, f"and: {results.folder / FILE}")
         undamaged(results)  # the page has what can be read, and names the rest
         with scratch():

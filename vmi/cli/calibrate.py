@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+import psutil
 import torch
 
 from vmi.cost.forecast import Extent
@@ -53,16 +53,7 @@ def _check(device: str) -> None:
 def _until_now() -> Seconds:
     """What it took to come here: as a worker, this process has started Python and loaded torch."""
     spent = time.process_time()
-    return Seconds(spent, max(spent, _process_age() or spent))
-
-
-def _process_age() -> float | None:
-    """Wall seconds since this process began; None where the system does not say."""
-    try:
-        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        return float(Path("/proc/uptime").read_text().split()[0]) - ticks / 100
-    except (OSError, ValueError, IndexError):
-        return None
+    return Seconds(spent, max(spent, time.time() - psutil.Process().create_time()))
 
 
 def _table(entries: Sequence[Entry]) -> Iterator[str]:

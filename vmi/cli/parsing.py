@@ -19,7 +19,7 @@ from vmi.driver.options import unknown_option
 from vmi.process.console import say
 from vmi.spec.errors import ABSENT, InputError, Problem, did_you_mean
 from vmi.spec.redaction import is_secret_name
-from vmi.storage.paths import path_of
+from vmi.storage.paths import local, path_of
 
 BAD_INPUT = 2
 _KEY = "vmi.usage"
@@ -129,7 +129,7 @@ def _places(params: Sequence[Any], values: dict[str, Any]) -> list[Problem]:
         except InputError as error:
             problems += error.problems
             continue
-        if not isinstance(path, Path):
+        if local(path) is None:
             continue
         try:
             path.stat()

@@ -13,10 +13,10 @@ from vmi.cost.sizing import AUTO, Room, Sizing, gigabytes, room_here
 from vmi.driver.preflight import asked_of, check_rows
 from vmi.results.store import Store
 from vmi.search.trial_count import values_of
-from vmi.spec import layout as latents
 from vmi.spec.config import TrialConfig, resolve
 from vmi.spec.errors import InputError, Problem, printable
-from vmi.storage.paths import AnyPath
+from vmi.spec.layout import parse
+from vmi.storage.paths import AnyPath, local
 from vmi.study.checks import validate
 from vmi.study.study import Study
 
@@ -146,9 +146,9 @@ def _wanted(study: Study) -> Iterator[str]:
 
 def _store(study: Study, results: AnyPath) -> Store:
     store = Store(results.absolute(), study.name)
-    if not isinstance(store.folder, Path):
+    if (folder := local(store.folder)) is None:
         return store
-    path = next(path for path in (store.folder, *store.folder.parents) if path.exists())
+    path = next(path for path in (folder, *folder.parents) if path.exists())
     if not path.is_dir():
         raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
     return store
@@ -156,7 +156,7 @@ def _store(study: Study, results: AnyPath) -> Store:
 
 def warnings(config: TrialConfig) -> Iterator[str]:
     """What is allowed but known to go wrong: the paper's objective above beta, ramps that the run is too short for."""
-    layout = latents.parse(config.layout)
+    layout = parse(config.layout)
     for block in layout.informed if config.entropy_weight == 0 and not config.capacity_weight else ():
         name = "mi_weight" if block.is_categorical else "mi_weight_normal"
         weight = getattr(config, name)

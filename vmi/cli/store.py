@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from vmi.driver import lock as heartbeat
+from vmi.driver import lock
 from vmi.driver.lock import Heartbeat
 from vmi.driver.status import studies_in
 from vmi.results.fsck import QUARANTINE, check, check_sealed
@@ -67,7 +67,7 @@ def _without_drivers(places: Sequence[AnyPath]) -> None:
     """Raises InputError naming every living driver."""
     problems = []
     for path in places:
-        driver = heartbeat.read(path, time.time())
+        driver = lock.read(path, time.time())
         if driver and driver.alive:
             problems.append(Problem("study", path.name, f"no driver that runs it: {driver}", "stop it first"))
     if problems:

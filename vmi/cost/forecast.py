@@ -20,7 +20,7 @@ from vmi.search.trial_count import EVERYTHING, planned_trials
 from vmi.spec.config import COSTLY, Architecture
 from vmi.spec.errors import InputError
 from vmi.spec.trial import PackSpec, Suggestion, Trial
-from vmi.study import space as domains
+from vmi.study import space
 from vmi.study.overrides import cut
 from vmi.study.space import Choice, Domain
 from vmi.study.study import Study, trials
@@ -164,11 +164,11 @@ def _nominal(study: Study) -> Study:
 
 def _values(name: str, domain: Domain) -> tuple[object, ...]:
     if name in SHAPES and not _is_wide(name, domain):
-        return tuple(domains.values(domain))
-    low, high = domains.ends(domain)
+        return tuple(space.values(domain))
+    low, high = space.ends(domain)
     return (high if name in COSTLY else low,)
 
 
 def _is_wide(name: str, domain: Domain) -> bool:
-    size = domains.size(domain)
+    size = space.size(domain)
     return name in SHAPES and (size is None or size > MAX_VALUES)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vmi.cost import hardware
-from vmi.cost import measurements as measured
+from vmi.cost import hardware, measurements
 from vmi.cost.forecast import Extent, forecast, missing
 from vmi.cost.measurements import Costs, Kind
 from vmi.spec.errors import StoreError
@@ -33,7 +32,7 @@ class Target:
     def costs(self, path: AnyPath) -> Costs | None:
         """What was measured for it. Raises StoreError on a damaged file."""
         named = self.hardware or (hardware.cpu_name() if self.device == "cpu" else None)
-        return measured.costs_on(measured.read(path), self.device, named)
+        return measurements.costs_on(measurements.read(path), self.device, named)
 
 
 def prediction_lines(extent: Extent, target: Target, path: AnyPath, command: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from vmi.cost.packing import Size
 from vmi.spec.config import COSTLY, Architecture
 from vmi.spec.presets import PRESETS
 from vmi.spec.trial import PackSpec
-from vmi.study import space as domains
+from vmi.study import space
 from vmi.study.space import Choice
 from vmi.study.study import Study
 
@@ -165,7 +165,7 @@ def _values(study: Study, field: str) -> tuple[object, ...]:
     domain = study.space.get(field)
     searched: tuple[object, ...] = (study.fixed.get(field),)
     if domain is not None:
-        searched = tuple(domain.values) if isinstance(domain, Choice) else tuple(domains.ends(domain))
+        searched = tuple(domain.values) if isinstance(domain, Choice) else tuple(space.ends(domain))
     return (*searched, study.baseline.get(field))
 
 

@@ -214,6 +214,9 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _born(pid: int) -> str | None:
-    """When the process began, in ticks since the boot: a pid that was given again is another process."""
+    """When the process began, in ticks since the boot: a pid that was given again is another process.
+
+    psutil gives it by the clock, which may be set between two looks.
+    """
     fields = _stat(pid)
     return fields[19] if len(fields) > 19 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmi.driver.lock import Heartbeat
-from vmi.driver.progress import Display, shown
+from vmi.driver.progress import Display, best_of
 from vmi.driver.tally import Kept
 from vmi.mirror.mirror import Mirror
 from vmi.runners.ledger import Ledger
@@ -13,10 +13,7 @@ from vmi.worker.messages import Update
 
 
 class Driving:
-    """Sees every update of a run, after the ledger: passes it on to display, heartbeat, account and mirror.
-
-    What was committed before its pack's end the ledger is told here.
-    """
+    """Sees every update of a run, after the ledger: passes it on to display, heartbeat, account and mirror."""
 
     def __init__(
         self, ledger: Ledger, planned: int, display: Display, heartbeat: Heartbeat, kept: Kept, mirror: Mirror
@@ -29,8 +26,6 @@ class Driving:
     def update(self, update: Update) -> None:
         """A pack went on. Raises RuntimeError where another driver has taken this study over."""
         self._steps[update.pack_id] = update
-        self._ledger.committed(update.pack_id, update.stored)
-        self._ledger.saved(update.pack_id, update.saved / max(update.steps, 1))
         self._display.update(update)
         self._kept.note(update)
         for said in self._mirror.note([*update.stored, *(ended.trial_id for ended in update.ended)]):
@@ -51,14 +46,9 @@ class Driving:
             "running": ledger.in_training,
             "done": self._display.done,
             "rate": self._display.rate,
-            "best": self._best(),
+            "best": best_of(ledger),
             "packs": [self._pack(pack_id, len(spec.trials)) for pack_id, spec in running],
         }
-
-    def _best(self) -> str | None:
-        ledger = self._ledger
-        word, best = ("best", ledger.best) if ledger.best else ("leading", ledger.ranking.leader)
-        return f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}" if best else None
 
     def _pack(self, pack_id: str, trials: int) -> dict[str, Any]:
         last = self._steps.get(pack_id)

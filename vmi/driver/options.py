@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from vmi.cost.sizing import AUTO, MAX_PACK_SIZE
 from vmi.spec.errors import InputError, Problem, did_you_mean
-from vmi.storage.paths import ALLOWED, AnyPath, ObjectPath, path_of
+from vmi.storage.paths import ALLOWED, AnyPath, path_of
 from vmi.study.overrides import wished
 from vmi.study.seeds import MAX_SEEDS
 from vmi.study.study import Study
@@ -78,7 +78,7 @@ class StudyOptions:
                 yield Problem(flag(part.name), value, "True or False")
 
     def _place(self) -> Iterator[Problem]:
-        if not isinstance(self.results, str | Path | ObjectPath):
+        if not isinstance(self.results, str | AnyPath):
             yield Problem("--results", self.results, ALLOWED)
             return
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from vmi.driver.options import RunOptions
@@ -13,6 +12,7 @@ from vmi.results.store import Store
 from vmi.search.trial_count import planned_trials, values_of
 from vmi.spec.datasets import DATASETS, data_folder
 from vmi.spec.errors import InputError, Problem, near
+from vmi.storage.paths import local
 from vmi.study.checks import NAME, validate
 from vmi.study.study import Study
 from vmi.study.study_json import differences, spec
@@ -52,7 +52,7 @@ def asked_of(study: Study, store: Store) -> dict[str, Any]:
 def _mode(store: Store, environ: Mapping[str, str]) -> Mode:
     """The W&B mode; offline its client needs a folder, which an object store does not have."""
     mode, note = mode_from(environ)
-    if mode != "offline" or isinstance(store.root, Path):
+    if mode != "offline" or local(store.root):
         return Mode(mode, note)
     said = f"W&B's offline runs need a folder: vmi mirror {store.folder} writes them into wandb/{store.study} here"
     return Mode("disabled", f"{note}; {said}" if note else said)
@@ -94,6 +94,6 @@ def _load_data(study: Study) -> None:
     """Read (or fetch) each data set that is not embedded, once, before any worker needs it."""
     for name in values_of(study, "dataset"):
         if DATASETS[name].folder:
-            from vmi.data import dataset as data  # loads torch
+            from vmi.data import dataset  # loads torch
 
-            data.load(name, data_folder())
+            dataset.load(name, data_folder())

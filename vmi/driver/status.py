@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmi.driver import lock as heartbeat
+from vmi.driver import lock
 from vmi.driver.lock import Driver
 from vmi.driver.progress import shown
 from vmi.results.store import Store
@@ -22,8 +22,8 @@ from vmi.spec.metrics import METRICS
 from vmi.spec.trial import Row, Suggestion
 from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
-from vmi.storage.durable import LOCAL
-from vmi.storage.paths import AnyPath, times
+from vmi.storage.durable import LOCAL, times
+from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
 from vmi.worker.messages import ended_of
 
@@ -75,7 +75,7 @@ def status_of(folder: AnyPath, now: float) -> Status:
     version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
-    return Status(store.study, folder, spec, rows, heartbeat.read(folder, now), age)
+    return Status(store.study, folder, spec, rows, lock.read(folder, now), age)
 
 
 def studies_in(folder: AnyPath) -> list[AnyPath]:
@@ -215,7 +215,7 @@ def _number(driver: Driver, name: str) -> float:
 
 
 def _is_study(folder: AnyPath) -> bool:
-    return any((folder / name).exists() for name in ("study.json", heartbeat.FILE, "trials"))
+    return any((folder / name).exists() for name in ("study.json", lock.FILE, "trials"))
 
 
 def _near(folder: AnyPath) -> str:

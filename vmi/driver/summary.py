@@ -12,7 +12,7 @@ from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
 from vmi.search.ranking import Confirmed, Ranking, Standing
 from vmi.search.score import deciding, directions
-from vmi.storage.paths import AnyPath
+from vmi.storage.paths import AnyPath, local
 from vmi.study.study import Study
 
 SHOWN_CAUSES = SHOWN_TRIALS = 3
@@ -145,6 +145,5 @@ def causes(failures: Mapping[str, str]) -> list[str]:
 def near(folder: AnyPath) -> AnyPath:
     """The folder as seen from here, where it lies below."""
     here = Path.cwd()
-    if not isinstance(folder, Path):
-        return folder
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+    own = local(folder)
+    return own.relative_to(here) if own and own.is_relative_to(here) else folder

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from vmi.cost import measurements as measured
+from vmi.cost import measurements
 from vmi.cost.forecast import Extent, Forecast, forecast
 from vmi.cost.measurements import Costs
 from vmi.cost.packing import Size
@@ -31,7 +31,7 @@ class Kept:
         self._store, self._began = store, time.monotonic()
         self._actual: dict[str, float] = {"worker_seconds": 0.0, "cpu_seconds": 0.0, "trials": 0, "packs": 0}
         extent = Extent(study, frozenset(finished), pack_size)
-        costs = costs_or_none(target, store.root / measured.FILE)
+        costs = costs_or_none(target, store.root / measurements.FILE)
         found = forecast(extent, costs, target.workers) if costs else None
         self._head = {
             "vmi_prediction_version": VERSION,

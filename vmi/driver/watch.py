@@ -12,7 +12,7 @@ from rich.text import Text
 from vmi.driver.status import Status, describe, headline, status_of
 from vmi.process.console import has_reader, say, sayable
 from vmi.spec.errors import InputError, Problem, printable
-from vmi.storage.paths import AnyPath, ObjectPath
+from vmi.storage.paths import AnyPath, local
 
 SECONDS = 1.0
 # Every look at an object store is paid for by the request.
@@ -26,7 +26,7 @@ def watch(folder: AnyPath, console: Console, look: Callable[[], Status] | None =
     On a terminal it is redrawn, elsewhere there is a line per change. Raises InputError where there is no study, and
     StoreError naming a damaged file.
     """
-    seconds = REMOTE_SECONDS if isinstance(folder, ObjectPath) else SECONDS
+    seconds = SECONDS if local(folder) else REMOTE_SECONDS
     look = look or (lambda: status_of(folder, time.time()))
     status = look()
     if not status.exists:

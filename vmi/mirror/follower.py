@@ -22,7 +22,7 @@ from vmi.results.parts import Part, read_part
 from vmi.results.rows import preference
 from vmi.results.store import Store
 from vmi.spec.trial import Row
-from vmi.storage.paths import ObjectPath, path_of
+from vmi.storage.paths import local, path_of
 
 END = "end"
 # Those who train go first.
@@ -64,7 +64,7 @@ class Following:
         # Without the one that failed: within this process W&B holds its id to be taken.
         more = self._mirror(rows[done.runs + 1 :], curves, "offline", go_on)
         kept = "W&B runs are kept offline from here on (wandb sync sends them)"
-        if isinstance(self._store.root, ObjectPath):
+        if local(self._store.root) is None:
             kept = "no W&B runs are sent from here on (vmi mirror --online sends them)"
         return Mirrored(done.runs + more.runs, f"{done.warning}; {kept}")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from vmi.mirror.runs import finish_service, missing_runs
 from vmi.mirror.writers import Beside, Here, Writer
 from vmi.results.store import Store
+from vmi.storage.paths import local
 
 
 class Mirror:
@@ -22,6 +22,7 @@ class Mirror:
 
     def __init__(self, store: Store, mode: str, writer: Writer) -> None:
         self._store, self._mode, self._writer = store, mode, writer
+        self._folder = local(store.folder)
         self.finished: set[str] = set()
         self._asked: set[str] = set()
         self._said: list[str] = []
@@ -29,9 +30,9 @@ class Mirror:
         self._ended = False
 
     def begin(self) -> None:
-        if self._mode != "disabled" and isinstance(self._store.folder, Path):
+        if self._mode != "disabled" and self._folder is not None:
             try:
-                missing = missing_runs(self.finished, self._store.folder)
+                missing = missing_runs(self.finished, self._folder)
             except OSError as error:
                 self._said.append(f"W&B mirror: {type(error).__name__}: {error}: runs of before are as they were")
                 return
@@ -77,7 +78,7 @@ class Mirror:
         said = self._warnings()
         if missing:
             later = f"vmi mirror {self._store.folder} --online writes them"
-            if isinstance(self._store.folder, Path):
+            if self._folder is not None:
                 later = f"the next start, or vmi mirror {self._store.folder}, writes them"
             said.append(f"trials without a W&B run so far: {missing}; {later}")
         return said
@@ -94,14 +95,13 @@ class Mirror:
 
     def _keeps_folder(self) -> bool:
         """Whether runs are kept in W&B's folder, and it is there."""
-        folder = self._store.folder
-        return self._mode == "offline" and isinstance(folder, Path) and (folder / "wandb").is_dir()
+        return self._mode == "offline" and self._folder is not None and (self._folder / "wandb").is_dir()
 
     def _without_run(self) -> list[str] | None:
         """Those that were asked for and have no whole run in W&B's folder, now that nobody writes; None: unknown."""
-        assert isinstance(self._store.folder, Path)
+        assert self._folder is not None
         try:
-            return missing_runs(self._asked, self._store.folder)
+            return missing_runs(self._asked, self._folder)
         except OSError as error:
             self._said.append(f"W&B mirror: {type(error).__name__}: {error}: runs that were cut short are as they were")
             return None
@@ -116,10 +116,10 @@ class Mirror:
     def _write(self, trial_ids: list[str]) -> None:
         if not trial_ids:
             return
-        if isinstance(self._store.folder, Path):
+        if self._folder is not None:
             with contextlib.suppress(OSError):  # said of the first run
                 # What a killed driver leaves, so that the next one knows that runs are wanted.
-                (self._store.folder / "wandb").mkdir(parents=True, exist_ok=True)
+                (self._folder / "wandb").mkdir(parents=True, exist_ok=True)
         self._writer.write(trial_ids)
 
 

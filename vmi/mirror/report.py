@@ -6,10 +6,8 @@ else. wandb and wandb_workspaces are loaded when something is uploaded.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -18,11 +16,11 @@ import numpy as np
 
 from vmi.mirror.access import without_keys
 from vmi.mirror.report_blocks import blocks_of, reports
-from vmi.mirror.runs import lean_settings
+from vmi.mirror.runs import lean_settings, own_folder
 from vmi.spec.errors import StoreError
 from vmi.storage.checksum import sealed, unsealed
 from vmi.storage.durable import put_replacing
-from vmi.storage.paths import AnyPath, below
+from vmi.storage.paths import AnyPath, below, local
 
 # Which report stands for this study, by server, entity and project: without it each upload would be a new report.
 KEPT = "wandb-online.json"
@@ -58,7 +56,7 @@ def upload(spec: Spec, images: Sequence[np.ndarray], folder: AnyPath, environ: M
     """
     known = kept_report(folder, environ, spec)
     try:
-        with _beside(folder) as scratch:
+        with own_folder(folder) as scratch:
             base = _send_run(spec, images, folder, scratch)
         made = _save(spec, base, known)
     except Exception as error:
@@ -135,20 +133,10 @@ def _log(wandb: Any, run: Any, told: Spec, images: Sequence[np.ndarray]) -> None
         run.log(last, step=end)
 
 
-@contextlib.contextmanager
-def _beside(folder: AnyPath) -> Iterator[Path]:
-    """A folder for W&B's client: the study's own, or for one in an object store a temporary one."""
-    if isinstance(folder, Path):
-        yield folder
-    else:
-        with tempfile.TemporaryDirectory(prefix="vmi-wandb-", ignore_cleanup_errors=True) as scratch:
-            yield Path(scratch)
-
-
 def _fetched(path: AnyPath, scratch: Path) -> Path:
     """The file itself, or a copy of the object."""
-    if isinstance(path, Path):
-        return path
+    if (own := local(path)) is not None:
+        return own
     (copy := scratch / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
     return copy
 

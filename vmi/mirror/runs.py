@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import shutil
-import struct
 import sys
 import tempfile
 import time
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmi.mirror.access import without_keys
+from vmi.mirror.wandb_private import has_ended
 from vmi.results.schema import METRICS
 from vmi.spec.config import FIELD_TYPES
 from vmi.spec.trial import Row
-from vmi.storage.paths import AnyPath
+from vmi.storage.paths import AnyPath, local
 
 # What a server that hangs may cost a commit, once: the first failure ends the mirroring of that commit.
 INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
@@ -29,8 +30,6 @@ SETTLED_SECONDS = 1.0
 # How many runs one process may leave cut short, and more.
 NEWEST = 16
 MAX_TAG = 64
-# The field of a record that says how a run ended (wandb_internal.proto).
-_EXIT = 18
 _ENDED = ("outcome", "reason", "step", "train_seconds")
 _RUN = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _HEAD = ("study", "trial_id", "attempt", "step")
@@ -60,10 +59,10 @@ def mirror(
     `go_on` is asked before each run.
     """
     written = 0
-    if mode == "disabled" or (mode == "offline" and not isinstance(folder, Path)):
+    if mode == "disabled" or (mode == "offline" and local(folder) is None):
         return Mirrored(0, "")
     try:
-        with _own_folder(folder) as own:
+        with own_folder(folder) as own:
             for _ in _write_runs(rows, curves, own, project, mode, entity, go_on):
                 written += 1
     except Exception as error:
@@ -72,10 +71,10 @@ def mirror(
 
 
 @contextlib.contextmanager
-def _own_folder(folder: AnyPath) -> Iterator[Path]:
+def own_folder(folder: AnyPath) -> Iterator[Path]:
     """The folder itself; of results in an object store one of this machine, which is gone afterwards."""
-    if isinstance(folder, Path):
-        yield folder
+    if (own := local(folder)) is not None:
+        yield own
         return
     with tempfile.TemporaryDirectory(prefix="vmi-wandb-", ignore_cleanup_errors=True) as scratch:
         yield Path(scratch)
@@ -110,12 +109,9 @@ def _write_runs(
 
 
 def load_client() -> None:
-    """Import what the first run needs, which takes a second; nothing is started or written. Raises no Exception."""
+    """Import W&B's client, which takes half a second; nothing is started or written. Raises no Exception."""
     with contextlib.suppress(Exception):  # said once there is a run to write
-        import wandb
-        from wandb.sdk.launch.inputs import internal  # loaded by the first run
-
-        del wandb, internal
+        importlib.import_module("wandb")
 
 
 def finish_service() -> None:
@@ -129,7 +125,7 @@ def finish_service() -> None:
 
 def local_folder(folder: AnyPath) -> Path:
     """Where W&B's client keeps the runs of a study: its own folder; wandb/STUDY here, where that is no folder."""
-    return folder if isinstance(folder, Path) else Path.cwd() / "wandb" / folder.name
+    return local(folder) or Path.cwd() / "wandb" / folder.name
 
 
 def without_run(rows: Sequence[Row], folder: Path) -> list[Row]:
@@ -184,55 +180,7 @@ def _is_whole(path: Path, writing_seconds: float = WRITING_SECONDS) -> bool:
         recent, data = 0 <= time.time() - path.stat().st_mtime < writing_seconds, path.read_bytes()
     except OSError:
         return False
-    return recent or any(_fields(record) >= {_EXIT} for record in records(data))
-
-
-def _fields(record: bytes) -> set[int]:
-    """The numbers of a protocol buffer's fields, as far as it can be read: its client takes a second to load."""
-    found, position = set[int](), 0
-    with contextlib.suppress(IndexError):
-        while position < len(record):
-            key, position = _varint(record, position)
-            found.add(key >> 3)
-            if key & 7 == 0:
-                _, position = _varint(record, position)
-            elif key & 7 == 2:
-                size, position = _varint(record, position)
-                position += size
-            else:
-                position += {1: 8, 5: 4}.get(key & 7, len(record))
-    return found
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A whole number of seven bits a byte, the lowest first, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[position]
-        value, shift, position = value | (byte & 127) << shift, shift + 7, position + 1
-        if byte < 128:
-            return value, position
-
-
-def records(data: bytes) -> Iterator[bytes]:
-    """The whole records of a run's file, a LevelDB log after 7 bytes; what is torn ends it.
-
-    A record may be cut into pieces (kinds 2, 3, 4; 1 is a whole one). No piece starts in the last 6 bytes of a block.
-    """
-    position, pieces = 7, b""
-    while position + 7 <= len(data):
-        position += left if (left := -position % 32768) < 7 else 0
-        if position + 7 > len(data):
-            return
-        size, kind = struct.unpack_from("<HB", data, position + 4)
-        piece = data[position + 7 : position + 7 + size]
-        if kind not in (1, 2, 3, 4) or len(piece) < size:
-            return
-        pieces += piece
-        position += 7 + size
-        if kind in (1, 4):
-            yield pieces
-            pieces = b""
+    return recent or has_ended(data)
 
 
 def _write_run(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
+
+import psutil
 
 from vmi.mirror.follower import END, Following
 from vmi.mirror.runs import FINISH_SECONDS, INIT_SECONDS, finish_service
@@ -58,15 +58,6 @@ class Writer(Protocol):
 
     def warnings(self) -> list[str]:
         """What went wrong since this was asked last."""
-
-
-def _children(pid: int) -> list[int]:
-    """The processes that this one has started and that are there; none where the system has no /proc."""
-    found: list[int] = []
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, listed.read_text().split())
-    return found
 
 
 class Here:
@@ -175,11 +166,11 @@ class Beside:
         self.stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-        if process.returncode != 0:
-            # W&B's own process is in a session of its own.
-            for pid in (*_children(process.pid), process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        if process.poll() is None:
+            follower = psutil.Process(process.pid)
+            for each in (*follower.children(), follower):  # W&B's own process is in a session of its own
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
             process.wait()
         self._join()
 

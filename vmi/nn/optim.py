@@ -15,6 +15,8 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from vmi.nn.torch_private import fused_adam_
+
 Views = list[tuple[Tensor, ...]]
 
 # Parameters of a member up to which its gradients are gathered.
@@ -62,20 +64,14 @@ class MemberAdam:
         of_member = _by_member(pieces)
         counts = self.steps_K.add_(1).unbind()
         for rate, members in self._groups.items():
-            torch._fused_adam_(
+            fused_adam_(
                 _joined(parameters, members),
                 _joined(of_member, members),
                 _joined(first, members),
                 _joined(second, members),
-                [],
                 [counts[k] for k in members for _ in pieces],
-                lr=rate,
-                beta1=self.beta1,
-                beta2=self.beta2,
-                weight_decay=0.0,
-                eps=1e-8,
-                amsgrad=False,
-                maximize=False,
+                rate,
+                (self.beta1, self.beta2),
             )
 
 

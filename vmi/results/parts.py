@@ -23,8 +23,8 @@ from vmi.results.lineage import HELD_KEY, Held, Slices, held_in, noted, shares
 from vmi.results.schema import SCHEMA_VERSION, misfits_of, schema_of, united, version_of
 from vmi.spec.config import ADDED
 from vmi.spec.errors import StoreError
-from vmi.storage.durable import LOCAL, Files, put_new
-from vmi.storage.paths import AnyPath, mapped
+from vmi.storage.durable import LOCAL, Files, mapped, put_new
+from vmi.storage.paths import AnyPath
 
 HASH_DIGITS = 32
 # How often a folder is listed again because parts vanished while they were read: each time a compaction has ended.

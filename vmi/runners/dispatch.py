@@ -102,6 +102,7 @@ class Handing:
     def halted(self, update: Update) -> None:
         """A worker that was asked to stop has said how far its pack is safe."""
         if update.pack_id in self._packs.values():
+            self._ledger.take(update)
             self._show(update)
 
     def abort(self, said: str) -> None:
@@ -114,10 +115,9 @@ class Handing:
 
     def _update(self, trial_id: str, update: Update) -> None:
         self._retries.note(update.pack_id, update.saved)
-        if update.places:
-            self._ledger.fits(update.pack_id, update.places)
         if update.ended:
-            self._ledger.ended(self._packs.pop(trial_id), update.ended)
+            del self._packs[trial_id]
+        self._ledger.take(update)
         self._show(update)
 
     def _lose(self, trial_id: str, reason: str) -> None:

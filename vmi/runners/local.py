@@ -48,10 +48,7 @@ class LocalRunner:
             while (spec := ledger.next_pack()) is not None:
                 try:
                     for update in work(task_of(spec), halted=signals.asked):
-                        if update.places:
-                            ledger.fits(spec.pack_id, update.places)
-                        if update.ended:
-                            ledger.ended(spec.pack_id, update.ended)
+                        ledger.take(update)
                         show(update)
                 except HaltedError:
                     raise signals.error() from None

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from vmi.spec.datasets import DATASETS, data_folder
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.version import version
-from vmi.storage.paths import AnyPath, hasty, path_of
+from vmi.storage.paths import AnyPath, hasty, local, path_of
 
 # A network file system may show what another node wrote a moment later.
 PATIENCE_SECONDS = 5.0
@@ -105,12 +105,12 @@ def code() -> str:
 @contextlib.contextmanager
 def _marked(results: AnyPath) -> Iterator[AnyPath]:
     """A file of a new name in the folder; it, the answers beside it and what folders it took are gone afterwards."""
-    above = (results, *results.parents) if isinstance(results, Path) else ()
-    made = [folder for folder in above if not folder.exists()]
+    own = local(results)
+    made = [folder for folder in (own, *own.parents) if not folder.exists()] if own else []
     mark = results / f".vmi-probe-{secrets.token_hex(8)}"
     try:
-        if isinstance(results, Path):
-            results.mkdir(parents=True, exist_ok=True)
+        if own:
+            own.mkdir(parents=True, exist_ok=True)
         mark.write_text(mark.name, encoding="utf-8")
         yield mark
     finally:
@@ -122,12 +122,12 @@ def _marked(results: AnyPath) -> Iterator[AnyPath]:
 
 
 def _shared(results: str) -> str:
-    return SHARED if isinstance(path_of(results), Path) else REACHED
+    return SHARED if local(path_of(results)) else REACHED
 
 
 def _why(path: AnyPath) -> str:
     """What an object store has to say about it; a folder only lacks the file."""
-    if isinstance(path, Path):
+    if local(path):
         return ""
     try:
         path.read_bytes()

@@ -1,36 +1,25 @@
 """The Ray cluster: connecting to it, what its nodes have room for, functions on every node, whether it is still there.
 
-Beside `tune.py`, which schedules packs by it, the only file that knows Ray.
+Only `tune.py`, which schedules packs by it, and `ray_private.py` know Ray besides.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import logging
 import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Before Ray is imported, Tune with it: no per-trial logger files, no output of its own, Ctrl-C is ours to handle.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-# What becomes of a pack whose worker died is ours to say.
-os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# A cluster that refuses the token is asked once a second: it shall be said within half a minute, start included.
-os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "15")
+from vmi.runners import ray_private  # first: what it sets in the environment must be there before Ray is
 
+# isort: split
+import psutil
 import ray
-from ray._private import parameter, services
-from ray._private.ray_constants import WORKER_PROCESS_TYPE_IDLE_WORKER
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vmi.cost.hardware import available_memory, free_on_cards
@@ -44,9 +33,6 @@ from vmi.spec.errors import InputError, Problem
 from vmi.spec.home import home
 from vmi.worker.halting import HALT_SECONDS, ask
 
-# A cluster that lives for one run on this machine scales nothing, and nobody follows its logs: without these processes
-# it starts 1.4 s sooner and ends 1 s sooner, as the first of them does not heed SIGTERM for that long.
-SPARED = {"no_monitor": True, "include_log_monitor": False}
 # A node has this long to start a worker and to look at its folders.
 NODE_SECONDS = 60.0
 # Ray only says that it could not connect where a cluster asks for a token and the driver was not told to send one.
@@ -54,8 +40,6 @@ ADDRESS = (
     "the address of a running Ray cluster (host:6379), 'auto', or 'local' for a new one; "
     "RAY_AUTH_MODE=token where the cluster asks for its token"
 )
-# What the title of every worker begins with, whatever it works on ("ray::").
-TITLE = "".join(WORKER_PROCESS_TYPE_IDLE_WORKER.partition("::")[:2]).encode()
 
 
 def connect(address: str | None, needs: Needs, say: Callable[[str], None]) -> bool:
@@ -87,11 +71,13 @@ def _init(address: str | None) -> None:
     field = "--address" if given or not address else "RAY_ADDRESS"
     try:
         reach(address)
-        found = (_this_machines() if address in (None, "auto") else None) or address
+        # Ray's own note lies outside of our scratch folder.
+        noted = ray_private.address_noted_in(outside() / "ray") if address in (None, "auto") else None
+        found = noted or address
         private(home() / ".ray")
         if found is None:
             _own_token()
-        with kept_handlers(), _spared():
+        with kept_handlers(), ray_private.spared():
             ray.init(
                 address=found or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
@@ -103,13 +89,6 @@ def _init(address: str | None) -> None:
         leave()
         said = " ".join(str(error).split()) or type(error).__name__
         raise InputError([Problem(field, address, ADDRESS, said)]) from error
-
-
-def _this_machines() -> str | None:
-    """The cluster that this machine belongs to, by Ray's own note of it, which lies outside of our scratch folder."""
-    ask: Any = services.canonicalize_bootstrap_address  # its annotation has no None
-    found: str | None = ask(None, str(outside() / "ray"))
-    return found
 
 
 def _own_token() -> None:
@@ -127,19 +106,6 @@ def _own_token() -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(32))
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
-
-
-@contextlib.contextmanager
-def _spared() -> Iterator[None]:
-    """A cluster that Ray starts inside does without SPARED, as far as this Ray knows of them."""
-    private: Any = parameter
-    made = private.RayParams
-    known = inspect.signature(made).parameters
-    private.RayParams = functools.partial(made, **{name: SPARED[name] for name in SPARED if name in known})
-    try:
-        yield
-    finally:
-        private.RayParams = made
 
 
 def capacity() -> tuple[int, float]:
@@ -231,14 +197,14 @@ def end(workers: list[Worker]) -> int:
     return ended
 
 
-def is_worker(pid: int, root: Path = Path("/")) -> bool:
+def is_worker(pid: int) -> bool:
     """Whether a process is a worker of Ray, by its title: another one may have the number of one that has ended.
 
-    Where the system has no /proc (macOS) nothing can be looked up, and it is taken for one. `root` is where /proc is.
+    Where the system shows no titles, it is taken for one.
     """
-    if not (root / "proc/self").exists():
-        return True
     try:
-        return (root / f"proc/{pid}/cmdline").read_bytes().startswith(TITLE)
-    except OSError:
+        return "".join(psutil.Process(pid).cmdline()).startswith(ray_private.TITLE)
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
         return False

@@ -25,7 +25,7 @@ class Runner(Protocol):
         """What one pack has to itself where it trains; known once `workers` was asked."""
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
-        """Train everything; a pack that breaks as a whole is given back with `ledger.lose`."""
+        """Train everything: every update goes to `ledger.take`, then to `show`; a pack that broke to `ledger.lose`."""
 
     def close(self) -> None:
         """Let go of whatever was started."""

@@ -1,4 +1,4 @@
-"""The Ray Tune runner: one Tune trial is one pack. The only file that knows Ray beside `ray_cluster.py`.
+"""The Ray Tune runner: one Tune trial is one pack. Only `ray_cluster.py` and `ray_private.py` know Ray besides.
 
 Tune schedules, restarts packs whose worker died and spreads them over the cluster; what is trained, what is finished
 and what is stored is ours, so Tune's own state may be deleted at any time.
@@ -17,13 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vmi.runners import ray_cluster as cluster  # first: what it sets in the environment must be there before Ray is
+from vmi.runners import ray_cluster, ray_private  # first: Ray is told of its settings before it is loaded
 
 # isort: split
 import ray
 from ray import cloudpickle, tune
-from ray.air._internal import usage
-from ray.tune.execution import class_cache
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
 from vmi.cost.sizing import Room
@@ -42,13 +42,7 @@ from vmi.worker.messages import Task, Update
 
 # How often in a row Tune may give up on all packs without any of them having ended in between.
 MAX_ABORTS = 3
-# What Tune hands to its workers by a runtime environment Ray writes into its logs in clear (AWS_SECRET_ACCESS_KEY is
-# such); and workers that Ray has started beforehand have none, so that each would be started anew. Workers of this
-# machine have the driver's variables anyway, those of other nodes their node's.
-class_cache.ENV_VARS_TO_PROPAGATE.clear()
-class_cache.DEFAULT_ENV_VARS.clear()
-# For statistics that are not sent it imports every library that Tune has a callback for, W&B's and MLflow's.
-usage.tag_callbacks = lambda callbacks: False
+ray_private.keep_variables()
 
 
 class TuneRunner:
@@ -70,8 +64,8 @@ class TuneRunner:
 
         Raises InputError when there is no such cluster or no such GPU, or a node does not see what it needs.
         """
-        self._connected |= cluster.connect(self._address, self._needs, self._say)
-        cpus, gpus = cluster.capacity()
+        self._connected |= ray_cluster.connect(self._address, self._needs, self._say)
+        cpus, gpus = ray_cluster.capacity()
         self._gpus = self._gpus_per_pack if self._gpus_per_pack is not None else (1.0 if gpus else 0.0)
         if self._gpus > gpus:
             allowed = f"at most the {gpus:g} GPUs of the Ray cluster" if gpus else "0: the Ray cluster has no GPU"
@@ -88,14 +82,14 @@ class TuneRunner:
         return "cuda" if self._gpus else "cpu"
 
     def room(self) -> Room:
-        return cluster.room(self._gpus)
+        return ray_cluster.room(self._gpus)
 
     def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
         """Raises ClusterLostError once the cluster does not answer any more."""
         workers = self.workers()
         handing = Handing(ledger, task_of, show)
         logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # which trials did not complete is ours to say
-        with Watch(cluster.is_there, end_process) as watch:
+        with Watch(ray_cluster.is_there, end_process) as watch:
             try:
                 self._fit_until_done(handing, workers)
             except KeyboardInterrupt:
@@ -103,7 +97,7 @@ class TuneRunner:
                     raise ClusterLostError(watch.lost) from None
                 # Tune has been left, its workers have not: what they have trained since their checkpoints is kept.
                 with contextlib.suppress(Exception):  # it would only save time
-                    for said in cluster.halt(handing.workers()):
+                    for said in ray_cluster.halt(handing.workers()):
                         handing.halted(Update.from_json(said))
                 raise
 
@@ -118,7 +112,7 @@ class TuneRunner:
                 aborts, settled = aborts + 1 if handing.settled == settled else 1, handing.settled
                 if handing.broken or aborts > MAX_ABORTS:
                     raise
-                cluster.everywhere(cluster.end, handing.workers())
+                ray_cluster.everywhere(ray_cluster.end, handing.workers())
                 handing.abort(str(error))
 
     def _fit(self, searcher: _PackSearcher, workers: int) -> None:
@@ -128,6 +122,7 @@ class TuneRunner:
                 tune.with_resources(train_pack, {"cpu": 1, "gpu": self._gpus}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
+                    scheduler=_Scheduler(searcher.handing),
                     num_samples=-1,
                     max_concurrent_trials=workers,
                     reuse_actors=True,
@@ -140,14 +135,13 @@ class TuneRunner:
                     verbose=0,
                     # Deaths are counted by us: a preempted node is not the pack's fault, and a retry wants a reason.
                     failure_config=tune.FailureConfig(max_failures=0),
-                    callbacks=[_Deaths(searcher.handing)],
                 ),
             )
             tuner.fit()
 
     def close(self) -> None:
         if self._connected:
-            cluster.leave()
+            ray_cluster.leave()
             self._connected = False
 
 
@@ -178,17 +172,23 @@ def train_pack(config: dict[str, Any]) -> None:
         tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
 
 
-class _Deaths(tune.Callback):
-    """Says why a trial of Tune ended in error: a searcher only hears that it did."""
+class _Scheduler(FIFOScheduler):
+    """Tune's default one, which says why a trial ended in error: a searcher only hears that it did.
+
+    A callback would hear it as well, but for any of these Tune loads W&B and MLflow, to count them (0.4 s).
+    """
 
     def __init__(self, handing: Handing) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self._handing = handing
 
-    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
-        """Tune pickles its callbacks for a restore of its own, which is never used."""
-        return tune.Callback, ()
+    def __reduce__(self) -> tuple[type[FIFOScheduler], tuple[()]]:
+        """Tune pickles its scheduler for a restore of its own, which is never used."""
+        return FIFOScheduler, ()
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        if trial.status == Trial.ERROR:  # Tune itself starts it again: its node was preempted
+            return
         said = _error_of(trial)
         self._handing.died(trial.trial_id, death_of(str(said), bool(getattr(said, "preempted", False))))
 
@@ -220,7 +220,7 @@ class _PackSearcher(TuneSearcher):
         self.handing.take(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if not error:  # else `_Deaths` says why
+        if not error:  # else `_Scheduler` says why
             self.handing.ended(trial_id, result or {})
 
     def __reduce__(self) -> tuple[type[TuneSearcher], tuple[()]]:

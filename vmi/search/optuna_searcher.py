@@ -23,8 +23,7 @@ from optuna.trial import TrialState, create_trial
 from vmi.search.score import Ending, directions, ending
 from vmi.search.searcher import Finished, baseline_of, stored_suggestion, suggestion_of
 from vmi.spec.trial import Outcome, Suggestion
-from vmi.study import conditions as dependence
-from vmi.study import space as domains
+from vmi.study import conditions, space
 from vmi.study.space import Choice, Domain, Float
 from vmi.study.study import Study
 
@@ -41,9 +40,9 @@ class OptunaSearcher:
     def __init__(self, study: Study, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study, self._seed = study, seed
-        self._domains = domains.canonical_space(study.space)
+        self._domains = space.canonical_space(study.space)
         self._space = {name: _distribution(domain) for name, domain in self._domains.items()}
-        self._order = dependence.order(study.space, study.conditions)
+        self._order = conditions.order(study.space, study.conditions)
         wanted = [StudyDirection[direction.upper()] for direction in directions(study).values()]
         self._optuna = optuna.create_study(directions=wanted)
         self._baseline = baseline_of(study)
@@ -120,8 +119,8 @@ class OptunaSearcher:
         trial = self._optuna.ask()
         params: dict[str, Any] = {}
         for name in self._order:
-            if dependence.is_active(name, self._study.conditions, params):
-                params[name] = domains.nearest(self._domains[name], _suggest(trial, name, self._domains[name]))
+            if conditions.is_active(name, self._study.conditions, params):
+                params[name] = space.nearest(self._domains[name], _suggest(trial, name, self._domains[name]))
         suggestion = suggestion_of(self._study, params)
         if self._is_known(suggestion.suggestion_id):
             self._repeat(trial, suggestion.suggestion_id)
@@ -175,7 +174,7 @@ def _sampler(name: str, seed: int, draw: int, grouped: bool) -> optuna.samplers.
 def _suggest(trial: optuna.trial.Trial, name: str, domain: Domain) -> Any:
     if isinstance(domain, Choice):
         return trial.suggest_categorical(name, domain.values)
-    low, high = domains.ends(domain)
+    low, high = space.ends(domain)
     suggest: Any = trial.suggest_float if isinstance(domain, Float) else trial.suggest_int
     return suggest(name, low, high, log=domain.log, step=domain.step)
 
@@ -183,6 +182,6 @@ def _suggest(trial: optuna.trial.Trial, name: str, domain: Domain) -> Any:
 def _distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.values)
-    low, high = domains.ends(domain)
+    low, high = space.ends(domain)
     kind: Any = FloatDistribution if isinstance(domain, Float) else IntDistribution
     return cast(BaseDistribution, kind(low, high, log=domain.log, step=domain.step))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from vmi.spec.config import FIELD_TYPES, TrialConfig, resolve
 from vmi.spec.trial import Outcome, Suggestion
-from vmi.study import conditions as dependence
+from vmi.study import conditions
 from vmi.study.study import Study
 
 Finished = Sequence[tuple[Mapping[str, Any], Sequence[Outcome]]]
@@ -54,5 +54,5 @@ def stored_suggestion(study: Study, row: Mapping[str, Any]) -> Suggestion:
     """The point that a stored row stands for: the searched fields alone, or the whole configuration."""
     given = {name: row[name] for name in FIELD_TYPES if name in row and name != "seed"}
     config = configured(study, given)
-    params = dependence.active(study.space, study.conditions, vars(config))
+    params = conditions.active(study.space, study.conditions, vars(config))
     return Suggestion(config.suggestion_id, params)

@@ -10,15 +10,14 @@ import contextlib
 import errno
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from vmi.spec.errors import InputError, Problem
+from vmi.spec.errors import InputError, Problem, StoreError
 
 if TYPE_CHECKING:
     from vmi.storage.s3 import Bucket
@@ -106,10 +105,6 @@ class ObjectPath:
         """What lies in the folder under a name that fits; the pattern has no slash."""
         return (self / name for name in self.objects.listed(self.key) if fnmatchcase(name, pattern))
 
-    def times(self) -> dict[str, float]:
-        """When each object right below the folder was written, by its name."""
-        return {name: time for name, time in self.objects.listed(self.key).items() if time is not None}
-
     def stat(self) -> Stat:
         """Raises FileNotFoundError."""
         found = self.objects.stat(self.key)
@@ -138,10 +133,56 @@ class ObjectPath:
     def rmdir(self) -> None:
         """Nothing: an empty folder is not there."""
 
-    def remove_below(self) -> None:
-        """Remove every object below the folder."""
-        for key in self.objects.keys_below(self.key):
-            self.objects.unlink(key)
+    def replace(self, target: ObjectPath) -> None:
+        """Put the object under another key, in place of what was there."""
+        target.write_bytes(self.read_bytes())
+        self.unlink()
+
+    # What follows is `vmi.storage.durable.Storage`.
+
+    def put_new(self, name: str, data: bytes) -> ObjectPath:
+        path = self / name
+        if not self.objects.put_new(path.key, data) and path.read_bytes() != data:
+            raise name_taken(path)
+        return path
+
+    def put_replacing(self, name: str, data: bytes) -> ObjectPath:
+        (path := self / name).write_bytes(data)
+        return path
+
+    def put_exclusive(self, name: str, data: bytes) -> bool:
+        return self.objects.put_new((self / name).key, data)
+
+    def put_over(self, name: str, data: bytes, before: bytes) -> bool:
+        """Of several who try one wins."""
+        key = (self / name).key
+        try:
+            found = self.objects.read(key)
+        except FileNotFoundError:
+            return False
+        return found.data == before and self.objects.put_over(key, data, found.etag)
+
+    def remove_same(self, name: str, before: bytes) -> None:
+        key = (self / name).key
+        with contextlib.suppress(FileNotFoundError):
+            found = self.objects.read(key)
+            if found.data == before:
+                self.objects.unlink_over(key, found.etag)
+
+    def make_folders(self) -> None:
+        """Nothing: there are none."""
+
+    def probe(self) -> None:
+        """Refused as well is a store that does not keep the conditions of puts."""
+        replace(self, hasty=True).objects.probe(self.key)
+
+    def times(self) -> dict[str, float]:
+        return {name: time for name, time in self.objects.listed(self.key).items() if time is not None}
+
+    def mapped(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Several at a time."""
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            return list(pool.map(function, items))
 
     @property
     def objects(self) -> Bucket:
@@ -154,12 +195,29 @@ class ObjectPath:
 AnyPath = Path | ObjectPath
 
 
+def local(path: AnyPath) -> Path | None:
+    """The path of this machine that it is; None for what lies in an object store."""
+    return path if isinstance(path, Path) else None
+
+
+def hasty(path: AnyPath) -> AnyPath:
+    """The same place, for what must not wait long for an object store."""
+    return path if isinstance(path, Path) else replace(path, hasty=True)
+
+
+def name_taken(path: AnyPath) -> StoreError:
+    """For a file whose name is its content."""
+    return StoreError(f"{path}: damaged, kept as it is: its name is the hash of other bytes")
+
+
 def path_of(text: str | AnyPath, name: str = "--results") -> AnyPath:
     """The place that a user named. Raises InputError for another scheme than s3, or no valid bucket and prefix."""
     given = str(text)
     found = _SCHEME.match(given)
-    if isinstance(text, Path | ObjectPath) or not found:
-        return text if isinstance(text, Path | ObjectPath) else Path(text).expanduser()
+    if not isinstance(text, str):
+        return text
+    if not found:
+        return Path(text).expanduser()
     if found[1].lower() != "s3":
         raise InputError([Problem(name, given, ALLOWED, f"no store of scheme {found[1]}:// is known")])
     bucket, _, prefix = given[len(found[0]) :].removeprefix("/").partition("/")
@@ -176,7 +234,7 @@ def path_of(text: str | AnyPath, name: str = "--results") -> AnyPath:
 def opened(text: str | AnyPath, name: str = "folder") -> AnyPath:
     """As `path_of`, once an object store has answered. Raises InputError with what is wrong with it, within 30 s."""
     path = path_of(text, name)
-    if isinstance(path, ObjectPath):
+    if local(path) is None:
         try:
             hasty(path).is_dir()
         except OSError as error:
@@ -188,36 +246,3 @@ def opened(text: str | AnyPath, name: str = "folder") -> AnyPath:
 def below(folder: AnyPath, path: AnyPath) -> str:
     """What leads from the folder to what lies in it: "trials/part-...", "." for itself."""
     return str(PurePosixPath(str(path).removeprefix(str(folder)).lstrip("/")))
-
-
-def hasty(path: AnyPath) -> AnyPath:
-    """The same place, for what must not wait long for an object store."""
-    return replace(path, hasty=True) if isinstance(path, ObjectPath) else path
-
-
-def times(folder: AnyPath) -> Mapping[str, float]:
-    """When each file of a folder was written (seconds since the epoch), by name; nothing where there is no folder."""
-    if isinstance(folder, ObjectPath):
-        return folder.times()
-    found = {}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        with contextlib.suppress(FileNotFoundError):  # gone since
-            found[path.name] = path.stat().st_mtime
-    return found
-
-
-def remove_tree(folder: AnyPath) -> None:
-    """Remove a folder with all that is in it, as far as that goes."""
-    if isinstance(folder, ObjectPath):
-        with contextlib.suppress(OSError):
-            folder.remove_below()
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def mapped(function: Callable[[T], R], items: Iterable[T], folder: AnyPath) -> list[R]:
-    """The function's value for each item in turn; for what lies in an object store, several are asked for at a time."""
-    if not isinstance(folder, ObjectPath):
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(REQUESTS) as pool:
-        return list(pool.map(function, items))

@@ -92,11 +92,6 @@ class Bucket:
         found.pop("", None)  # what consoles put to show an empty folder
         return found
 
-    def keys_below(self, prefix: str) -> list[str]:
-        """Every key below a prefix, however deep."""
-        pages = self._pages(prefix, Prefix=f"{prefix}/" if prefix else "")
-        return [each["Key"] for page in pages for each in page.get("Contents", ())]
-
     def has_below(self, prefix: str) -> bool:
         """Whether any key lies below a prefix."""
         ask = {"Prefix": f"{prefix}/" if prefix else "", "MaxKeys": 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vmi.spec import layout as latents
+from vmi.spec import layout
 from vmi.spec.errors import Problem, did_you_mean, one_of
 from vmi.spec.goals import DIRECTIONS, Bound
 from vmi.spec.metrics import METRICS, available
@@ -87,7 +87,7 @@ def _missing_metrics(study: Study, layouts: Sequence[str]) -> Iterator[Problem]:
     for part, given in (("objectives", study.objectives), ("constraints", study.constraints)):
         wanted += [(f"{part}.{metric}", metric) for metric in given] if isinstance(given, Mapping) else []
     for text in layouts:
-        given_by = available(latents.parse(text))
+        given_by = available(layout.parse(text))
         for field, metric in wanted:
             if isinstance(metric, str) and metric in METRICS and metric not in given_by:
                 yield Problem(field, metric, f"one that layout {text!r} can give", one_of(given_by))

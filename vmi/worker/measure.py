@@ -25,15 +25,13 @@ from vmi.cost.footprint import members_within
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import ZERO, Entry, Kind, Seconds, sizes_up_to
 from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, room_here
-from vmi.data import dataset as data
-from vmi.data.dataset import Dataset
+from vmi.data.dataset import Dataset, load
 from vmi.spec.config import COSTLY, Architecture, TrialConfig
 from vmi.spec.datasets import data_folder
 from vmi.spec.layout import parse
 from vmi.spec.reports import LEAST_STEPS, REPORTS
 from vmi.spec.trial import PackSpec, Trial
-from vmi.training import accuracy
-from vmi.training import cuda_graph as captured
+from vmi.training import accuracy, cuda_graph
 from vmi.training.pack import Pack
 from vmi.training.train import launch_steps, run_steps
 from vmi.worker.cost_fit import Stepped, beyond, linear, median, stepped
@@ -103,7 +101,7 @@ class _Bench:
 
     def entries(self, kind: Kind, members: Sequence[Trial], start: Seconds, largest: int | None) -> list[Entry]:
         loaded, reference = self._load(kind.dataset), self._reference(kind)
-        dataset = data.load(kind.dataset, self._folder).to(torch.device(self.device))
+        dataset = load(kind.dataset, self._folder).to(torch.device(self.device))
         wanted = self._sizes(members[0].config.architecture, kind, largest)
         steps = self._steps({size: _pack_of(members, size) for size in wanted}, dataset, True, largest or 0)
         sizes = [*steps]
@@ -152,7 +150,7 @@ class _Bench:
             first[size] = self._time(partial(launch_steps, pack, dataset, 2))
             if self._captures:
                 capturing[size] = self._time(partial(run_steps, pack, dataset, LEAST_STEPS))
-        replaying = {size: pack for size, pack in made.items() if captured.has_graph(pack)}
+        replaying = {size: pack for size, pack in made.items() if cuda_graph.has_graph(pack)}
         replayed = self._in_turns(run_steps, replaying, dataset)
         launched = self._in_turns(launch_steps, made, dataset, first)
         return {size: stepped(launched[size], replayed.get(size), capturing.get(size, ZERO)) for size in made}
@@ -195,9 +193,9 @@ class _Bench:
 
     def _load(self, name: str) -> Seconds:
         if name not in self._loaded:
-            data.load.cache_clear()
+            load.cache_clear()
             device = torch.device(self.device)
-            self._loaded[name] = self._time(lambda: data.load(name, self._folder).to(device))
+            self._loaded[name] = self._time(lambda: load(name, self._folder).to(device))
         return self._loaded[name]
 
     def _reference(self, kind: Kind) -> Seconds:
@@ -207,10 +205,10 @@ class _Bench:
         key = (kind.dataset, block.size)
         if key not in self._references:
             accuracy.forget_references()
-            dataset = data.load(kind.dataset, self._folder)
+            dataset = load(kind.dataset, self._folder)
             self._references[key] = self._time(lambda: accuracy.kmeans_reference(dataset, block.size))
         else:
-            accuracy.kmeans_reference(data.load(kind.dataset, self._folder), block.size)
+            accuracy.kmeans_reference(load(kind.dataset, self._folder), block.size)
         return self._references[key]
 
     def _time(self, action: Callable[[], object]) -> Seconds:

@@ -4,46 +4,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
-from vmi.data import dataset as data
+from vmi.data.dataset import Dataset
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
 from vmi.spec.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Trial
-from vmi.storage.paths import AnyPath, path_of
-from vmi.training import checkpoint
-from vmi.training import cuda_graph as captured
+from vmi.storage.paths import path_of
+from vmi.training import checkpoint, cuda_graph
 from vmi.training.evaluation import evaluate
 from vmi.training.out_of_memory import is_out_of_memory
 from vmi.training.pack import Pack
 from vmi.training.train import Progress, Stop
 from vmi.worker.accounting import Shares, device_name, versions
 from vmi.worker.judge import Observation, Remembering, judge_of
+from vmi.worker.members import OUT_OF_MEMORY, Members
 from vmi.worker.messages import Task, Update, ended_of
 from vmi.worker.rhythm import EVALUATION_SHARE, Rhythm
 from vmi.worker.takeover import Begun, stored_of
 
-OUT_OF_MEMORY = "out of memory at step"
 # Members are evaluated a few at a time, in about so long: what a kill costs is one group.
 EVALUATION_SECONDS = 10.0
 # An evaluation's seconds an image beside those of a step of training: measured were 0.13 (MLP, conv) and 0.2 (tiny).
 EVALUATION_TO_STEPS = 0.15
-# What a checkpoint holds beside pack and queue.
-_NOTES = ("reports", "failed", "pruned", "seconds", "seen")
 
 
 class SupersededError(RuntimeError):
     """The pack was taken over, as its worker was thought to be dead: what it has trained is not stored twice."""
-
-
-class Parked(NamedTuple):
-    """Members that stand in a checkpoint and wait until there is memory for them: its name, and their steps."""
-
-    name: str
-    steps: Mapping[str, int]
 
 
 class Session:
@@ -55,15 +43,12 @@ class Session:
 
     def __init__(self, task: Task, judge: Judge | None, begun: Begun, places: int) -> None:
         self.task, self.trials = task, task.pack.trials
-        self._by_id = {trial.trial_id: trial for trial in self.trials}
-        self._given = judge
+        self.steps = self.trials[0].config.steps
         self.store = Store(path_of(task.root), task.study)
         self.kept, self.stored, self._again = begun.kept, dict(begun.stored), begun.again
-        self.places, self.steps = places, self.trials[0].config.steps
-        self.pack: Pack | None = None
-        self.waiting: list[Trial] = []
-        self.parked: deque[Parked] = deque()
         self.warnings: list[str] = []
+        self.members = Members(task, self.kept, self.stored, places, self.warnings)
+        self._given = judge
         self.committed: list[str] = []
         self.reports: list[Report] = []
         self.outcomes: dict[str, Outcome] = {}
@@ -79,103 +64,19 @@ class Session:
 
     def start(self) -> None:
         """Stand where the newest whole checkpoint has it, else at the beginning."""
-        kept = self._start()
+        kept = self.members.resume()
         self.reports = [Report(*report) for report in kept.get("reports", ())]
         self.outcomes = {i: Failed(*failed) for i, failed in kept.get("failed", {}).items()}
         self.outcomes |= {i: Pruned(*pruned) for i, pruned in kept.get("pruned", {}).items()}
         self.shares = Shares(kept.get("seconds"))
         self.judge, self.stop = self._judge(self._given, kept.get("seen", ()))
-        standing = self.pack.standing() if self.pack else {}
-        parked = {trial_id: step for group in self.parked for trial_id, step in group.steps.items()}
-        self.reached = dict.fromkeys({*self.stored, *self.outcomes}, self.steps) | parked | standing
+        self.reached = dict.fromkeys({*self.stored, *self.outcomes}, self.steps) | self.members.steps()
         self.saved = dict(self.reached)
         self.rhythm.begin()
 
     @property
     def has_queue(self) -> bool:
-        return self.places < len(self.trials)
-
-    def _start(self) -> Mapping[str, Any]:
-        """Set pack, queue and what is parked as the newest whole checkpoint has them, else as they are at first.
-
-        Trials that were stored since the checkpoint are trained again, to the same end, so that a judge sees what it
-        saw; they are not stored again. Those that there was no memory for are not. Where there is no memory to read a
-        checkpoint, fewer places may do; one member by itself does without it, and fails only if it can't be trained.
-        """
-        damaged = []
-        for path, found in self.kept.newest_first():
-            try:
-                if found is None:
-                    raise checkpoint.CheckpointError(f"{path}: its content does not match the hash in its name")
-                notes = self._taken(path, found)
-            except Exception as error:  # a checkpoint only saves time: nothing that is wrong with one stops the pack
-                if is_out_of_memory(error) and self.places > 1:
-                    raise
-                damaged.append(_unread(path, error))
-                continue
-            if damaged:
-                self.warnings.append(f"{'; '.join(damaged)}: the pack goes on from the checkpoint before, {path.name}")
-            return notes
-        found = None  # or its bytes would be held while the pack is made
-        if damaged:
-            self.warnings.append(f"{'; '.join(damaged)}: the pack starts over")
-        self.parked = deque()
-        self.waiting = [trial for trial in self.trials if trial.trial_id not in self.stored]
-        self._fill()
-        return {}
-
-    def _taken(self, path: AnyPath, found: bytes) -> Mapping[str, Any]:
-        """Set pack, queue and what is parked from one checkpoint; its notes."""
-        saved = checkpoint.Saved(found, str(path))
-        notes = json.loads(saved.notes)
-        kept = {name: notes[name] for name in _NOTES}
-        waiting = [self._by_id[trial_id] for trial_id in notes["waiting"]]
-        parked = [Parked(name, dict(steps)) for name, steps in notes["parked"]]
-        self.places = min(self.places, notes["places"])
-        self.parked = deque([Parked(path.name, saved.steps), *parked])
-        self.waiting = [trial for trial in waiting if not self._ran_out(trial.trial_id)]
-        self._fill(saved)
-        return kept
-
-    def go_on(self) -> None:
-        """Set the pack to those that wait for memory, where there are any: the pack of before is done."""
-        self.waiting = []
-        self._fill()
-
-    def _fill(self, saved: checkpoint.Saved | None = None) -> None:
-        """As many of the first parked ones as there are places become the pack; `saved` is their checkpoint, if read.
-
-        Where nobody is parked any more, the first of those that wait do.
-        """
-        self.pack = None
-        while self.parked and self.pack is None:
-            name, steps = self.parked[0]
-            ids = [trial_id for trial_id in steps if not self._ran_out(trial_id)]
-            if ids:
-                self.pack = self._unparked(name, ids[: self.places], saved)
-            self.parked.popleft()
-            if rest := ids[self.places :]:
-                self.parked.appendleft(Parked(name, {trial_id: steps[trial_id] for trial_id in rest}))
-            saved = None
-        if self.pack is None and self.waiting:
-            self.pack = Pack(self.waiting[: self.places], self.task.device)
-            self.waiting = self.waiting[self.places :]
-
-    def _unparked(self, name: str, ids: Sequence[str], saved: checkpoint.Saved | None) -> Pack:
-        if saved is not None:
-            return saved.pack(self.task.device, ids)
-        try:
-            found = checkpoint.Saved(self.kept.read(name) or b"", str(self.kept.folder / name))
-            return found.pack(self.task.device, ids)
-        except Exception as error:
-            if is_out_of_memory(error) and self.places > 1:
-                raise
-            self.warnings.append(f"{_unread(self.kept.folder / name, error)}: {len(ids)} trials start over")
-        # Not while the exception is handled, on which what was read hangs.
-        return Pack([self._by_id[trial_id] for trial_id in ids], self.task.device)
-
-    def _ran_out(self, trial_id: str) -> bool:
-        return trial_id in self.stored and self.stored[trial_id].reason.startswith(OUT_OF_MEMORY)
+        return self.members.places < len(self.trials)
 
     def _judge(self, judge: Judge | None, seen: Iterable[Observation]) -> tuple[Remembering | None, Stop | None]:
         pruning = self.task.pruning
@@ -187,12 +88,13 @@ class Session:
     def update(self) -> Update:
         """How far the task is; what has gone wrong, and what was committed, since the last update."""
         step, saved = (sum(steps.values()) // len(self.trials) for steps in (self.reached, self.saved))
-        warning, self.warnings = "; ".join([*self.warnings, *captured.reasons()]), []
+        warning = "; ".join([*self.warnings, *cuda_graph.reasons()])
+        self.warnings.clear()
         stored, self.committed = tuple(self.committed), []
-        pack_id, places = self.task.pack.pack_id, self.places
+        pack_id, places = self.task.pack.pack_id, self.members.places
         return Update(pack_id, step, self.steps, warning=warning, places=places, stored=stored, saved=saved)
 
-    def note(self, progress: Progress, dataset: data.Dataset, look: Callable[[], None]) -> Iterator[None]:
+    def note(self, progress: Progress, dataset: Dataset, look: Callable[[], None]) -> Iterator[None]:
         """Keep what was reported and what has ended, by and by: it yields whenever there is something to tell.
 
         Now and then what has ended is made durable, and a checkpoint written. `look` is called often, and may raise.
@@ -211,9 +113,7 @@ class Session:
             yield from self._evaluate(progress, progress.pack, dataset, look)
         self._last = None  # lets go of a pack whose members change
 
-    def _evaluate(
-        self, progress: Progress, pack: Pack, dataset: data.Dataset, look: Callable[[], None]
-    ) -> Iterator[None]:
+    def _evaluate(self, progress: Progress, pack: Pack, dataset: Dataset, look: Callable[[], None]) -> Iterator[None]:
         """Score the members whose steps are done, a few at a time, and keep their models where that is asked for."""
         done = progress.done
         if self.task.keep_models:
@@ -230,7 +130,7 @@ class Session:
             yield
             look()
 
-    def _group_size(self, pack: Pack, dataset: data.Dataset) -> int:
+    def _group_size(self, pack: Pack, dataset: Dataset) -> int:
         """How many members are scored in about EVALUATION_SECONDS, as their steps have taken."""
         images = len(dataset.train.labels_N) + len(dataset.held_out.labels_N)
         of_step = max(self.shares.seconds.get(trial.trial_id, 0.0) for trial in pack.trials) / self.steps
@@ -274,15 +174,13 @@ class Session:
             "reports": self.reports,
             "failed": {i: o for i, o in self.outcomes.items() if isinstance(o, Failed)},
             "pruned": {i: o for i, o in self.outcomes.items() if isinstance(o, Pruned)},
-            "waiting": [trial.trial_id for trial in waiting],
-            "parked": list(self.parked),
-            "places": self.places,
+            **self.members.notes(waiting),
             "seconds": self.shares.seconds,
             "seen": self.judge.seen if self.judge else [],
         }
         began = time.monotonic()
         try:
-            self.kept.write(checkpoint.encode(pack, json.dumps(notes)), [group.name for group in self.parked])
+            self.kept.write(checkpoint.encode(pack, json.dumps(notes)), [group.name for group in self.members.parked])
             self.saved = dict(self.reached)
         except Exception as error:  # a commit that fails is an error, this is not
             if not (isinstance(error, OSError) or is_out_of_memory(error)):
@@ -303,11 +201,8 @@ class Session:
 
     def next_trials(self) -> dict[str, int]:
         """The trials that are trained now or next, as many as there are places, with their steps."""
-        standing = self.pack.standing() if self.pack else {}
-        ended = {*self.stored, *self.outcomes}
-        order = [*standing, *(i for group in self.parked for i in group.steps), *(t.trial_id for t in self.waiting)]
-        order = order or list(self._by_id)  # before anybody stands anywhere
-        return {i: self.reached.get(i, 0) for i in [i for i in order if i not in ended][: self.places]}
+        going_on = [i for i in self.members.order() if i not in self.stored and i not in self.outcomes]
+        return {i: self.reached.get(i, 0) for i in going_on[: self.members.places]}
 
     def _commit(self) -> None:
         """Make what has ended durable, unless it is. Raises SupersededError."""
@@ -322,7 +217,7 @@ class Session:
         for report in self.reports:
             if report.trial_id in ids:
                 recorder.write(report)
-        where = (task.pack.pack_id, self.places, task.attempt, device_name(task.device), versions())
+        where = (task.pack.pack_id, self.members.places, task.attempt, device_name(task.device), versions())
         for trial in ended:
             cost = Cost(self.shares.seconds[trial.trial_id], *where)
             recorder.finish(trial, self.outcomes[trial.trial_id], cost)
@@ -342,10 +237,3 @@ class Session:
         ended = tuple(self.stored[trial.trial_id] for trial in self.trials)
         last = self.update()
         return last._replace(step=self.steps, ended=ended)
-
-
-def _unread(path: AnyPath, error: Exception) -> str:
-    """What to say of a checkpoint that could not be read."""
-    if is_out_of_memory(error):
-        return f"{path}: there was no memory to read it"
-    return str(error) if isinstance(error, checkpoint.CheckpointError) else f"{path}: {error!r}"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from vmi.data import dataset as data
+from vmi.data import dataset
 from vmi.spec.trial import Judge
 from vmi.training import accuracy
 from vmi.training.out_of_memory import ExhaustedError, is_out_of_memory
@@ -106,17 +106,23 @@ def _attempt(
         yield session.update()
         if exhausted and (steps := session.next_trials()):
             return _smaller(session, steps, 0.0)
-        if session.pack is not None and session.pack.layout.primary("c"):
+        members = session.members
+        if members.pack is not None and members.pack.layout.primary("c"):
             accuracy.load_libraries()
-        dataset = data.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
-        while session.pack is not None:
-            waiting, stop, places = session.waiting, session.stop, session.places
+        images = dataset.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
+        while members.pack is not None:
             for progress in train(
-                session.pack, dataset, waiting, stop, places=places, slice_seconds=SLICE_SECONDS, clock=clock
+                members.pack,
+                images,
+                members.waiting,
+                session.stop,
+                places=members.places,
+                slice_seconds=SLICE_SECONDS,
+                clock=clock,
             ):
-                for _ in session.note(progress, dataset, look):
+                for _ in session.note(progress, images, look):
                     yield session.update()
-            session.go_on()
+            members.go_on()
         return session.close()
     except HaltedError:
         session.keep()
