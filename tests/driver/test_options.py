@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vmi.cost.sizing import MAX_PACK_SIZE
+from vmi.cost.packing import MAX_PACK_SIZE
 from vmi.driver.options import RunOptions, replicates
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 from rich.console import Console
 
@@ -21,9 +21,9 @@ R = TypeVar("R")
 def _takes(options: Callable[P, RunOptions]) -> Callable[[Callable[..., R]], Callable[Concatenate[Study, P], R]]:
     """Give a function the options as keywords: for type checkers, and for what `help` and an editor show."""
     study = inspect.Parameter("study", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Study)
-    kind = inspect.Parameter.KEYWORD_ONLY
+    kind, types = inspect.Parameter.KEYWORD_ONLY, get_type_hints(RunOptions)
     keywords = [
-        inspect.Parameter(part.name, kind, default=part.default, annotation=part.type)
+        inspect.Parameter(part.name, kind, default=part.default, annotation=types[part.name])
         for part in options_of(RunOptions)
     ]
 
