@@ -158,7 +158,10 @@ class Results:
         return go.Figure(self._plots[name if name in found else found[0]].figure)
 
     def report(self) -> Path:
-        """Write report.html into the study's folder, one page that needs no network; its path."""
+        """Write report.html into the study's folder, one page that needs no network; its path.
+
+        Beside a study in an object store, STUDY-report.html here as well, whose path it is.
+        """
         from analysis.report import publish
 
         return publish(self._read)

@@ -165,4 +165,4 @@ def replicates(given: object) -> Any:
         return numbers if len(numbers) > 1 else replicates(numbers[0])
     if isinstance(given, int):
         return range(given) if is_whole(given, 1, MAX_SEEDS) else None
-    return given if isinstance(given, Iterable) else None
+    return given if isinstance(given, tuple) else None
