@@ -179,6 +179,49 @@ def test_the_results_are_those_of_the_folder_that_was_written(
     assert [path.name for path in (tmp_path / "results").iterdir()] == [name]
 
 
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    \"\"\"Ctrl-C in the middle of an import.\"\"\"
+
+    def __init__(self, *modules):
+        self.modules = set(modules)
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self.modules:
+            self.modules.remove(name)
+            os.kill(os.getpid(), signal.SIGINT)
+
+import vmi
+
+study = vmi.Study(
+    name="small",
+    fixed={"dataset": "digits", "layout": "n4+c10*", "steps": 4, "batch_size": 32},
+    space={"mi_weight": vmi.choice(0, 4)},
+    seeds=range(2),
+)
+sys.meta_path.insert(0, Interrupt("pandas.core", "torch.nn"))
+for time in (1, 2):
+    try:
+        vmi.run(study, results="results", local=True)
+    except KeyboardInterrupt:
+        print("interrupted", time)
+print(len(vmi.run(study, results="results", local=True).trials))
+"""
+
+
+def test_an_import_that_is_interrupted_is_made_whole_so_that_the_next_run_works(tmp_path: Path) -> None:
+    """In a notebook, which lives on: half of pandas or torch cannot be imported again."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "interrupted.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout.splitlines()
+    assert "interrupted 1" in said and "interrupted 2" in said and said[-1] == "4"
+
+
 TWICE = """
 import ray, vmi
 

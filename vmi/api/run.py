@@ -11,6 +11,7 @@ from rich.console import Console
 
 from vmi.api.results import Results
 from vmi.driver.options import RunOptions, options_of
+from vmi.process.signals import importing
 from vmi.spec.errors import InputError, Problem
 from vmi.study.study import Study
 
@@ -60,8 +61,11 @@ def run(study: Study, **options: Any) -> Results:
         >>> study = vmi.Study(name="weights", space={"mi_weight": vmi.choice(0, 4)}, seeds=range(2))
         >>> results = vmi.run(study, local=True, steps=20)  # doctest: +SKIP
     """
-    from vmi.driver.launch import TrialsFailedError, drive  # loads pyarrow
-    from vmi.driver.progress import in_notebook
+    with importing():
+        import pandas  # noqa: F401 - which Arrow looks for once it reads a part
+
+        from vmi.driver.launch import TrialsFailedError, drive  # loads pyarrow
+        from vmi.driver.progress import in_notebook
 
     given = RunOptions.of(options)
     if not isinstance(study, Study):
