@@ -193,6 +193,7 @@ class Interrupt:
             self.modules.remove(name)
             os.kill(os.getpid(), signal.SIGINT)
 
+sys.meta_path.insert(0, Interrupt("numpy.lib", "pandas.core", "torch.nn"))
 import vmi
 
 study = vmi.Study(
@@ -201,8 +202,7 @@ study = vmi.Study(
     space={"mi_weight": vmi.choice(0, 4)},
     seeds=range(2),
 )
-sys.meta_path.insert(0, Interrupt("pandas.core", "torch.nn"))
-for time in (1, 2):
+for time in (1, 2, 3):
     try:
         vmi.run(study, results="results", local=True)
     except KeyboardInterrupt:
@@ -219,7 +219,7 @@ def test_an_import_that_is_interrupted_is_made_whole_so_that_the_next_run_works(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout.splitlines()
-    assert "interrupted 1" in said and "interrupted 2" in said and said[-1] == "4"
+    assert {"interrupted 1", "interrupted 2", "interrupted 3"} <= set(said) and said[-1] == "4"
 
 
 TWICE = """
