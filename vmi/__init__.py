@@ -61,7 +61,10 @@ def __getattr__(name: str) -> object:
 
         return version()
     if name in _HOME_OF:
-        found = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+        from vmi.process.signals import importing
+
+        with importing():
+            found = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
         return found
     from difflib import get_close_matches
 
@@ -70,4 +73,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from analysis.data.mi_checks import verdict
 from analysis.data.settings import settings
+from analysis.data.study_json import part_of
 from analysis.data.study_results import StudyResults
 from vmi.spec.metrics import METRICS
 from vmi.spec.trial import Row
@@ -36,10 +37,13 @@ def settings_frame(results: StudyResults) -> pd.DataFrame:
             row[f"{name}_high"] = interval.high if interval else None
             row[f"{name}_n"] = interval.count if interval else 0
         rows.append(row)
-    return pd.DataFrame(rows)
+    empty = [*part_of(results.spec, "space"), "verdict", "seeds"]
+    return pd.DataFrame(rows, columns=None if rows else empty)
 
 
 def curves_frame(results: StudyResults, row: Row) -> pd.DataFrame:
     """A trial's reports by step, with the columns that its layout has."""
-    reports = pd.DataFrame(list(results.curve(row)))
-    return reports.dropna(axis="columns", how="all").reset_index(drop=True)
+    reports = list(results.curve(row))
+    if not reports:  # of a trial that failed none are kept
+        return pd.DataFrame(columns=results.curves_table.column_names)
+    return pd.DataFrame(reports).dropna(axis="columns", how="all").reset_index(drop=True)

@@ -152,12 +152,19 @@ def _broken_seals(folder: AnyPath) -> Iterator[str]:
 
 
 def _near(folder: AnyPath) -> str:
+    """The studies in the folder, which may be that of all results, else the nearest beside it."""
+    if within := _studies_in(folder):
+        return f"in it: {', '.join(within[:10])}"
     beside = folder.absolute().parent
-    found = sorted(LOCAL.names(beside)) if beside.is_dir() else []
-    names = [name for name in found if (beside / name / "study.json").is_file()]
+    names = _studies_in(beside)
     if not names:
         return f"no study's results in {beside}"
     return near(folder.name, names)
+
+
+def _studies_in(folder: AnyPath) -> list[str]:
+    found = sorted(LOCAL.names(folder)) if folder.is_dir() else []
+    return [name for name in found if (folder / name / "study.json").is_file()]
 
 
 def _one_per_trial(trials: pa.Table) -> tuple[Row, ...]:

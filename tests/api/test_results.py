@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import pickle
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,7 +106,9 @@ def test_what_other_layouts_lack_is_no_column_of_a_curve(tmp_path: Path) -> None
 def test_what_is_not_there_is_refused_with_the_nearest(results: vmi.Results) -> None:
     cases = {
         "did you mean 'lambda'?": lambda: vmi.open(results.folder.parent / "lambd"),
+        "in it: lambda": lambda: vmi.open(results.folder.parent),
         "a study's results, such as results/lambda": lambda: vmi.open(7),  # type: ignore[arg-type]
+        "a path that there can be on this system": lambda: vmi.open("x" * 5000),
         "did you mean 'score'?": lambda: results.figure("scor"),
         "its trial_id in `trials`": lambda: results.curves("0"),
         "figure = 3": lambda: results.figure(3),  # type: ignore[arg-type]
@@ -112,6 +118,90 @@ def test_what_is_not_there_is_refused_with_the_nearest(results: vmi.Results) -> 
             call()
     with pytest.raises(AttributeError, match="did you mean 'Study'"):
         _ = vmi.studdy  # type: ignore[attr-defined]
+
+
+STUDY = vmi.Study(
+    name="small",
+    fixed={"dataset": "digits", "layout": "n4+c10*", "steps": 4, "batch_size": 32},
+    space={"mi_weight": vmi.choice(0, 4)},
+    seeds=range(2),
+)
+
+
+def ran(study: vmi.Study, results: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> vmi.Results:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    return vmi.run(study, results=results, local=True, **options)
+
+
+def answers(results: vmi.Results) -> None:
+    """Every property and method that needs no trial answers."""
+    for name in ("name", "spec", "planned", "trials", "failed", "settings", "best", "findings", "figures"):
+        getattr(results, name)
+    assert results.arrow().num_rows == results.polars().height == len(results.trials)
+    assert results.status() and repr(results) and results._repr_html_() and results.findings
+    assert results.report().is_file() and results.compare(results)
+    assert pickle.loads(pickle.dumps(results)).trials.equals(results.trials)
+
+
+def test_a_study_that_was_just_begun_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = ran(STUDY, tmp_path, monkeypatch)
+    for table in ("trials", "curves", "arrays"):
+        shutil.rmtree(begun.folder / table)
+    results = begun.reload()
+    answers(results)
+    assert results.trials.empty and {"trial_id", "mi_weight", "outcome"} <= set(results.trials.columns)
+    assert results.settings.empty and list(results.settings.columns) == ["mi_weight", "verdict", "seeds"]
+    assert results.best is None and "no best yet" in results._repr_html_()
+    with pytest.raises(vmi.InputError, match="none is there: no trial has completed"):
+        results.figure("score")
+
+
+def test_a_study_whose_trials_all_failed_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed = {**STUDY.fixed, "learning_rate": 10.0, "steps": 20}
+    results = ran(vmi.Study(name="bad", fixed=fixed, space={"mi_weight": vmi.choice(1e5, 1e6)}), tmp_path, monkeypatch)
+    answers(results)
+    assert len(results.failed) == len(results.trials) == 10 and results.settings.empty and not results.figures
+    trial_id = results.failed["trial_id"][0]
+    assert results.arrays(trial_id) == {} and results.curves(trial_id)["step"].empty
+
+
+def test_it_stays_where_it_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = vmi.open(ran(STUDY, Path("here"), monkeypatch).folder.relative_to(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert results.best is not None and results.report() == tmp_path / "here" / "small" / "report.html"
+    assert len(results.reload().trials) == 4 and pickle.loads(pickle.dumps(results)).status() == results.status()
+
+
+def test_the_best_names_what_was_searched_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {name: value for name, value in STUDY.fixed.items() if name != "layout"}
+    space = {"layout": vmi.choice("n4+c10*", "c10*"), "mi_weight_normal": vmi.choice(0, 1)}
+    where = {"mi_weight_normal": {"layout": ("n4+c10*",)}}
+    found = [
+        ran(vmi.Study(name=way, fixed=free, space=space, conditions=where, direction=way), tmp_path, monkeypatch).best
+        for way in ("maximize", "minimize")
+    ]
+    assert {best.params["layout"]: len(best.params) for best in found if best} == {"c10*": 1, "n4+c10*": 2}
+
+
+def test_the_best_names_what_the_baseline_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step from the start is worse than many, so that the baseline wins."""
+    study = vmi.Study(
+        name="based", fixed={**STUDY.fixed, "steps": 1}, space={"mi_weight": vmi.choice(0)}, seeds=range(2),
+        baseline={"steps": 300}, metric="distortion_nats", direction="minimize",
+    )  # fmt: skip
+    best = ran(study, tmp_path, monkeypatch).best
+    assert best is not None and best.params == {"steps": 300}
+
+
+def test_its_types_are_those_that_help_shows() -> None:
+    signature = inspect.signature(vmi.run)
+    assert "steps: int | None = None" in str(signature) and "smoke: bool = False" in str(signature)
+
+
+def test_completion_shows_the_face_alone() -> None:
+    assert [name for name in dir(vmi) if not name.startswith("__")] == sorted(set(vmi.__all__) - {"__version__"})
 
 
 def test_the_face_is_lazy_and_whole() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from faults.starting import study as on_the_command_line
 from support.owned import short_folder
@@ -55,7 +58,7 @@ def test_it_trains_once_and_then_finds_it_with_the_numbers_of_the_command_line(
 
 
 def test_seeds_are_a_count_a_list_or_a_text(tmp_path: Path) -> None:
-    given: list[Any] = [2, [0, 1], range(2), "2", "0,1", (seed for seed in (0, 1))]
+    given: list[Any] = [2, [0, 1], range(2), "2", "0,1", (seed for seed in (0, 1)), np.int64(2), np.arange(2)]
     for seeds in given:
         results = vmi.run(STUDY, results=tmp_path, local=True, seeds=seeds)
         assert sorted(set(results.trials["seed"])) == [0, 1]
@@ -90,6 +93,10 @@ def test_what_a_command_line_refuses_is_refused_with_the_same_problems(tmp_path:
         ({"address": 3}, "--address = 3: the address of a Ray cluster"),
         ({"seeds": 1.5}, "--seeds = 1.5: a count from 1 to 10000"),
         ({"seeds": True}, "--seeds = True: a count from 1 to 10000"),
+        ({"results": "x" * 5000}, "a path that there can be on this system"),
+        ({"gpus_per_pack": True}, "--gpus-per-pack = True: a number from 0 to 1"),
+        ({"smoke": np.zeros(2)}, "--smoke = array([0., 0.]): True or False"),
+        ({"data": np.zeros(2)}, "fixed.dataset = array([0., 0.]): a string"),
         ({"results": "gs://bucket/x"}, "--results = 'gs://bucket/x': a folder, or s3://BUCKET/PREFIX"),
         ({"resume": True}, "--resume = 'small': a study that was begun in"),
     ],
@@ -123,6 +130,96 @@ def test_a_program_may_run_a_study_in_a_thread(tmp_path: Path) -> None:
     worker.start()
     worker.join()
     assert len(done[0].trials) == 4
+
+
+def test_two_threads_run_one_after_the_other_and_leave_the_process_as_it_was(tmp_path: Path) -> None:
+    before, temporary, done = dict(os.environ), tempfile.gettempdir(), []
+
+    def run(name: str) -> None:
+        done.append(vmi.run(STUDY, results=tmp_path, local=True, name=name))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "one", "two", "three")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results.name for results in done) == ["one", "one", "three", "two"]
+    assert all(len(results.trials) == 4 for results in done)
+    assert dict(os.environ) == before and tempfile.gettempdir() == temporary and Path(temporary).is_dir()
+
+
+def test_a_loop_of_asyncio_may_run_around_it(tmp_path: Path) -> None:
+    async def cell() -> vmi.Results:
+        return vmi.run(STUDY, results=tmp_path, local=True)
+
+    assert len(asyncio.run(cell()).trials) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "scaled"),
+        ({"scale": "small"}, "scaled"),
+        ({"scale": "large"}, "scaled-large"),
+        ({"scale": "large", "smoke": True}, "scaled-large-smoke"),
+        ({"scale": "large", "name": "mine"}, "mine"),
+        ({"data": "digits"}, "scaled"),
+    ],
+)
+def test_the_results_are_those_of_the_folder_that_was_written(
+    given: dict[str, Any], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = {**STUDY.fixed}
+    del fixed["steps"]
+    scales = {"small": {"steps": 2}, "large": {"steps": 3}}
+    study = vmi.Study(name="scaled", fixed=fixed, space=STUDY.space, seeds=[0], scales=scales)
+    monkeypatch.chdir(tmp_path)
+    results = vmi.run(study, local=True, **given)
+    assert results.folder == tmp_path / "results" / name and results.name == name
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [name]
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    \"\"\"Ctrl-C in the middle of an import.\"\"\"
+
+    def __init__(self, *modules):
+        self.modules = set(modules)
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self.modules:
+            self.modules.remove(name)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt("numpy.lib", "pandas.core", "torch.nn"))
+import vmi
+
+study = vmi.Study(
+    name="small",
+    fixed={"dataset": "digits", "layout": "n4+c10*", "steps": 4, "batch_size": 32},
+    space={"mi_weight": vmi.choice(0, 4)},
+    seeds=range(2),
+)
+for time in (1, 2, 3):
+    try:
+        vmi.run(study, results="results", local=True)
+    except KeyboardInterrupt:
+        print("interrupted", time)
+print(len(vmi.run(study, results="results", local=True).trials))
+"""
+
+
+def test_an_import_that_is_interrupted_is_made_whole_so_that_the_next_run_works(tmp_path: Path) -> None:
+    """In a notebook, which lives on: half of pandas or torch cannot be imported again."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "interrupted.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout.splitlines()
+    assert {"interrupted 1", "interrupted 2", "interrupted 3"} <= set(said) and said[-1] == "4"
 
 
 TWICE = """

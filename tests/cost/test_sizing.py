@@ -12,9 +12,9 @@ from runners.test_ledger import all_trials, completed, end, none, row_of, run
 from vmi.cli.plan import Request, plan_lines
 from vmi.cost.footprint import base_bytes, member_bytes, shared_bytes
 from vmi.cost.measurements import Entry, costs_on, write
-from vmi.cost.packing import pack
+from vmi.cost.packing import AUTO, MAX_PACK_SIZE, pack
 from vmi.cost.prediction import Target
-from vmi.cost.sizing import AUTO, DEFAULT_PACK_SIZE, MAX_PACK_SIZE, SHARE, Chosen, Room, Sizing, round_size, terms_of
+from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, Chosen, Room, Sizing, round_size, terms_of
 from vmi.runners.ledger import Ledger
 from vmi.search.factory import searcher_for
 from vmi.spec.config import Architecture, resolve

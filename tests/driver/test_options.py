@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
-from vmi.cost.sizing import MAX_PACK_SIZE
-from vmi.driver.options import RunOptions, replicates
+from vmi.cost.packing import MAX_PACK_SIZE
+from vmi.driver.options import RunOptions, flag, replicates
 
 
 @pytest.mark.parametrize(
@@ -48,17 +49,39 @@ def test_anything_else_is_no_seeds_and_says_what_is(text: str) -> None:
         ({"gpus_per_pack": 2.0}, "--gpus-per-pack"),
         ({"gpus_per_pack": math.nan}, "--gpus-per-pack"),
         ({"gpus_per_pack": math.inf}, "--gpus-per-pack"),
+        ({"gpus_per_pack": True}, "--gpus-per-pack"),
+        ({"seeds": bytearray(b"a")}, "--seeds"),
+        ({"seeds": {0: 1}}, "--seeds"),
         ({"local": True, "address": "auto"}, "--address"),
     ],
 )
 def test_an_option_out_of_range_is_named_with_its_value(given: dict[str, Any], field: str) -> None:
     (problem,) = RunOptions(**given).problems()
-    assert problem.field == field and problem.value in given.values()
+    assert problem.field == field and repr(problem.value) in map(repr, given.values())
 
 
 def test_the_ends_of_the_ranges_are_allowed() -> None:
     for given in ({"pack_size": 1}, {"pack_size": MAX_PACK_SIZE}, {"gpus_per_pack": 0.0}, {"gpus_per_pack": 1.0}):
         assert RunOptions(**given).problems() == []
+
+
+def test_numbers_of_numpy_are_numbers_and_seeds_of_an_iterator_are_there_twice() -> None:
+    given = RunOptions(pack_size=np.int64(3), gpus_per_pack=np.float32(0.5), steps=np.int32(7), seeds=np.int64(2))
+    assert given == RunOptions(pack_size=3, gpus_per_pack=0.5, steps=7, seeds=2) and given.problems() == []
+    assert RunOptions(seeds=np.arange(3)).seeds == RunOptions(seeds=iter(range(3))).seeds == (0, 1, 2)
+
+
+@pytest.mark.parametrize("value", [np.array([0, 1]), np.array([])], ids=["two", "none"])
+def test_what_cannot_be_compared_is_refused_as_any_other_value(value: Any) -> None:
+    names = ("smoke", "pack_size", "local", "keep_models", "resume", "gpus_per_pack", "results", "address")
+    found = RunOptions(**dict.fromkeys(names, value)).problems()
+    assert {problem.field for problem in found} == {flag(name) for name in names}
+
+
+@pytest.mark.parametrize("place", ["x" * 5000, "\0"], ids=["too long", "no character"])
+def test_a_place_that_no_file_can_have_is_refused(place: str) -> None:
+    (problem,) = RunOptions(results=place).problems()
+    assert problem.field == "--results" and "a path that there can be on this system" in str(problem)
 
 
 def test_all_bad_options_are_named_at_once() -> None:

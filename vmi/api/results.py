@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vmi.driver.options import place_problems
 from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean
 from vmi.spec.intervals import Interval
 from vmi.storage.paths import AnyPath, opened
@@ -48,11 +49,11 @@ class Results:
     """The results of one study, of a run that is over or still going: read when first asked for, then kept.
 
     Attributes:
-        folder: where they are
+        folder: where they are, whatever the working directory becomes
     """
 
     def __init__(self, folder: AnyPath) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()
 
     @property
     def name(self) -> str:
@@ -151,13 +152,16 @@ class Results:
         found = [n for n in self._plots if n == name or n.startswith(f"{name}-")] if isinstance(name, str) else []
         if not found:
             names = list(self._plots)
-            allowed = f"one of {', '.join(names)}" if names else "none is there: nothing is finished"
+            allowed = f"one of {', '.join(names)}" if names else "none is there: no trial has completed"
             near = did_you_mean(name, [*names, *(known.partition("-")[0] for known in names)])
             raise InputError([Problem("figure", name, allowed, near)])
         return go.Figure(self._plots[name if name in found else found[0]].figure)
 
     def report(self) -> Path:
-        """Write report.html into the study's folder, one page that needs no network; its path."""
+        """Write report.html into the study's folder, one page that needs no network; its path.
+
+        Beside a study in an object store, STUDY-report.html here as well, whose path it is.
+        """
         from analysis.report import publish
 
         return publish(self._read)
@@ -252,6 +256,8 @@ def open(folder: str | AnyPath) -> Results:
     """
     if not isinstance(folder, str | AnyPath):
         raise InputError([Problem("folder", folder, "a study's results, such as results/lambda")])
+    if problems := list(place_problems("folder", folder)):
+        raise InputError(problems)
     results = Results(opened(folder))
     _ = results.name
     return results

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 from rich.console import Console
 
 from vmi.api.results import Results
 from vmi.driver.options import RunOptions, options_of
+from vmi.process.signals import importing
 from vmi.spec.errors import InputError, Problem
 from vmi.study.study import Study
 
@@ -21,9 +22,9 @@ R = TypeVar("R")
 def _takes(options: Callable[P, RunOptions]) -> Callable[[Callable[..., R]], Callable[Concatenate[Study, P], R]]:
     """Give a function the options as keywords: for type checkers, and for what `help` and an editor show."""
     study = inspect.Parameter("study", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Study)
-    kind = inspect.Parameter.KEYWORD_ONLY
+    kind, types = inspect.Parameter.KEYWORD_ONLY, get_type_hints(RunOptions)
     keywords = [
-        inspect.Parameter(part.name, kind, default=part.default, annotation=part.type)
+        inspect.Parameter(part.name, kind, default=part.default, annotation=types[part.name])
         for part in options_of(RunOptions)
     ]
 
@@ -60,8 +61,11 @@ def run(study: Study, **options: Any) -> Results:
         >>> study = vmi.Study(name="weights", space={"mi_weight": vmi.choice(0, 4)}, seeds=range(2))
         >>> results = vmi.run(study, local=True, steps=20)  # doctest: +SKIP
     """
-    from vmi.driver.launch import TrialsFailedError, drive  # loads pyarrow
-    from vmi.driver.progress import in_notebook
+    with importing():
+        import pandas  # noqa: F401 - which Arrow looks for once it reads a part
+
+        from vmi.driver.launch import TrialsFailedError, drive  # loads pyarrow
+        from vmi.driver.progress import in_notebook
 
     given = RunOptions.of(options)
     if not isinstance(study, Study):

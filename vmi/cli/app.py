@@ -31,6 +31,21 @@ app = typer.Typer(
 )
 
 
+def _said(wanted: bool) -> None:
+    if wanted:
+        typer.echo(installed())
+        raise typer.Exit
+
+
+@app.callback()
+def group(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_said, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
 for command, reads in (
     (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command)
 ):  # fmt: skip

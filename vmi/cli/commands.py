@@ -15,7 +15,7 @@ from rich.console import Console
 from vmi.cli.arguments import Debug, takes
 from vmi.cli.parsing import usage_problems
 from vmi.cli.run import guarded
-from vmi.cost.sizing import AUTO
+from vmi.cost.packing import AUTO
 from vmi.driver.options import StudyOptions, is_whole, option
 from vmi.process.scratch import scratch
 from vmi.spec.errors import InputError, Problem, printable

@@ -15,11 +15,10 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from vmi.driver.options import unknown_option
+from vmi.driver.options import place_problems, unknown_option
 from vmi.process.console import say
 from vmi.spec.errors import ABSENT, InputError, Problem, did_you_mean
 from vmi.spec.redaction import is_secret_name
-from vmi.storage.paths import local, path_of
 
 BAD_INPUT = 2
 _KEY = "vmi.usage"
@@ -120,25 +119,10 @@ def _without_value(name: str, left: list[str], options: dict[str, Any]) -> list[
 
 
 def _places(params: Sequence[Any], values: dict[str, Any]) -> list[Problem]:
-    """Paths under a URI that is not supported, and those that no file can have here: too long, or a circle of links."""
-    problems: list[Problem] = []
+    """What is wrong with the paths that are given, before anything is looked for there."""
     given = ((param, values.get(param.name)) for param in params)
-    for param, value in ((p, v) for p, v in given if isinstance(v, Path) or (p.name in _PLACES and isinstance(v, str))):
-        try:
-            path = path_of(str(value), _called(param))
-        except InputError as error:
-            problems += error.problems
-            continue
-        if local(path) is None:
-            continue
-        try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            continue
-        except (OSError, ValueError) as error:
-            said = getattr(error, "strerror", None) or str(error)
-            problems.append(Problem(_called(param), str(path), "a path that there can be on this system", said))
-    return problems
+    places = ((p, v) for p, v in given if isinstance(v, Path) or (p.name in _PLACES and isinstance(v, str)))
+    return [problem for param, value in places for problem in place_problems(_called(param), str(value))]
 
 
 def _called(param: Any) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import FILE, Kind
+from vmi.cost.packing import AUTO
 from vmi.cost.prediction import Target, prediction_lines, simulation_lines
-from vmi.cost.sizing import AUTO, Room, Sizing, gigabytes, room_here
+from vmi.cost.sizing import Room, Sizing, gigabytes, room_here
 from vmi.driver.preflight import asked_of, check_rows
 from vmi.results.store import Store
 from vmi.search.trial_count import values_of

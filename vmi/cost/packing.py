@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from vmi.spec.config import Architecture
 from vmi.spec.trial import PackSpec, Trial
 
+# A pack's size that is left to this program: by measurements and memory; and the largest that may be asked for.
+AUTO = "auto"
+MAX_PACK_SIZE = 1024
 # Below four members the fixed cost of a step dominates: another busy worker gains less than fusing does.
 TINY = 4
 

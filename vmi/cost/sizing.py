@@ -13,7 +13,7 @@ from typing import NamedTuple
 from vmi.cost import hardware
 from vmi.cost.footprint import base_bytes, member_bytes, members_within, shared_bytes
 from vmi.cost.measurements import Costs, Entry, kind_of
-from vmi.cost.packing import Size
+from vmi.cost.packing import MAX_PACK_SIZE, Size
 from vmi.spec.config import COSTLY, Architecture
 from vmi.spec.presets import PRESETS
 from vmi.spec.trial import PackSpec
@@ -21,10 +21,8 @@ from vmi.study import space
 from vmi.study.space import Choice
 from vmi.study.study import Study
 
-# Chosen from measurements and memory, and what is taken without any.
-AUTO = "auto"
+# What is taken without any measurement.
 DEFAULT_PACK_SIZE = 16
-MAX_PACK_SIZE = 1024
 SLACK = 1.03
 # Of the free memory, so much is planned with: others use the machine, and an estimate is one.
 SHARE = 0.8

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -47,6 +49,7 @@ from vmi.worker.messages import Task, checkpoint_seconds
 from vmi.worker.takeover import packs_under_way
 
 OK, FAILED = 0, 1
+_RUNNING = threading.Lock()
 
 
 def launch(study: Study, options: RunOptions, console: Console) -> int:
@@ -71,9 +74,21 @@ def drive(study: Study, options: RunOptions, console: Console, again: str) -> An
     study, unknown = options.applied(study)
     options = replace(options, usage=(*options.usage, *unknown))
     store, asked, wandb = check(study, options, os.environ)
-    with scratch(), Heartbeat(store.folder, store.study) as heartbeat:
+    with _alone(console), scratch(), Heartbeat(store.folder, store.study) as heartbeat:
         _Run(study, options, console, again, store, asked, wandb, heartbeat).to_its_end()
     return store.folder
+
+
+@contextlib.contextmanager
+def _alone(console: Console) -> Iterator[None]:
+    """One run at a time, whichever thread asks: TMPDIR, Ray's session and torch's threads are the whole process's."""
+    if not _RUNNING.acquire(blocking=False):
+        say(console, "note: waiting for another run of this process to end")
+        _RUNNING.acquire()
+    try:
+        yield
+    finally:
+        _RUNNING.release()
 
 
 class TrialsFailedError(RuntimeError):

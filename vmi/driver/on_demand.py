@@ -8,6 +8,7 @@ from vmi.cost.measurements import FILE, Costs
 from vmi.cost.prediction import Target, costs_or_none
 from vmi.cost.sizing import Room
 from vmi.driver.options import RunOptions
+from vmi.process.signals import importing
 from vmi.runners.node_check import Needs
 from vmi.runners.runner import Runner
 from vmi.storage.paths import AnyPath
@@ -52,9 +53,11 @@ class OnDemand:
 
 def _make(options: RunOptions, needs: Needs, say: Callable[[str], None]) -> Runner:
     if options.local:
-        from vmi.runners.local import LocalRunner
+        with importing():
+            from vmi.runners.local import LocalRunner
 
         return LocalRunner(options.gpus_per_pack)
-    from vmi.runners.tune import TuneRunner
+    with importing():
+        from vmi.runners.tune import TuneRunner
 
     return TuneRunner(options.address, options.gpus_per_pack, needs, say)

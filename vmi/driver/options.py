@@ -11,12 +11,13 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from vmi.cost.sizing import AUTO, MAX_PACK_SIZE
+from vmi.cost.packing import AUTO, MAX_PACK_SIZE
 from vmi.spec.errors import InputError, Problem, did_you_mean
-from vmi.storage.paths import ALLOWED, AnyPath, path_of
+from vmi.storage.paths import ALLOWED, AnyPath, local, path_of
 from vmi.study.overrides import wished
-from vmi.study.seeds import MAX_SEEDS
+from vmi.study.seeds import MAX_SEEDS, held
 from vmi.study.study import Study
+from vmi.study.values import plain
 
 SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
 
@@ -42,6 +43,15 @@ class StudyOptions:
     )
     # What was found wrong with the command line, or with keywords, before any value was looked at.
     usage: tuple[Problem, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Hold what can be compared: numpy's numbers as Python's, an iterator's seeds as a tuple."""
+        for part in options_of(type(self)):
+            given = getattr(self, part.name)
+            if part.name == "seeds":
+                object.__setattr__(self, part.name, held(given))
+            elif not isinstance(given, AnyPath):
+                object.__setattr__(self, part.name, plain(given))
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -78,13 +88,10 @@ class StudyOptions:
                 yield Problem(flag(part.name), value, "True or False")
 
     def _place(self) -> Iterator[Problem]:
-        if not isinstance(self.results, str | AnyPath):
+        if isinstance(self.results, str | AnyPath):
+            yield from place_problems("--results", self.results)
+        else:
             yield Problem("--results", self.results, ALLOWED)
-            return
-        try:
-            path_of(self.results)
-        except InputError as error:
-            yield from error.problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +107,8 @@ class RunOptions(StudyOptions):
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options themselves."""
         found, share = super().problems(), self.gpus_per_pack
-        if share is not None and not (isinstance(share, int | float) and 0 <= share <= 1):
+        is_number = isinstance(share, int | float) and not isinstance(share, bool)
+        if share is not None and not (is_number and 0 <= share <= 1):
             found.append(Problem("--gpus-per-pack", share, "a number from 0 to 1: a pack runs on one device"))
         if self.address is not None and not isinstance(self.address, str):
             found.append(Problem("--address", self.address, "the address of a Ray cluster, such as auto"))
@@ -125,6 +133,23 @@ def unknown_option(name: str, value: object, known: Iterable[str]) -> Problem:
     return Problem(name, value, "no such option", did_you_mean(name, names) or f"options: {', '.join(names)}")
 
 
+def place_problems(name: str, given: str | AnyPath) -> Iterator[Problem]:
+    """A path under a URI that is not supported, or one that no file can have here: too long, or a circle of links."""
+    try:
+        path = path_of(given, name)
+    except InputError as error:
+        yield from error.problems
+        return
+    try:
+        if here := local(path):
+            here.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        yield Problem(name, str(path), "a path that there can be on this system", said)
+
+
 def is_whole(value: object, low: int, high: int) -> bool:
     """Whether an option that should be a whole number (`vmi.cli.parsing.whole`) is one in this range."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -140,4 +165,4 @@ def replicates(given: object) -> Any:
         return numbers if len(numbers) > 1 else replicates(numbers[0])
     if isinstance(given, int):
         return range(given) if is_whole(given, 1, MAX_SEEDS) else None
-    return given if isinstance(given, Iterable) else None
+    return given if isinstance(given, tuple) else None

@@ -6,6 +6,7 @@ says.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from vmi.driver.lock import Driver
 from vmi.driver.progress import shown
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
-from vmi.spec.errors import StoreError, near, printable
+from vmi.search.searcher import baseline_of
+from vmi.spec.errors import InputError, StoreError, near, printable
 from vmi.spec.goals import DIRECTIONS, Bound
 from vmi.spec.metrics import METRICS
 from vmi.spec.trial import Row, Suggestion
@@ -24,6 +26,7 @@ from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
 from vmi.storage.durable import LOCAL, times
 from vmi.storage.paths import AnyPath
+from vmi.study.conditions import active
 from vmi.study.study import Study
 from vmi.worker.messages import ended_of
 
@@ -175,19 +178,21 @@ def ranking_of(status: Status) -> Ranking | None:
         seeds=tuple(spec.get("seeds", ())),
         metric=spec["metric"],
         direction=spec["direction"],
+        fixed=spec.get("fixed", {}),
+        baseline=spec.get("baseline", {}),
         objectives=spec.get("objectives", {}),
         constraints={name: Bound(**bound) for name, bound in spec.get("constraints", {}).items()},
         confirm=spec.get("confirm", 0),
         confirm_seeds=tuple(spec.get("confirm_seeds", ())),
     )
-    ranking = Ranking(study)
+    ranking, baseline = Ranking(study), _baseline(study)
     whole = list(_whole(rows, set(study.seeds)))
     for chosen in whole:
-        ranking.note(_suggestion(spec, chosen[0]), [ended_of(row).as_outcome() for row in chosen])
+        ranking.note(_suggestion(spec, chosen[0], baseline), [ended_of(row).as_outcome() for row in chosen])
     known = {s.suggestion_id for s in ranking.candidates()} if study.confirm else set()
     for chosen in _whole(rows, set(study.confirm_seeds)) if known else ():
         if chosen[0]["suggestion_id"] in known:
-            suggestion = _suggestion(spec, chosen[0])
+            suggestion = _suggestion(spec, chosen[0], baseline)
             ranking.note_confirmed(suggestion, [ended_of(row).as_outcome() for row in chosen])
     return ranking
 
@@ -200,8 +205,19 @@ def _whole(rows: Sequence[Row], seeds: set[int]) -> Iterator[list[Row]]:
     yield from (group for group in groups.values() if {row["seed"] for row in group} == seeds)
 
 
-def _suggestion(spec: Mapping[str, Any], row: Row) -> Suggestion:
-    return Suggestion(row["suggestion_id"], {n: row[n] for n in spec.get("space", {}) if row.get(n) is not None})
+def _baseline(study: Study) -> Suggestion | None:
+    with contextlib.suppress(InputError):  # of a program with other fields: its row is shown as any other
+        return baseline_of(study)
+    return None
+
+
+def _suggestion(spec: Mapping[str, Any], row: Row, baseline: Suggestion | None) -> Suggestion:
+    """The point that a row stands for: the values that were searched there, or those of the baseline."""
+    if baseline is not None and row["suggestion_id"] == baseline.suggestion_id:
+        return baseline
+    held = {name: row.get(name) for name in spec.get("space", {})}
+    searched = active(held, spec.get("conditions", {}), held)
+    return Suggestion(row["suggestion_id"], {name: value for name, value in searched.items() if value is not None})
 
 
 def _rate(status: Status) -> float | None:

@@ -11,6 +11,8 @@ from typing import Any, NoReturn, Self
 RESUMABLE = (signal.SIGINT, signal.SIGTERM)
 # So long a signal waits for a step or a chunk of an evaluation to end.
 DEFER_SECONDS = 5.0
+# And so long for what is imported: torch from a slow disk.
+IMPORT_SECONDS = 60.0
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -92,6 +94,15 @@ class Deferred:
         self._timer = threading.Timer(self._seconds, signal.pthread_kill, [main, number])
         self._timer.daemon = True
         self._timer.start()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """A signal waits for what is imported inside: a notebook that has half of pandas gets no whole one any more."""
+    with Deferred(IMPORT_SECONDS) as signals:
+        yield
+    if signals.asked():
+        raise signals.error()
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Ranking:
         if not self.study.confirm:
             return self.leader
         fresh = [c.fresh for c in self.confirmed if c.fresh and c.fresh.score.feasible]
-        return self._headline(max(fresh, key=self._rank, default=None))
+        return self._headline(min(fresh, key=self._order, default=None))
 
     def note(self, suggestion: Suggestion, outcomes: Sequence[Outcome]) -> None:
         """A suggestion of the search is finished."""
@@ -70,7 +70,7 @@ class Ranking:
             return
         self._standings[suggestion.suggestion_id] = standing
         self.broken += not standing.score.feasible
-        if standing.score.feasible and (self._leader is None or self._rank(standing) > self._rank(self._leader)):
+        if standing.score.feasible and (self._leader is None or self._order(standing) < self._order(self._leader)):
             self._leader = standing
 
     def note_confirmed(self, suggestion: Suggestion, outcomes: Sequence[Outcome]) -> None:
@@ -109,7 +109,7 @@ class Ranking:
         return mean if self.study.direction == "maximize" else -mean
 
     def _order(self, standing: Standing) -> tuple[float, str]:
-        """The best first; equal ones by their id, so that a resumed study confirms the same."""
+        """The best first; equal ones by their id, so that a resumed study confirms, and names, the same."""
         return -self._rank(standing), standing.suggestion.suggestion_id
 
     def _headline(self, standing: Standing | None) -> Best | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmi.spec.config import TrialConfig
+from vmi.spec.datasets import DATASETS
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.study import space as domains
 from vmi.study.condition_checks import condition_problems
@@ -49,7 +50,11 @@ def override(
     changed = _scaled(study, scale)
     declared = None if "dataset" in study.space else study.fixed.get("dataset", TrialConfig.dataset)
     if dataset is not None and dataset != declared:
-        changed = replace(_fix(changed, {"dataset": dataset}), name=f"{changed.name}-{dataset}")
+        # What is no data set is refused as such, not as a part of a name.
+        known = isinstance(dataset, str) and dataset in DATASETS
+        changed = replace(
+            _fix(changed, {"dataset": dataset}), name=f"{changed.name}-{dataset}" if known else changed.name
+        )
     if smoke:
         changed = _smoke(changed)
     if steps is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -15,7 +15,7 @@ MAX_SEEDS = 10_000
 
 def held(seeds: Iterable[int]) -> Any:
     """The seeds as a tuple, cut one above what is allowed: 10**9 of them are refused without being held."""
-    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+    if isinstance(seeds, str | bytes | bytearray | Mapping) or not isinstance(seeds, Iterable):
         return plain(seeds)
     try:
         return tuple(plain(seed) for seed in islice(seeds, MAX_SEEDS + 1))
