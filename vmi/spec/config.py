@@ -56,21 +56,38 @@ class Architecture:
 class TrialConfig:
     """One trial. The weights are rows of one objective (`vmi.objective`), so a pack can hold any of them side by side.
 
-    hidden                widths of the encoder ("256-128"); the decoder mirrors them. "conv": channels, last a width
-    likelihood_variance   sigma^2 of the Gaussian likelihood on pixels in [0, 1] (unused by "bernoulli")
-    phase_order           "q_first" (the paper), or "vae_first" on a forward pass of its own (its authors' code)
-    mi_weight             lambda, of informed blocks; `mi_weight_normal` of informed Normal blocks (default: the same)
-    entropy_weight        eta
-    kl_weight             beta, reached linearly over the first `kl_anneal_steps`
-    capacity_weight       gamma of |rate - C| per kind of block, C reached linearly over the first `capacity_steps`
-    tc_weight             of the total correlation of the Normal dimensions; `tc_estimator` of minibatches
-    factor_weight         of the same by a discriminator (FactorVAE's gamma)
-    mmd_weight            of the maximum mean discrepancy between aggregate posterior and prior, Normal dimensions
-    generator_mi_weight   of E log Q(code|x) on images generated from prior codes (InfoGAN's term)
-    view_strength         of the random affine views that the encoder sees (`vmi.data.augmentation`; 0: the image)
-    view_target_strength  of those that the decoder is to rebuild, drawn apart (0: the image itself)
-    temperature           tau, going geometrically to `temperature_final` over `steps`; equal values hold it constant
-    precision             of the networks' products: "float32", or "bfloat16" (parameters and all else stay float32)
+    Attributes:
+        dataset: the images, with their fixed split
+        layout: the blocks of the code; a `*` marks a block whose mutual information is maximised and bounded
+        preset: a named row of weights; what it sets may not be contradicted
+        network: fully connected, or convolutions of 4 x 4 with stride 2 and one linear layer
+        hidden: widths of the encoder (`256-128`); the decoder mirrors them. With `conv`: channels, the last a width
+        likelihood: of the pixels, which are in [0, 1]
+        likelihood_variance: sigma^2 of the Gaussian likelihood; `bernoulli` has none
+        phase_order: `q_first` as in the paper, or `vae_first` on a forward pass of its own, as in its authors' code
+        mi_weight: lambda, the weight of the MI bound of informed blocks
+        mi_weight_normal: lambda of informed Normal blocks; follows `mi_weight` where it is not given
+        entropy_weight: eta, the weight of the code's estimated entropy in the MI bound; 0 is the paper's objective
+        kl_weight: beta, the weight of the rate
+        kl_anneal_steps: steps over which beta grows linearly from 0; 0: beta from the start
+        capacity_weight: gamma, the weight of |rate - C|, for Normal and categorical blocks apart
+        capacity_normal_nats: C of the Normal blocks
+        capacity_categorical_nats: C of the categorical blocks, at most the sum of their ln k
+        capacity_steps: steps over which C grows linearly from 0
+        tc_weight: of the total correlation of the Normal dimensions, estimated from minibatches
+        tc_estimator: how minibatches weigh in that estimate
+        factor_weight: of the total correlation estimated by a discriminator (FactorVAE's gamma)
+        mmd_weight: of the maximum mean discrepancy between aggregate posterior and prior, Normal dimensions
+        generator_mi_weight: of E log Q(code|x) on images generated from prior codes (InfoGAN's term)
+        view_strength: of the random affine views that the encoder sees; 0: the image itself
+        view_target_strength: of the views that the decoder is to rebuild, drawn apart; 0: the image itself
+        temperature: tau of the Gumbel-softmax at the first step
+        temperature_final: tau at the last step, reached geometrically; follows `temperature` where it is not given
+        learning_rate: of Adam, for encoder, decoder and Q
+        batch_size: images of a step
+        steps: training steps
+        precision: of the networks' products; parameters and all else stay float32
+        seed: of initial weights, minibatches and noise
     """
 
     dataset: str = "digits"
