@@ -8,7 +8,7 @@ from itertools import pairwise
 # often is no part of a trial's identity.
 REPORTS, MOST_REPORTS = 10, 100
 STEPS_BETWEEN_REPORTS = 100
-# Shares of its steps after which a judge is asked about a member: see "Decisions" in CONTRIBUTING.md.
+# Shares of its steps after which a judge is asked about a member: see docs/decisions/training.md.
 RUNGS = (0.2, 0.4, 0.6)
 # Warming up, capturing and making a graph take about as long as so many steps: fewer at a time are run as they are.
 # A guess.
