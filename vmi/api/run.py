@@ -51,7 +51,7 @@ def run(study: Study, **options: Any) -> Results:
         vmi.InputError: study or options are wrong, all problems at once; nothing was started or written
         vmi.StoreError: the study's store is damaged
         vmi.ClusterLostError: the Ray cluster is gone; what was finished is kept
-        KeyboardInterrupt: it was interrupted; the same call goes on from there
+        KeyboardInterrupt: it was interrupted; the same call resumes
 
     It shows its progress where a notebook or a terminal shows it, and may be called any number of times in a process.
 

@@ -137,7 +137,7 @@ def _places(params: Sequence[Any], values: dict[str, Any]) -> list[Problem]:
             continue
         except (OSError, ValueError) as error:
             said = getattr(error, "strerror", None) or str(error)
-            problems.append(Problem(_called(param), str(path), "a path that there can be on this system", said))
+            problems.append(Problem(_called(param), str(path), "a path that is possible on this system", said))
     return problems
 
 

@@ -41,7 +41,7 @@ def main(study: Study) -> NoReturn:
 
     @takes(RunOptions)
     def run(context: typer.Context, options: RunOptions, debug: Debug = False) -> None:
-        """Run this study: what is finished is found in the results, the rest is trained."""
+        """Train what is missing of this study; rerunning skips finished trials."""
 
         def start() -> int:
             from vmi.driver.launch import launch  # loads pyarrow: not for --help

@@ -95,7 +95,7 @@ class RunOptions(StudyOptions):
     address: str | None = option(None, "Ray cluster; default: this machine's, else a new local one.")
     gpus_per_pack: float | None = option(None, "GPU share of a pack; default: 1 where there are any.", "FLOAT")
     keep_models: bool = option(False, "Keep the trained packs, for `vmi evaluate`.")
-    resume: bool = option(False, "Go on with a study that is there; refuse to begin one.")
+    resume: bool = option(False, "Resume an existing study; refuse to begin one.")
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options themselves."""

@@ -1,4 +1,4 @@
-"""What a study still has to train, what is running and how what ended ended. Pure: it starts nothing, writes nothing.
+"""Pending, running and finished trials of a study. Pure: it starts nothing, writes nothing.
 
 The runners take packs from it and bring back how each trial ended; the searcher is told once all seeds of a
 suggestion are in, and sees trials of other runs (from the store) as it sees those of this one. Once the search is over,

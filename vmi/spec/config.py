@@ -20,7 +20,7 @@ from vmi.spec.rules import MAX_SEED as MAX_SEED
 from vmi.spec.rules import RANGES as RANGES
 from vmi.spec.rules import parse_hidden
 
-# Raised when the same configuration would give other numbers, so that stored trials of before are not reused.
+# Raised when the same configuration would give other numbers, so that trials stored before are not reused.
 SEMANTICS = 3
 
 # Fields that are newer than the first stored trials, and the value with which trials are what they were before: at that

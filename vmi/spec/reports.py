@@ -1,4 +1,4 @@
-"""When a member reports, and which of its steps a card takes by a graph. Loads no torch."""
+"""When a member reports, and which of its steps a GPU takes by a graph. Loads no torch."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def _least(steps: int, reports: int) -> tuple[int, ...]:
 
 
 def launched_steps(steps: int, reports: int = REPORTS) -> int:
-    """How many of its steps a pack takes one by one on a card: all before the first LEAST_STEPS between two reports."""
+    """How many of its steps a pack takes one by one on a GPU: all before the first LEAST_STEPS between two reports."""
     stretches = pairwise((0, *report_steps(steps, reports)))
     return next((begun for begun, mark in stretches if mark - begun >= LEAST_STEPS), steps)
