@@ -13,7 +13,7 @@ project = "vmi-sweeps"
 author = copyright = "the vmi-sweeps founders"
 release = vmi.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference", "docstrings"]
 exclude_patterns = ["extensions"]
 html_theme = "furo"
 html_title = "vmi-sweeps"
@@ -23,10 +23,11 @@ html_css_files = ["site.css"]
 
 myst_heading_anchors = 3  # what links to page.md#a-heading are checked against
 
-smartquotes = False  # quotes in code and messages stay as they are typed
+smartquotes_action = "D"  # dashes; quotes stay as they are typed
 default_role = "py:obj"  # docstrings have names in single backticks
 autodoc_member_order = "bysource"
+napoleon_custom_sections = [("Attributes", "params_style")]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_display_short_literal_types = True
-python_maximum_signature_line_length = 88
+python_maximum_signature_line_length = 120

@@ -63,8 +63,9 @@ def code(value: object) -> str:
 
 
 def prose(text: str) -> str:
-    """Text of the code as Markdown: formulas in it are no markup."""
-    return re.sub(r"([*_<\[\]$])", r"\\\1", text)
+    """Text of the code as Markdown: formulas in it are no markup, and options are code."""
+    parts = re.split(r"((?<![\w-])--[\w-]*)", text)
+    return "".join(code(part) if part.startswith("--") else re.sub(r"([*_<\[\]$])", r"\\\1", part) for part in parts)
 
 
 def fields() -> str:
@@ -279,12 +280,6 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
         raise ValueError(f"{page}: a name in braces that nothing is made for")
 
 
-def without_places(app: Sphinx, kind: str, name: str, thing: object, skip: bool, options: object) -> bool | None:
-    """Fields of a named tuple are described with it, not as "Alias for field number 0"."""
-    return True if type(thing).__name__ == "_tuplegetter" else None
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", fill)
-    app.connect("autodoc-skip-member", without_places)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

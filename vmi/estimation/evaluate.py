@@ -75,7 +75,7 @@ def evaluate(
         settings: of Q's fit; its widths are by default those of the data set's encoder
 
     Returns:
-        The `Account`: every quantity of the MI card with its intervals.
+        The `Account`, which has every quantity of the MI card with its intervals.
 
     Raises:
         vmi.InputError: the model's shapes do not match the data, or an option is out of range; nothing was trained
