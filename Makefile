@@ -72,5 +72,5 @@ lock: install  ## write requirements.lock anew from pyproject.toml
 wheel: install  ## dist/*.whl, which the recipes in cluster/ install on every node
 	@$(BIN)/uv build --quiet --wheel --offline --no-build-isolation --python $(BIN)/python --out-dir dist
 
-clean:  ## remove the environment and caches (results stay)
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## remove the environment, the site and caches (results stay)
+	@rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 import typer
 
+import vmi
 from vmi.cli.app import app
 from vmi.driver.options import RunOptions, flag, options_of
 from vmi.spec.environment import VARIABLES
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "cluster" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OF_STUDIES = {"--help", "--debug", *(flag(part.name) for part in options_of(RunOptions))}
 # Variables of others that our code passes on, sets for them, or asks about without an effect of its own.
@@ -71,6 +77,15 @@ def test_every_command_that_is_shown_is_one(page: Path) -> None:
             assert options <= OF_STUDIES, command
         elif words[0] == "python":
             assert (ROOT / words[1]).is_file(), command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_name_of_ours_in_an_example_is_one(page: Path) -> None:
+    rooms = {path.name for path in (ROOT / "vmi").iterdir() if path.is_dir()}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        compile(block, str(page), "exec")
+        assert set(re.findall(r"\bvmi\.(\w+)", block)) <= {*vmi.__all__, *rooms}
+        assert set(re.findall(r"\bresults\.(\w+)", block)) <= {"folder", *dir(vmi.Results)}
 
 
 def test_the_environment_variables_that_are_read_are_those_that_are_listed() -> None:
