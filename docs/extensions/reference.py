@@ -202,7 +202,9 @@ def study_options() -> str:
 
 def commands() -> str:
     group: Any = typer.main.get_command(command_line)
-    return "\n\n".join(part for name in sorted(group.commands) for part in _command(name, group.commands[name]))
+    names = sorted(group.commands)
+    shown = [part for name in names for part in _command(name, group.commands[name])]
+    return "\n\n".join([_linked(names, "vmi-"), *shown])
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
@@ -218,6 +220,11 @@ def _command(name: str, command: Any) -> Iterator[str]:
         rows.append((code(option.opts[0]), prose(option.help or ""), value, _shown(option.default)))
     if rows:
         yield table(("argument or option", "meaning", "value", "default"), rows)
+
+
+def _linked(names: Iterable[str], before: str = "") -> str:
+    """Links to the headings of this page."""
+    return ", ".join(f"[{name}](#{before}{name.lower()})" for name in names)
 
 
 def _shown(default: object) -> str:
@@ -252,6 +259,9 @@ def api() -> str:
         kinds["Errors" if error else "Classes" if isinstance(thing, type) else "Functions"].append(f"vmi.{name}")
     kinds["A model of your own"] = list(OF_MODELS)
     parts = [f"`vmi.__version__` is the installed version, `{vmi.__version__}`."]
+    parts += [
+        "\n".join(f"- {title}: {_linked(path.rpartition('.')[2] for path in paths)}" for title, paths in kinds.items())
+    ]
     for title, names in kinds.items():
         parts += [f"## {title}", *(_documented(name) for name in names)]
     return "\n\n".join(parts)
