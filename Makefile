@@ -6,7 +6,7 @@ UV     := uv==0.13.9
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick test-slow test-cluster faults soak check lock wheel bench clean
+.PHONY: help install demo test test-quick test-slow test-cluster faults soak check docs lock wheel bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,10 @@ check: install  ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+docs: install  ## the documentation site, in site/: warnings are errors, internal links and anchors are checked
+	@$(BIN)/python -m sphinx -q -W --keep-going -E -b html -d site/.doctrees docs site
+	@echo "==> open site/index.html in any browser"
+
 lock: install  ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	    --group dev --extra aws --extra gcp pyproject.toml -o requirements.lock
@@ -68,5 +72,5 @@ lock: install  ## write requirements.lock anew from pyproject.toml
 wheel: install  ## dist/*.whl, which the recipes in cluster/ install on every node
 	@$(BIN)/uv build --quiet --wheel --offline --no-build-isolation --python $(BIN)/python --out-dir dist
 
-clean:  ## remove the environment and caches (results stay)
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## remove the environment, the site and caches (results stay)
+	@rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -31,6 +31,6 @@ def is_searched(name: str, row: Row, spec: Mapping[str, Any], seen: frozenset[st
 
 
 def part_of(spec: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-    """A part of a sealed file that is itself a mapping; empty where it is not."""
+    """A part of a JSON file that is itself a mapping; empty where it is not."""
     given = spec.get(part)
     return given if isinstance(given, Mapping) else {}

@@ -139,7 +139,7 @@ def _spec(folder: AnyPath) -> Mapping[str, Any]:
 
 
 def _broken_seals(folder: AnyPath) -> Iterator[str]:
-    """What is wrong with the other sealed files; a driver's is gone when its run is, and then tells nothing."""
+    """What is wrong with the other JSON files; a driver's is gone when its run is, and then tells nothing."""
     for name in IN_STUDY:
         if name in ("study.json", "driver.json"):
             continue

@@ -131,7 +131,7 @@ def test_a_run_is_interrupted_and_goes_on(kernel: tuple[KernelManager, Any]) -> 
         said += content.get("text", "") if message["msg_type"] == "stream" else ""
         errors += [content["ename"]] if message["msg_type"] == "error" else []
     assert interrupted and errors == ["KeyboardInterrupt"], (errors, said)
-    assert "interrupted: 0 of 4 trials are finished" in said and "4 more go on from" in said
+    assert "interrupted: 0 of 4 trials are finished" in said and "4 more resume from" in said
     assert "resume with: the same call of vmi.run" in said
     client.execute("print(len(vmi.run(study, local=True, results='results', steps=3, name='short').trials))")
     assert "\n4\n" in "".join(m["content"]["text"] for m in shown(client) if m["msg_type"] == "stream")

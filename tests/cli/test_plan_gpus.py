@@ -1,4 +1,4 @@
-"""What a plan for GPUs takes their memory to be, and that it says so; no card is needed, or asked if one is named."""
+"""What a plan for GPUs takes their memory to be, and that it says so; none is needed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from vmi.cli.plan import Request, plan_lines
 from vmi.cost.measurements import write
 from vmi.cost.prediction import Target
 
-UNKNOWN = "assumed: GPUs whose memory holds these packs, as none is here to ask (--gpu-memory GB says it)"
-DEFAULT = "pack size: 16 (the default: not measured here and no card to ask; a run takes what its card holds)"
+UNKNOWN = "assumed: GPU memory holds these packs; there is no GPU here to ask (--gpu-memory GB names it)"
+DEFAULT = "pack size: 16 (the default: not measured here and no GPU to ask; a run takes what its GPU holds)"
 
 
 @pytest.fixture(autouse=True)

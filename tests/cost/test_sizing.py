@@ -80,7 +80,7 @@ def test_without_a_measurement_a_cpu_gets_the_default_and_a_card_what_its_memory
     assert sizing(room=room_for(40.5, device="cuda")).chosen(SMALL).size == 40
     assert sizing(room=room_for(10**6, device="cuda")).chosen(SMALL).size == MAX_PACK_SIZE
     nothing_known = sizing(room=Room("cuda", None)).chosen(SMALL)
-    assert nothing_known.size == DEFAULT_PACK_SIZE and "no card to ask" in nothing_known.why
+    assert nothing_known.size == DEFAULT_PACK_SIZE and "no GPU to ask" in nothing_known.why
     on_a_card = steps_of(0.01, 0.004, 0.003, device="cuda")
     assert sizing(*on_a_card, room=room_for(40.5, device="cuda"), device="cuda")(SMALL) == 16
 

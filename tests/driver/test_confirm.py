@@ -154,7 +154,7 @@ def test_where_nothing_is_feasible_nothing_is_best() -> None:
     assert lines[-1] == ("nothing to confirm: no suggestion of the search can be compared, none keeps every constraint")
     plain = ledger_of(study(constraints=bounds, confirm=0, confirm_seeds=()))
     run(plain, completed)
-    assert list(outcome_lines(plain))[-1] == "nothing is best: no suggestion keeps every constraint"
+    assert list(outcome_lines(plain))[-1] == "no best: no suggestion keeps every constraint"
 
 
 def test_a_constraint_that_only_the_search_kept_makes_nothing_best() -> None:
@@ -167,7 +167,7 @@ def test_a_constraint_that_only_the_search_kept_makes_nothing_best() -> None:
     assert ledger.ranking.best is None and len(ledger.ranking.confirmed) == 2
     lines = list(outcome_lines(ledger))
     assert "fresh seeds), breaks mi_encoder_nats at least 0.5 at mi_weight 8" in lines[0]
-    assert lines[-1].startswith("nothing is best: no confirmed suggestion")
+    assert lines[-1].startswith("no best: no confirmed suggestion")
 
 
 def test_with_objectives_the_front_is_confirmed_best_headline_first() -> None:

@@ -144,7 +144,7 @@ def test_a_driver_that_was_killed_is_said_to_be_dead(story: Story) -> None:
 
 def test_the_next_start_takes_over_and_says_so(story: Story) -> None:
     assert story.last.code == 0, story.last.err
-    assert story.last.out.startswith(f"note: taken over from a driver that is gone: pid {story.pid} on ")
+    assert story.last.out.startswith(f"note: took over the stale lock of pid {story.pid} on ")
     assert "2 trained in this run + 2 found in the store" in story.last.out
     assert not (story.folder / "driver.json").exists()
 

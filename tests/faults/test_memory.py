@@ -68,7 +68,7 @@ def test_half_as_many_go_on_to_the_same_rows(tmp_path: Path, measured: Measured)
     updates = ran(tmp_path, trials_of(4), (peaks[2] + peaks[4]) // 2)
     assert list(dict.fromkeys(update.places for update in updates)) == [4, 2]
     said = [update.warning for update in updates if "ran out of memory" in update.warning]
-    assert said and all("it goes on from its last checkpoint with" in warning for warning in said)
+    assert said and all("it resumes from its last checkpoint with" in warning for warning in said)
     assert [ended.outcome for ended in updates[-1].ended] == ["completed"] * 4
     same_rows(tmp_path, whole)
 

@@ -78,7 +78,7 @@ def test_a_killed_sweep_goes_on_from_the_store_and_ends_with_the_rows_of_a_local
     finished = len(Store(root, "lambda").finished())
     assert 0 < finished < 20 and "dead" in vmi(tmp_path, "status", root)
     again = run(LAMBDA, *SMALL, "--results", str(root), cwd=tmp_path)
-    assert again.code == 0 and "taken over from a driver that is gone" in again.out, again.err
+    assert again.code == 0 and "took over the stale lock of" in again.out, again.err
     assert f"{20 - finished} trained in this run + {finished} found in the store" in again.out
     after = stored(proxy, root)
     parts = {key: data for key, data in before.items() if "/part-" in key}

@@ -263,7 +263,7 @@ def test_signals_once_or_twice_leave_everything_durable_and_no_process(
         low, high = (f"{100 * most(kept.values()) / STEPS:.0f}" for most in (min, max))
         assert len(kept) >= 2 and 5 <= max(kept.values()) < FIRST_REPORT  # another worker may be at its first step
         said = low if low == high else f"{low} to {high}"
-        assert f"; {len(kept)} more go on from {said} % of their steps\n" in running.out, (kept, running.out)
+        assert f"; {len(kept)} more resume from {said} % of their steps\n" in running.out, (kept, running.out)
     last = Run(home / "study.py", "--local", *arguments, cwd=home, **private).wait(300)
     assert last.code == 0, last.out + last.err
     assert "18 trained in this run + 2 found in the store, 0 failed" in last.out

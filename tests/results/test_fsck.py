@@ -51,7 +51,7 @@ def test_a_sound_study_is_sound_and_is_left_as_it_was(store: Store, tmp_path: Pa
     before = tree(store.root)
     said = here(tmp_path, "fsck", store.folder)
     assert said.code == 0 and f"{store.folder}: sound" in said.out
-    for thing in ("3 trials parts", "1 sealed files", "2 checkpoints and models", "1 temporary files", "2 strays"):
+    for thing in ("3 trials parts", "1 JSON files", "2 checkpoints and models", "1 temporary files", "2 strays"):
         assert thing in said.out
     assert here(tmp_path, "fsck", store.root).code == 0
     assert here(tmp_path, "fsck", store.root, "--quarantine").code == 0
@@ -192,7 +192,7 @@ def test_another_file_of_that_name_in_quarantine_is_kept(store: Store) -> None:
 def test_a_damaged_calibration_beside_the_studies_is_named_and_moved(store: Store, tmp_path: Path) -> None:
     (store.root / CALIBRATION).write_text("{}")
     said = here(tmp_path, "fsck", store.root)
-    assert said.code == 3 and f"{store.root / CALIBRATION}: no seal" in said.err
+    assert said.code == 3 and f"{store.root / CALIBRATION}: no checksum" in said.err
     assert here(tmp_path, "fsck", store.root, "--quarantine").code == 0
     assert (store.root / "quarantine" / CALIBRATION).read_text() == "{}"
 

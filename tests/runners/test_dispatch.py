@@ -77,13 +77,13 @@ def test_a_pack_whose_worker_died_is_the_next_to_be_handed_out_and_is_not_runnin
     first, second = given(handing, "a"), given(handing, "b")
     handing.died("a", Death.WORKER)
     assert set(ledger.running) == {second.pack.pack_id} and not ledger.lost
-    assert shown[-1].step == 0 and "started again from its checkpoint: its worker died" in shown[-1].warning
+    assert shown[-1].step == 0 and "restarts from its checkpoint: its worker died" in shown[-1].warning
     assert given(handing, "c").pack == first.pack
     handing.take("a", {"update": Update(first.pack.pack_id, 9, 9, tuple(map(completed, first.pack.trials))).to_json()})
     assert not ledger.finished, "what a dead one says late is not heard"
     handing.died("c", Death.WORKER)
     assert set(ledger.lost) == {trial.trial_id for trial in first.pack.trials}
-    assert "2 times without getting further" in next(iter(ledger.lost.values()))
+    assert "2 times without progress" in next(iter(ledger.lost.values()))
 
 
 def test_a_worker_killed_for_its_memory_comes_back_with_less_and_so_do_later_packs(tmp_path: Path) -> None:

@@ -48,14 +48,14 @@ def test_what_is_no_sealed_object_is_damaged(data: bytes) -> None:
 
 
 def test_a_change_by_hand_and_a_missing_seal_are_told_apart() -> None:
-    with pytest.raises(ValueError, match="does not match its seal"):
+    with pytest.raises(ValueError, match="does not match its checksum"):
         unsealed(sealed(CONTENT).replace(b'"planned": 3', b'"planned": 4'))
-    with pytest.raises(ValueError, match="no seal"):
+    with pytest.raises(ValueError, match="no checksum"):
         unsealed(json.dumps(CONTENT).encode())
 
 
 def test_what_has_no_canonical_form_is_not_sealed() -> None:
     with pytest.raises(ValueError):
         sealed({"a": math.nan})
-    with pytest.raises(ValueError, match="name of the seal"):
+    with pytest.raises(ValueError, match="name of the checksum"):
         sealed({"sha256": "mine"})

@@ -164,7 +164,10 @@ def test_where_capturing_fails_the_steps_are_run_as_they_are_and_it_is_said_once
 
 @pytest.mark.parametrize(
     ("count", "environ", "reason"),
-    [(1000, {"VMI_CUDA_GRAPH": "0"}, "VMI_CUDA_GRAPH=0"), (captured.LEAST_STEPS - 1, {}, "fewer than 20 steps")],
+    [
+        (1000, {"VMI_CUDA_GRAPH": "0"}, "VMI_CUDA_GRAPH=0"),
+        (captured.LEAST_STEPS - 1, {}, "fewer than 20 steps at a time do not repay it"),
+    ],
 )
 def test_few_steps_and_a_wish_are_run_as_they_are_and_it_is_said_once(
     digits: Dataset, count: int, environ: dict[str, str], reason: str

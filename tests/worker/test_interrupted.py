@@ -73,7 +73,7 @@ def test_what_was_trained_when_a_run_was_interrupted_is_not_trained_again(
     options = RunOptions(results=tmp_path / "cut", local=True, gpus_per_pack=0, pack_size=4)
     said = CutAt(9, number)
     assert launch(PLAIN, options, Console(file=said, width=200)) == code
-    (share,) = re.findall(r"interrupted: 0 of 4 trials are finished in .*; 4 more go on from (\d+) %", said.getvalue())
+    (share,) = re.findall(r"interrupted: 0 of 4 trials are finished in .*; 4 more resume from (\d+) %", said.getvalue())
     (saved,) = (tmp_path / "cut" / "s" / "checkpoints").rglob("*.pt")
     steps = set(checkpoint.Saved(saved.read_bytes()).steps.values())
     assert {round(100 * step / 40) for step in steps} == {int(share)} and 0 < int(share) < 100
@@ -88,9 +88,9 @@ def test_what_was_trained_when_a_run_was_interrupted_is_not_trained_again(
     ("shares", "said"),
     [
         ((0.0, 0.0), "interrupted: 0 of 6 trials are finished in s"),
-        ((0.9, 0.0), "interrupted: 0 of 6 trials are finished in s; 3 more go on from 90 % of their steps"),
-        ((0.9, 0.9), "interrupted: 0 of 6 trials are finished in s; 6 more go on from 90 % of their steps"),
-        ((0.9, 0.051), "interrupted: 0 of 6 trials are finished in s; 6 more go on from 5 to 90 % of their steps"),
+        ((0.9, 0.0), "interrupted: 0 of 6 trials are finished in s; 3 more resume from 90 % of their steps"),
+        ((0.9, 0.9), "interrupted: 0 of 6 trials are finished in s; 6 more resume from 90 % of their steps"),
+        ((0.9, 0.051), "interrupted: 0 of 6 trials are finished in s; 6 more resume from 5 to 90 % of their steps"),
     ],
 )
 def test_an_interrupted_run_says_from_where_its_trials_go_on(

@@ -216,7 +216,7 @@ def test_where_the_newest_checkpoint_is_damaged_the_one_before_gives_the_same_ro
     damage(path)
     updates = list(work(task))
     assert updates[0].step > 0 and path.name[:8] in updates[0].warning
-    assert "goes on from the checkpoint before" in updates[0].warning
+    assert "resumes from the previous checkpoint" in updates[0].warning
     for table in ("trials", "curves", "arrays"):
         assert rows(tmp_path / "cut", table) == rows(tmp_path / "whole", table)
 

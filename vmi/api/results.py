@@ -27,9 +27,13 @@ MAX_SHOWN = 8
 
 
 class Best(NamedTuple):
-    """The best suggestion: its searched values, the study's metric, and that metric's interval over seeds.
+    """The best suggestion of a study.
 
-    `confirmed`: whether the interval is over fresh seeds, on which nothing was selected.
+    Attributes:
+        params: its searched values
+        metric: the study's metric
+        value: that metric's interval over seeds
+        confirmed: whether these seeds are fresh, so that nothing was selected on them
     """
 
     params: dict[str, Any]
@@ -72,7 +76,7 @@ class Results:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row per trial that has ended: configuration, outcome, metrics (docs: columns). See `arrow`, `polars`."""
+        """One row per trial that has ended: configuration, outcome, metrics. See `arrow`, `polars`."""
         return self.arrow().to_pandas()
 
     @property
@@ -179,7 +183,7 @@ class Results:
         return Comparison(markdown(*pair, fields))
 
     def status(self) -> str:
-        """How the study stands: what is finished, which packs run, time left, the best so far; read anew."""
+        """How the study stands, read anew: finished trials, running packs, time left, the best so far."""
         from vmi.driver.status import describe, status_of
 
         return "\n".join(describe(status_of(self.folder, time.time())))

@@ -46,13 +46,13 @@ def run(study: Study, **options: Any) -> Results:
             local, address, gpus_per_pack, keep_models, resume
 
     Returns:
-        The `Results`, also where trials failed: `results.failed` has them, with their reasons.
+        The `Results`, also where trials failed; `results.failed` has these with their reasons.
 
     Raises:
         vmi.InputError: study or options are wrong, all problems at once; nothing was started or written
         vmi.StoreError: the study's store is damaged
-        vmi.ClusterLostError: the Ray cluster is gone; what was finished is kept
-        KeyboardInterrupt: it was interrupted; the same call goes on from there
+        vmi.ClusterLostError: the Ray cluster is gone; finished trials are kept
+        KeyboardInterrupt: it was interrupted; the same call resumes
 
     It shows its progress where a notebook or a terminal shows it, and may be called any number of times in a process.
 

@@ -56,9 +56,9 @@ for command, reads in (
 def report(
     folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
     wandb: Annotated[
-        str | None, typer.Option(help="ENTITY/PROJECT: make or update the study's report on W&B as well.")
+        str | None, typer.Option(help="ENTITY/PROJECT: also make or update the study's report on W&B.")
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="With --wandb: write what would be sent.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="With --wandb: write the report, send nothing.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Write report.html into the study's folder (one page, offline) and print its table."""
@@ -117,7 +117,7 @@ def presets(
     folder: Annotated[str, typer.Argument(help="Results of a study that varies its preset.")],
     against: Annotated[str, typer.Option(help="The preset that the others are compared with.")] = "corrected",
     out: Annotated[str | None, typer.Option(help="A Markdown file to write; default: the terminal.")] = None,
-    command: Annotated[str, typer.Option(help="The command that made the results, to be named.")] = "",
+    command: Annotated[str, typer.Option(help="The command that made the results, for the text.")] = "",
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Compare the presets of a study as Markdown: intervals, published figures, differences paired by seed."""
@@ -163,7 +163,7 @@ def mirror(
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Rebuild a study's W&B runs from its store alone; twice is once."""
+    """Rebuild a study's W&B runs from its store alone; a second time changes nothing."""
 
     def action() -> int:
         from vmi.cli.results import mirror_study

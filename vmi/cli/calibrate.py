@@ -78,7 +78,7 @@ def _table(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _of_graph(entry: Entry) -> str:
-    """On a card: what the graph costs by which the steps were taken, and what they cost without; or that none was."""
+    """On a GPU: what the graph costs by which the steps were taken, and what they cost without; or that none was."""
     if entry.launched is None:
         return "" if entry.device == "cpu" else ", launched one by one"
     launched, capture = entry.launched.on(entry.device), entry.capture.on(entry.device)

@@ -23,7 +23,9 @@ from vmi.storage.paths import opened
 from vmi.study.study import Study
 
 MAX_WORKERS = 100_000
-MEASURED = "A pack size to measure up to in any case; auto: those that memory holds and whose steps are not too long."
+MEASURED = (
+    "Measure sizes up to this one in any case; auto: sizes that fit into memory and whose steps are not too long."
+)
 MAX_GIGABYTES = 10_000
 
 StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.py.")]
@@ -33,12 +35,12 @@ StudyFile = Annotated[Path, typer.Argument(help="A study, such as sweeps/lambda.
 class PlanOptions(StudyOptions):
     """What a plan takes beside the study."""
 
-    gpus: int | None = option(None, "Plan for so many GPUs, one pack on each.", "INTEGER")
-    cpus: int | None = option(None, "Plan for so many CPU cores; default: this node's.", "INTEGER")
+    gpus: int | None = option(None, "Number of GPUs to plan for, one pack on each.", "INTEGER")
+    cpus: int | None = option(None, "Number of CPU cores to plan for; default: this node's.", "INTEGER")
     hardware: str | None = option(None, "Name of measured hardware; default: this CPU, any GPU.")
     gpu_hour: float | None = option(None, "Price of one GPU (or core) for an hour.", "FLOAT")
     gpu_memory: float | None = option(None, "Free memory of one GPU, in GB; default: this node's.", "FLOAT")
-    calibration: str | None = option(None, "Measurements; default: calibration.json there.")
+    calibration: str | None = option(None, "File of measurements; default: calibration.json in the results.")
     simulate: str | None = option(None, "Numbers of workers to compare: 10,30,100.")
 
     def problems(self) -> list[Problem]:
@@ -51,13 +53,13 @@ class CalibrateOptions(StudyOptions):
     """What a calibration takes beside the study."""
 
     pack_size: int | str = option(AUTO, MEASURED, "INTEGER|auto")
-    out: str | None = option(None, "The file to keep; default: calibration.json there.")
+    out: str | None = option(None, "File for the measurements; default: calibration.json in the results.")
     device: str = option("cpu", "cpu or cuda.")
 
 
 @takes(PlanOptions)
 def plan(context: typer.Context, study_file: StudyFile, options: PlanOptions, debug: Debug = False) -> None:
-    """Say what running a study would do and take: trials, packs, what is finished already, warnings, time and cost."""
+    """Say what a run would do and take: trials, packs, finished trials, warnings, time and cost. Trains nothing."""
 
     def action() -> int:
         from vmi.cli.plan import Request, plan_lines
@@ -83,7 +85,7 @@ def plan(context: typer.Context, study_file: StudyFile, options: PlanOptions, de
 
 @takes(CalibrateOptions, only=("out", "results", "device", "smoke", "data", "scale", "pack_size"))
 def calibrate(context: typer.Context, study_file: StudyFile, options: CalibrateOptions, debug: Debug = False) -> None:
-    """Measure what packs of a study cost on this node, for `vmi plan`: a minute or so, one thread, no Ray."""
+    """Measure what packs of a study cost on this node, for `vmi plan`: about a minute, one thread, no Ray."""
 
     def action() -> int:
         study = _study(study_file, options, usage_problems(context))
@@ -103,7 +105,7 @@ def status(
     folder: Annotated[str, typer.Argument(help="A study's results, or the folder of all results.")] = "results",
     debug: Debug = False,
 ) -> None:
-    """Say how studies stand, from their stores and their running drivers."""
+    """Show how studies stand: finished and failed trials, running packs, driver, time left, the best so far."""
 
     def action() -> int:
         from vmi.driver.status import status_lines

@@ -33,7 +33,7 @@ class Request:
     calibration  the file of measurements; None: the one in the results
     command      what measures that is missing
     simulate     numbers of workers to put beside each other
-    gpu_bytes    free memory of each card; None: what the cards of this node have
+    gpu_bytes    free memory of each GPU; None: what the GPUs of this node have
     """
 
     results: AnyPath = Path("results")
@@ -108,12 +108,12 @@ def _packs(extent: Extent, workers: int, sizing: Sizing) -> Iterator[str]:
 
 
 def _assumed(request: Request, sizing: Sizing) -> Iterator[str]:
-    """On what the packs of a card rest, where any were planned."""
+    """What packs on GPUs assume of their memory, where any were planned."""
     room = sizing.room
     if room is None or room.device == "cpu":
         return
     if room.free is None:
-        yield "assumed: GPUs whose memory holds these packs, as none is here to ask (--gpu-memory GB says it)"
+        yield "assumed: GPU memory holds these packs; there is no GPU here to ask (--gpu-memory GB names it)"
     else:
         where = "as on this node" if request.gpu_bytes is None else "as --gpu-memory says"
         yield f"assumed: {gigabytes(room.free)} of memory free on each GPU, {where}"

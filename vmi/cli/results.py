@@ -97,7 +97,7 @@ def mirror_study(folder: AnyPath, online: str | None) -> int:
     there = f"{done.runs} runs written to {where}, {len(rows) - len(missing)} were there"
     typer.echo(f"{len(rows)} finished trials: {f'{done.runs} runs sent to {online}' if online is not None else there}")
     if done.warning:
-        typer.echo(f"error: {done.warning}; the same command goes on", err=True)
+        typer.echo(f"error: {done.warning}; run the same command to resume", err=True)
         return 1
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,16 @@ from vmi.spec.errors import InputError, Problem, StoreError
 from vmi.study.study import Study
 
 BROKEN, DAMAGED_STORE = 1, 3
+# What every study file and every command ends with.
+EXIT_CODES = {
+    0: "done",
+    BROKEN: "some trials failed or are missing, and are named; an error that nobody foresaw; or the answer of a query "
+    "was lost on its way out",
+    BAD_INPUT: "bad input: every bad field is named, nothing was started or written",
+    DAMAGED_STORE: "a damaged store: the file is named, and kept",
+    128 + signal.SIGINT: "interrupted (SIGINT, Ctrl-C): finished trials and checkpoints are kept",
+    128 + signal.SIGTERM: "ended (SIGTERM): finished trials and checkpoints are kept",
+}
 # What the system says of a path that is not for this user or this use.
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
@@ -30,7 +41,7 @@ def main(study: Study) -> NoReturn:
 
     @takes(RunOptions)
     def run(context: typer.Context, options: RunOptions, debug: Debug = False) -> None:
-        """Run this study: what is finished is found in the results, the rest is trained."""
+        """Train what is missing of this study; rerunning skips finished trials."""
 
         def start() -> int:
             from vmi.driver.launch import launch  # loads pyarrow: not for --help

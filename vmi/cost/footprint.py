@@ -38,7 +38,7 @@ SCRATCH = 20_000_000
 # Of a process of its own: Python, torch, scikit-learn and Ray's worker, without the libraries' code, which processes
 # share; and what a data set with its k-means reference takes, in its pixels.
 PROCESS, LOADING = 500_000_000, 5
-# A card's context and the libraries' workspaces: a guess.
+# A GPU's context and the libraries' workspaces: a guess.
 CONTEXT = 1_000_000_000
 
 
@@ -87,7 +87,7 @@ def trunks(architecture: Architecture) -> tuple[Trunk, Trunk, Trunk]:
 def member_bytes(architecture: Architecture, terms: Collection[str] = (), device: str = "cpu") -> int:
     """Bytes that one more member of a pack takes at its peak; `terms` are the weights that a member may have one on.
 
-    On a card a captured step keeps its memory while the pack is evaluated.
+    On a GPU a captured step keeps its memory while the pack is evaluated.
     """
     spec, layout, nets = spec_of(architecture.dataset), parse(architecture.layout), trunks(architecture)
     parameters = sum(net.parameters for net in nets) + own_parameters(layout, terms)
@@ -112,13 +112,13 @@ def shared_bytes(architecture: Architecture) -> int:
 
 
 def members_within(architecture: Architecture, room: int, terms: Collection[str] = (), device: str = "cpu") -> int:
-    """How many members fit into so many bytes of a worker or of its card; 0 where not even one does."""
+    """How many members fit into so many bytes of a worker or of its GPU; 0 where not even one does."""
     left = room - base_bytes(architecture.dataset, device) - shared_bytes(architecture)
     return max(0, left // member_bytes(architecture, terms, device))
 
 
 def base_bytes(dataset: str, device: str = "cpu") -> int:
-    """Bytes of a worker without any member: on a CPU its process with the data set, on a card context and images."""
+    """Bytes of a worker without any member: on a CPU its process with the data set, on a GPU context and images."""
     spec = spec_of(dataset)
     pixels = (spec.train_count + spec.held_out_count) * spec.pixels
     return PROCESS + LOADING * pixels if device == "cpu" else CONTEXT + pixels

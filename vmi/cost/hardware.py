@@ -59,9 +59,9 @@ def own_memory(root: Path = Path("/")) -> int:
 
 
 def free_on_cards() -> list[int]:
-    """Free bytes of each card of this node that this process may use, as its driver's own program says.
+    """Free bytes of each GPU of this node that this process may use, as its driver's own program says.
 
-    None where there is no such program, or no card is to be seen (an empty CUDA_VISIBLE_DEVICES).
+    None where there is no such program, or no GPU is to be seen (an empty CUDA_VISIBLE_DEVICES).
     """
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:

@@ -3,9 +3,9 @@
 The model, of a pack of K members of one Architecture, n steps and R rounds of members in its places:
 
     seconds(K, n) = R * (n * step(K) + rest(K))                                            on a CPU
-    seconds(K, n) = R * (l * launched(K) + capture(K) + (n - l) * step(K) + rest(K))       on a card
+    seconds(K, n) = R * (l * launched(K) + capture(K) + (n - l) * step(K) + rest(K))       on a GPU
 
-On a card l steps are launched one by one before the others replay a graph (`vmi.spec.reports.launched_steps`): none of
+On a GPU l steps are launched one by one before the others replay a graph (`vmi.spec.reports.launched_steps`): none of
 a long run, all of a short one, which then captures nothing. What is measured of steps and captures is linear between
 the measured pack sizes; there is none outside of them, as that would be a guess. rest(K) (building, reports,
 evaluation, commit) is linear in K. A worker pays its start once, and each data set and k-means reference at its first
@@ -94,7 +94,7 @@ def kind_of(architecture: Architecture, configs: Iterable[TrialConfig]) -> Kind:
 class Entry:
     """One measurement: hardware x kind x pack size.
 
-    step      of a pack, as a long run takes it: on a card by a graph
+    step      of a pack, as a long run takes it: on a GPU by a graph
     rest      of a pack beyond its steps
     start     once per worker, as are `data` and `reference`
     launched  of a step of a pack that is launched by itself; None where every step is, and `step` is one

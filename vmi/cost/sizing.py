@@ -2,7 +2,7 @@
 
 On a CPU no trial's numbers depend on it. By measurement: of the sizes that `vmi calibrate` has timed on this hardware
 for this kind of pack, the smallest whose trials take at most SLACK more than the cheapest. Without one, on a CPU
-DEFAULT_PACK_SIZE, as larger packs gain little, and on a card as many as its memory holds. Loads neither torch nor Ray.
+DEFAULT_PACK_SIZE, as larger packs gain little, and on a GPU as many as its memory holds. Loads neither torch nor Ray.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHARE = 0.8
 
 
 class Room(NamedTuple):
-    """What one pack has to itself: bytes of a worker's memory, or of its card; None where that is not known."""
+    """What one pack has to itself: bytes of a worker's memory, or of its GPU; None where that is not known."""
 
     device: str
     free: int | None
@@ -89,7 +89,7 @@ class Sizing:
                 yield (
                     f"a pack of {members} of {architecture.dataset} {architecture.layout} {architecture.network} "
                     f"{architecture.hidden} needs about {gigabytes(needs)}, and {gigabytes(room.free or 0)} are free "
-                    f"for each: it may be killed, and go on with half as many; memory holds about {fits}"
+                    f"for each: it may be killed and resume with half as many; memory holds about {fits}"
                 )
 
     def _choose(self, architecture: Architecture, room: Room, costs: Costs | None) -> Chosen:
@@ -104,7 +104,7 @@ class Sizing:
         elif room.device == "cuda" and fits is not None:
             size, why = MAX_PACK_SIZE, "the most that is allowed"
         else:
-            unknown = " and no card to ask; a run takes what its card holds" if room.device == "cuda" else ""
+            unknown = " and no GPU to ask; a run takes what its GPU holds" if room.device == "cuda" else ""
             size, why = DEFAULT_PACK_SIZE, f"the default: not measured here{unknown}"
         if fits is None or size <= fits:
             return Chosen(size, why, fits)

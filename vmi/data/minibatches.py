@@ -100,5 +100,5 @@ class Resident:
 
 
 def _sendable(tensor: Tensor, device: torch.device) -> Tensor:
-    """A pinned copy, for a card: torch takes its memory for nothing else until it was sent; the tensor may change."""
+    """A pinned copy, for a GPU: torch takes its memory for nothing else until it was sent; the tensor may change."""
     return tensor.pin_memory() if device.type == "cuda" else tensor

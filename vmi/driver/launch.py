@@ -185,11 +185,11 @@ class _Run:
 
     def _notes(self) -> Iterator[str]:
         if dead := self.heartbeat.taken_over:
-            yield f"note: taken over from a driver that is gone: {dead}"
+            yield f"note: took over the stale lock of {dead}"
         if self.note:
             yield f"note: {self.note}"
         if self.options.keep_models and self.ledger.reused:
-            yield "note: trials that are finished already are not trained again, so no model of them is kept"
+            yield "note: finished trials are not trained again, so their models are not kept"
 
     def _train(self) -> None:
         """Train everything that is missing; nothing is started or written where nothing is."""

@@ -37,7 +37,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Driver:
-    """What driver.json says, its bytes, and how old it is. `content` is empty where its seal is not whole."""
+    """What driver.json says, its bytes, and how old it is. `content` is empty where its checksum does not match."""
 
     content: Json
     raw: bytes

@@ -43,7 +43,7 @@ class OnDemand:
         return self.runner.room()
 
     def costs(self, results: AnyPath) -> Costs | None:
-        """What was measured on this CPU, or on a card, and is kept in the results."""
+        """What was measured on this CPU, or on a GPU, and is kept in the results."""
         return costs_or_none(Target(self.runner.device, 1), results / FILE)
 
     def close(self) -> None:

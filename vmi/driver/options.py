@@ -39,7 +39,7 @@ class StudyOptions:
     name: str | None = option(None, "Name of the study's folder under the results.")
     results: str | AnyPath = option("results", "Folder of all results, or s3://BUCKET/PREFIX in an object store.")
     pack_size: int | str = option(
-        AUTO, "Most trials trained as one program; auto: by what was measured, and what memory holds.", "INTEGER|auto"
+        AUTO, "Trials trained as one program, at most; auto: by measurement and memory.", "INTEGER|auto"
     )
     # What was found wrong with the command line, or with keywords, before any value was looked at.
     usage: tuple[Problem, ...] = ()
@@ -100,9 +100,9 @@ class RunOptions(StudyOptions):
 
     local: bool = option(False, "Train in this process, without Ray.")
     address: str | None = option(None, "Ray cluster; default: this machine's, else a new local one.")
-    gpus_per_pack: float | None = option(None, "GPU share of a pack; default: 1 where there are any.", "FLOAT")
+    gpus_per_pack: float | None = option(None, "GPUs of a pack, from 0 to 1; default: 1 if there are any.", "FLOAT")
     keep_models: bool = option(False, "Keep the trained packs, for `vmi evaluate`.")
-    resume: bool = option(False, "Go on with a study that is there; refuse to begin one.")
+    resume: bool = option(False, "Resume an existing study; refuse to begin one.")
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options themselves."""

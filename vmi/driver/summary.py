@@ -34,12 +34,12 @@ def fewer(ledger: Ledger) -> str:
 
 
 def interrupted_lines(ledger: Ledger, asked: Mapping[str, Any], store: Store, again: str) -> list[str]:
-    """What is finished, what goes on from where, and what resumes it."""
+    """How many trials are finished, from where the others resume, and the command that does it."""
     said = f"interrupted: {ledger.safe} of {asked['planned']} trials are finished in {near(store.folder)}"
     if going_on := ledger.going_on:
         low, high = (100 * extreme(going_on.values()) for extreme in (min, max))
         span = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
-        said += f"; {len(going_on)} more go on from {span} of their steps"
+        said += f"; {len(going_on)} more resume from {span} of their steps"
     return [said, f"resume with: {again}"]
 
 
@@ -70,7 +70,7 @@ def outcome_lines(ledger: Ledger) -> Iterator[str]:
     elif best := ranking.best:
         yield f"best {study.metric}: {best.value} (n = {best.value.count}) at {shown(best.params)}"
     elif study.constraints and ledger.done:
-        yield "nothing is best: no suggestion keeps every constraint"
+        yield "no best: no suggestion keeps every constraint"
 
 
 def _counted(count: int) -> str:
@@ -110,7 +110,7 @@ def _confirmed(ledger: Ledger) -> Iterator[str]:
     elif not ranking.confirmed:
         yield _nothing(ranking)
     elif best is None:
-        yield "nothing is best: no confirmed suggestion has a value that keeps every constraint on fresh seeds"
+        yield "no best: no confirmed suggestion has a value that keeps every constraint on fresh seeds"
 
 
 def _nothing(ranking: Ranking) -> str:

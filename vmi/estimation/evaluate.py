@@ -32,13 +32,17 @@ MIN_TRAIN, MIN_HELD_OUT, MAX_SEEDS, MIN_RESAMPLES, MAX_RESAMPLES = 10, 2, 64, 10
 
 
 class Account(NamedTuple):
-    """What is known of the MI of one fixed model.
+    """What is known of the mutual information of one fixed model.
 
-    estimates   the MI card (names of `vmi.spec.metrics`; a block's own value carries its name: `mi_encoder_c10_nats`)
-    accuracies  of the primary categorical block (none: empty), with the k-means reference beside them
-    q_steps     steps after which Q was best, the mean over its seeds, by what it was fitted on
-    images      held-out images on which everything was measured
-    seeds       of Q
+    Attributes:
+        model: its name
+        dataset: what it was measured on
+        layout: its blocks
+        estimates: the MI card by metric; a block's own value carries the block's name: `mi_encoder_c10_nats`
+        accuracies: of the primary categorical block, with the k-means reference; empty where there is none
+        q_steps: steps after which Q was best, the mean over its seeds, by what it was fitted on
+        images: number of held-out images on which everything was measured
+        seeds: number of Q that were fitted
     """
 
     model: str
@@ -60,12 +64,21 @@ def evaluate(
     resamples: int = 1000,
     settings: Settings | None = None,
 ) -> Account:
-    """The account of `model` on a data set (or the name of one), in nats; the model is left bitwise as it was.
+    """The MI account of a model on a data set, in nats; the model is left bitwise as it was.
 
-    seeds      how many Q are fitted, from `seed`, `seed` + 1, ...: their spread is part of the result
-    resamples  of the bootstrap over held-out images
-    settings   of Q's fit; its widths are by default those of the data set's encoder
-    Raises InputError, before any training, where the model's shapes do not match the data.
+    Arguments:
+        model: a `FixedModel`; `vmi.estimation.model.wrap` makes one of two functions
+        data: the name of a data set, or a `vmi.data.dataset.Dataset`
+        seeds: how many Q are fitted, with `seed`, `seed + 1`, ...: their spread is part of the result
+        seed: the first of them
+        resamples: of the bootstrap over held-out images
+        settings: of Q's fit; its widths are by default those of the data set's encoder
+
+    Returns:
+        The `Account`, which has every quantity of the MI card with its intervals.
+
+    Raises:
+        vmi.InputError: the model's shapes do not match the data, or an option is out of range; nothing was trained
     """
     dataset = load(data) if isinstance(data, str) else data
     _check_options(dataset, seeds, seed, resamples)

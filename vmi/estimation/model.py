@@ -38,10 +38,10 @@ Parameters = Tensor | tuple[Tensor, Tensor]
 class FixedModel(Protocol):
     """An encoder and a decoder with a layout; deterministic functions, called in evaluation mode without gradient.
 
-    layout   the blocks of the code, "n16+c10" (`vmi.spec.layout`); here every block is measured, starred or not
-    encode   images [N, D] in [0, 1] -> for each block of the layout its parameters: for a Normal block the pair
-             (mean [N, Z], log variance [N, Z]), for a categorical block logits [N, C]
-    decode   code [N, L], one-hot in categorical blocks -> mean image [N, D] in [0, 1]
+    `layout` names the blocks of the code, such as `"n16+c10"`; every block is measured, starred or not. `encode` maps
+    images [N, D] in [0, 1] to the parameters of each block: for a Normal block the pair (mean [N, Z], log variance
+    [N, Z]), for a categorical block logits [N, C]. `decode` maps a code [N, L], one-hot in categorical blocks, to a
+    mean image [N, D] in [0, 1].
 
     An attribute `name`, if there is one, names the model in messages. Every torch module that the model is, or holds
     as an attribute, is put into evaluation mode while it is measured, and back afterwards.

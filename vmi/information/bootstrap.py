@@ -47,10 +47,13 @@ class Statistic(NamedTuple):
 class Estimate(NamedTuple):
     """A quantity and two separate 95 % intervals: `low` to `high` over images, `seeds_low` to `seeds_high` over seeds.
 
-    value       mean over the seeds of Q
-    low, high   of that mean when the held-out images are resampled, Q as it is
-    seeds_...   of that mean over the seeds of Q on the same images; None without Q or with one seed
-    cap_nats    what the quantity cannot exceed whatever the MI is (ln C, ln N); None where there is no cap
+    Attributes:
+        value: mean over the seeds of Q
+        low: of that mean when the held-out images are resampled, Q as it is
+        high: the interval's other end
+        seeds_low: of that mean over the seeds of Q on the same images; None without Q or with one seed
+        seeds_high: the interval's other end
+        cap_nats: what the quantity cannot exceed whatever the MI is (ln C, ln N); None where there is no cap
     """
 
     value: float

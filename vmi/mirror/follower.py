@@ -51,7 +51,7 @@ class Following:
             try:
                 rows, curves = self._rows.take(ids)
             except Exception as error:  # a damaged part, or a store that stays away: the mirror never stops a sweep
-                yield 0, f"W&B mirror: {type(error).__name__}: {error}; vmi mirror {self._store.folder} goes on"
+                yield 0, f"W&B mirror: {type(error).__name__}: {error}; vmi mirror {self._store.folder} resumes"
                 continue
             done = self._mirrored(rows, curves, go_on)
             yield done.runs + len(ids) - len(rows), done.warning  # a trial without a row has nothing to be written

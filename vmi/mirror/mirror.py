@@ -34,7 +34,7 @@ class Mirror:
             try:
                 missing = missing_runs(self.finished, self._folder)
             except OSError as error:
-                self._said.append(f"W&B mirror: {type(error).__name__}: {error}: runs of before are as they were")
+                self._said.append(f"W&B mirror: {type(error).__name__}: {error}: earlier runs are unchanged")
                 return
             self._asked.update(missing)
             self._write(missing)
@@ -103,7 +103,7 @@ class Mirror:
         try:
             return missing_runs(self._asked, self._folder)
         except OSError as error:
-            self._said.append(f"W&B mirror: {type(error).__name__}: {error}: runs that were cut short are as they were")
+            self._said.append(f"W&B mirror: {type(error).__name__}: {error}: torn runs are unchanged")
             return None
 
     def _warnings(self) -> list[str]:

@@ -43,7 +43,7 @@ class Checkpoints:
         """Say which trials the pack has. Raises OSError naming the file."""
         for name in self._names():
             if _PLAN.fullmatch(name):
-                self._remove(name)  # damaged, or of before
+                self._remove(name)  # damaged, or an older one
         put_new(self.folder, f"pack-{_digest(data)}.json", data, self._files)
 
     def claim(self) -> None:

@@ -1,7 +1,7 @@
-"""Every file of a study, read and checked: what is damaged and why, what is newer, what lies about.
+"""Every file of a study, read and checked: what is damaged and why, what is newer, what is stray.
 
-Checked: parts (hash, page checksums, schema, version), sealed JSON files, checkpoints and models (the hash in the name,
-or else the archive's own checksums), and that completed trials have their curves and arrays. Reads only.
+Checked: parts (hash, page checksums, schema, version), JSON files with their checksums, checkpoints and models (the
+hash in the name, or else the checksums of the archive), and that completed trials have curves and arrays. Reads only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vmi.storage.durable import LOCAL, TEMPORARY, Files
 from vmi.storage.paths import AnyPath
 
 QUARANTINE = "quarantine"
-# Folders of a study with files that may bear the hash of their content in their name.
+# Folders of a study with files that may carry the hash of their content in their name.
 HASHED = ("checkpoints", "models")
 _HASH = re.compile(r".*-([0-9a-f]{32})\.[A-Za-z0-9]+", re.DOTALL)
 _DEEPEST = 8
@@ -85,7 +85,7 @@ def check(folder: AnyPath, files: Files = LOCAL) -> Checkup:
 
 
 def check_sealed(folder: AnyPath, names: Iterable[str], files: Files = LOCAL) -> tuple[Damaged, ...]:
-    """The sealed files of these names that are damaged; one that is absent is not."""
+    """The JSON files of these names that are damaged; one that is absent is not."""
     return tuple(_sealed(folder, names, files, {}))
 
 
@@ -104,11 +104,11 @@ def _needed(version: int) -> str:
 
 
 def _sealed(folder: AnyPath, names: Iterable[str], files: Files, counts: dict[str, int]) -> Iterator[Damaged]:
-    counts["sealed files"] = 0
+    counts["JSON files"] = 0
     for name in names:
         try:
             unsealed(files.read(folder / name))
-            counts["sealed files"] += 1
+            counts["JSON files"] += 1
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -131,7 +131,7 @@ def _hashed(folder: AnyPath, files: Files, counts: dict[str, int]) -> Iterator[D
 
 
 def _wrong_with(path: AnyPath, files: Files) -> str:
-    """What is wrong with a file that bears its hash, or with an archive of torch's; "" where nothing is."""
+    """What is wrong with a file that carries its hash, or with an archive of torch's; "" where nothing is."""
     try:
         data = files.read(path)
     except OSError as error:

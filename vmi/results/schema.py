@@ -22,6 +22,32 @@ SCHEMA_VERSION = 1
 VERSION_KEY = b"vmi_schema_version"
 TABLES = ("trials", "curves", "arrays")
 
+# What the columns are that carry no note in a part.
+MEANINGS: Mapping[str, str] = {
+    "study": "name of the study",
+    "trial_id": "hash of the configuration (without the preset's name) and of the data set; the key of every table",
+    "suggestion_id": "the same without the seed: replicates share it",
+    "outcome": "completed, pruned or failed",
+    "reason": "why the trial failed or was pruned",
+    "data_fingerprint": "hash of pixels, labels and split",
+    "pack_id": "the pack in which the trial was trained",
+    "pack_size": "trials of that pack",
+    "attempt": "which start of the study's run stored the row",
+    "device": "cpu, or the name of the GPU",
+    "versions": "of this program and of torch, as JSON",
+    "finished_at": "when the trial ended",
+    "step": "the step of the report; in trials the last one that was trained",
+    "rate_nats": "E KL(q || p) of the block",
+    "code_entropy_nats": "entropy of the block's code on the minibatch",
+    "assignments": "held-out images per assigned category and true class",
+    "probabilities": "histogram of q(c|x) over [0, 1], held-out images",
+    "traversal": "decoder means as one dimension, or the category, is moved",
+    "manipulation": "decoder means of several images' codes as one dimension is moved",
+    "plane": "decoder means of one code as both dimensions are moved",
+    "inputs": "the first held-out image of each of the first classes",
+    "reconstructions": "decoder means of these images' most probable codes",
+}
+
 _CATEGORICAL = ("rate", "mi_encoder", "mi_decoder_bound", "mi_real_bound", "mi_paper", "category_entropy")
 _NORMAL = ("rate", "mi_encoder_lower", "mi_encoder_upper", "mi_decoder_bound", "mi_paper")
 

@@ -163,7 +163,7 @@ def _conformed(rows: pa.Table, schema: pa.Schema, study: str, presets: Mapping[s
     size = rows.num_rows
     values = {name: rows[name] for name in rows.column_names} | {"study": pa.repeat(study, size)}
     if "preset" in values:
-        # A preset's name decides no number, so trials of one id may bear different ones.
+        # A preset's name decides no number, so trials of one id may carry different ones.
         values["preset"] = pa.array([presets[trial_id] for trial_id in rows["trial_id"].to_pylist()], pa.string())
     columns = [values[field.name] if field.name in values else pa.nulls(size, field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)

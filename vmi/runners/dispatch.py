@@ -93,11 +93,11 @@ class Handing:
         if death is Death.MEMORY and (not alone or not again):
             self._exhausted.add(pack_id)
         elif not again:
-            self._lose(trial_id, f"{death.value} {MAX_DEATHS} times without getting further")
+            self._lose(trial_id, f"{death.value} {MAX_DEATHS} times without progress")
             return
         self._packs.pop(trial_id)
         self._ledger.give_back(pack_id)
-        self._show(Update(pack_id, 0, 1, warning=f"pack {pack_id} is started again from its checkpoint: {death.value}"))
+        self._show(Update(pack_id, 0, 1, warning=f"pack {pack_id} restarts from its checkpoint: {death.value}"))
 
     def halted(self, update: Update) -> None:
         """A worker that was asked to stop has said how far its pack is safe."""

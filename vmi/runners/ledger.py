@@ -1,4 +1,4 @@
-"""What a study still has to train, what is running and how what ended ended. Pure: it starts nothing, writes nothing.
+"""Pending, running and finished trials of a study. Pure: it starts nothing, writes nothing.
 
 The runners take packs from it and hand it every update of theirs; `vmi.runners.suggestions` says what is wanted next.
 """

@@ -35,7 +35,7 @@ class LocalRunner:
         return "cuda" if wanted and torch.cuda.is_available() else "cpu"
 
     def room(self) -> Room:
-        """Of this process, or of the card that it takes, of which the user may give a share."""
+        """Of this process, or of the GPU that it takes, of which the user may give a share."""
         if self.device == "cpu":
             free = room_here("cpu", 1).free
             # What a worker needs before it trains, this process has already.

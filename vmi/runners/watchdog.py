@@ -18,7 +18,7 @@ GRACE_SECONDS = 5.0
 
 
 class ClusterLostError(RuntimeError):
-    """The cluster does not answer any more. What was finished is in the store, and a new cluster goes on from there."""
+    """The cluster does not answer any more. Finished trials are in the store; a new cluster resumes from there."""
 
 
 class Watch:
@@ -76,5 +76,5 @@ class Watch:
 def end_process(said: str) -> None:
     """Say that the cluster is gone and how to go on, and end this process with exit code 1, whatever it waits for."""
     command = shlex.join(["python", *sys.argv])
-    print(f"the Ray cluster is gone: {said}; what is finished is safe\nresume with: {command}", flush=True)  # noqa: T201
+    print(f"the Ray cluster is gone: {said}; finished trials are safe\nresume with: {command}", flush=True)  # noqa: T201
     os._exit(1)

@@ -20,7 +20,7 @@ from vmi.spec.presets import NETWORK_DEFAULTS, PRESETS, Preset
 from vmi.spec.rules import MAX_SEED as MAX_SEED
 from vmi.spec.rules import parse_hidden
 
-# Raised when the same configuration would give other numbers, so that stored trials of before are not reused.
+# Raised when the same configuration would give other numbers, so that trials stored before are not reused.
 SEMANTICS = 3
 
 _WEIGHT = Range(0, 1e6)
@@ -57,50 +57,73 @@ class TrialConfig:
     range, symbol and label, of what a weight needs of the layout and of what it costs in memory.
     """
 
-    dataset: str = declared("digits", "images and labels", choices=tuple(DATASETS), symbol="data set", label="data set")
-    layout: str = declared("n16+c10*", "blocks of the code (`vmi.spec.layout`)", label="latent layout")
-    preset: str = declared("custom", "whose objective; its name decides no number", choices=tuple(PRESETS))
-    network: str = declared("mlp", "fully connected, or convolutions with stride 2", choices=("mlp", "conv"))
-    hidden: str = declared(
-        "128-64", "widths of the encoder, which the decoder mirrors; 'conv': channels, the last one a width"
+    dataset: str = declared(
+        "digits", "the images, with their fixed split", choices=tuple(DATASETS), symbol="data set", label="data set"
     )
-    likelihood: str = declared("gaussian", "p(x|code) of a pixel", choices=("gaussian", "bernoulli"))
+    layout: str = declared(
+        "n16+c10*",
+        "the blocks of the code; a `*` marks a block whose mutual information is maximised and bounded",
+        label="latent layout",
+    )
+    preset: str = declared(
+        "custom", "a named row of weights; what it sets may not be contradicted", choices=tuple(PRESETS)
+    )
+    network: str = declared(
+        "mlp", "fully connected, or convolutions of 4 x 4 with stride 2 and one linear layer", choices=("mlp", "conv")
+    )
+    hidden: str = declared(
+        "128-64", "widths of the encoder (`256-128`); the decoder mirrors them. With `conv`: channels, the last a width"
+    )
+    likelihood: str = declared("gaussian", "of the pixels, which are in [0, 1]", choices=("gaussian", "bernoulli"))
     likelihood_variance: float = declared(
-        0.04, "sigma^2 of the Gaussian likelihood on pixels in [0, 1] (unused by 'bernoulli')",
+        0.04, "sigma^2 of the Gaussian likelihood; `bernoulli` has none",
         range=Range(0, 1e3, open_low=True), symbol="σ²", label="likelihood variance σ²",
     )  # fmt: skip
     phase_order: str = declared(
-        "q_first", "'q_first' (the paper), or 'vae_first' on a forward pass of its own (its authors' code)",
+        "q_first", "`q_first` as in the paper, or `vae_first` on a forward pass of its own, as in its authors' code",
         choices=("q_first", "vae_first"),
     )  # fmt: skip
     mi_weight: float = declared(
-        4.0, "lambda, of E log Q(code|x_hat) + eta H(code) of informed blocks", range=_WEIGHT, symbol="λ",
+        4.0, "lambda, the weight of the MI bound of informed blocks", range=_WEIGHT, symbol="λ",
         label="MI weight λ", informed=True, uses_code=True,
     )  # fmt: skip
     mi_weight_normal: float = declared(
-        4.0, "lambda of informed Normal blocks", range=_WEIGHT, follows="mi_weight", informed=True, uses_code=True
+        4.0,
+        "lambda of informed Normal blocks; follows `mi_weight` where it is not given",
+        range=_WEIGHT,
+        follows="mi_weight",
+        informed=True,
+        uses_code=True,
     )
     entropy_weight: float = declared(
-        1.0, "eta, of the code's entropy within the MI term", range=Range(0, 1e3), symbol="η", label="entropy weight η"
+        1.0,
+        "eta, the weight of the code's estimated entropy in the MI bound; 0 is the paper's objective",
+        range=Range(0, 1e3),
+        symbol="η",
+        label="entropy weight η",
     )
-    kl_weight: float = declared(
-        1.0, "beta, reached linearly over the first `kl_anneal_steps`", range=_WEIGHT, symbol="β", label="KL weight β"
+    kl_weight: float = declared(1.0, "beta, the weight of the rate", range=_WEIGHT, symbol="β", label="KL weight β")
+    kl_anneal_steps: int = declared(
+        0, "steps over which beta grows linearly from 0; 0: beta from the start", range=_STEPS, uses_code=True
     )
-    kl_anneal_steps: int = declared(0, "steps until beta is reached; 0: from the start", range=_STEPS, uses_code=True)
-    capacity_weight: float = declared(0.0, "gamma, of |rate - C| per kind of block", range=_WEIGHT, uses_code=True)
+    capacity_weight: float = declared(
+        0.0, "gamma, the weight of |rate - C|, for Normal and categorical blocks apart", range=_WEIGHT, uses_code=True
+    )
     capacity_normal_nats: float = declared(0.0, "C of the Normal blocks", range=_NATS, unit="nats/image")
-    capacity_categorical_nats: float = declared(0.0, "C of the categorical blocks", range=_NATS, unit="nats/image")
-    capacity_steps: int = declared(0, "steps until C is reached, linearly; 0: from the start", range=_STEPS)
+    capacity_categorical_nats: float = declared(
+        0.0, "C of the categorical blocks, at most the sum of their ln k", range=_NATS, unit="nats/image"
+    )
+    capacity_steps: int = declared(0, "steps over which C grows linearly from 0", range=_STEPS)
     tc_weight: float = declared(
-        0.0, "of the total correlation of the Normal dimensions, by `tc_estimator`", range=_WEIGHT, normal=1,
+        0.0, "of the total correlation of the Normal dimensions, estimated from minibatches", range=_WEIGHT, normal=1,
         memory=Memory(pairs=4), uses_code=True,
     )  # fmt: skip
     tc_estimator: str = declared(
-        "weighted", "how densities are estimated from a minibatch", choices=("weighted", "stratified")
+        "weighted", "how minibatches weigh in that estimate", choices=("weighted", "stratified")
     )
     factor_weight: float = declared(
-        0.0, "of the total correlation by a discriminator (FactorVAE's gamma)", range=_WEIGHT, before=0.0, normal=2,
-        why="one Normal dimension has no total correlation: it takes two", memory=Memory(network=DISCRIMINATOR),
+        0.0, "of the total correlation estimated by a discriminator (FactorVAE's gamma)", range=_WEIGHT, before=0.0,
+        normal=2, why="one Normal dimension has no total correlation: it takes two", memory=Memory(network=DISCRIMINATOR),
         uses_code=True,
     )  # fmt: skip
     mmd_weight: float = declared(
@@ -112,31 +135,34 @@ class TrialConfig:
         informed=True, memory=Memory(images=6, passes=1), uses_code=True,
     )  # fmt: skip
     view_strength: float = declared(
-        0.0, "of the random affine views that the encoder sees (`vmi.data.augmentation`; 0: the image)",
+        0.0, "of the random affine views that the encoder sees; 0: the image itself",
         range=Range(0, 5), before=0.0, memory=Memory(images=8),
     )  # fmt: skip
     view_target_strength: float = declared(
-        0.0, "of those that the decoder is to rebuild, drawn apart (0: the image itself)",
+        0.0, "of the views that the decoder is to rebuild, drawn apart; 0: the image itself",
         range=Range(0, 5), before=0.0, memory=Memory(images=8),
     )  # fmt: skip
     temperature: float = declared(
-        0.5, "tau, going geometrically to `temperature_final` over `steps`", range=Range(0, 1e3, open_low=True),
+        0.5, "tau of the Gumbel-softmax at the first step", range=Range(0, 1e3, open_low=True),
         symbol="τ", label="Gumbel-softmax temperature τ",
     )  # fmt: skip
     temperature_final: float = declared(
-        0.5, "tau at the last step; equal values hold it constant", range=Range(0, 1e3, open_low=True),
+        0.5, "tau at the last step, reached geometrically; follows `temperature` where it is not given",
+        range=Range(0, 1e3, open_low=True),
         follows="temperature", symbol="final τ", label="final Gumbel-softmax temperature τ",
     )  # fmt: skip
-    learning_rate: float = declared(1e-3, "of Adam", range=Range(0, 10, open_low=True), symbol="learning rate")
-    batch_size: int = declared(
-        128, "images of a minibatch", range=Range(2, 1e6), symbol="batch size", label="batch size (images)"
+    learning_rate: float = declared(
+        1e-3, "of Adam, for encoder, decoder and Q", range=Range(0, 10, open_low=True), symbol="learning rate"
     )
-    steps: int = declared(1000, "minibatches that a trial is trained on", range=Range(1, 1e9), label="training steps")
+    batch_size: int = declared(
+        128, "images of a step", range=Range(2, 1e6), symbol="batch size", label="batch size (images)"
+    )
+    steps: int = declared(1000, "training steps", range=Range(1, 1e9), label="training steps")
     precision: str = declared(
-        "float32", "of the networks' products (parameters and all else stay float32)", before="float32",
+        "float32", "of the networks' products; parameters and all else stay float32", before="float32",
         choices=("float32", "bfloat16"),
     )  # fmt: skip
-    seed: int = declared(0, "of all randomness", range=Range(0, MAX_SEED))
+    seed: int = declared(0, "of initial weights, minibatches and noise", range=Range(0, MAX_SEED))
 
     @property
     def architecture(self) -> Architecture:

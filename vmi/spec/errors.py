@@ -26,7 +26,14 @@ _LOOKED_AT = 2_000
 
 
 class Problem(NamedTuple):
-    """One bad field: its name, the value got, what is allowed, and a hint (often the nearest valid name)."""
+    """One bad field of an input.
+
+    Attributes:
+        field: its name
+        value: what was given
+        allowed: what is allowed
+        hint: often the nearest valid name
+    """
 
     field: str
     value: object

@@ -12,7 +12,12 @@ DIRECTIONS = ("maximize", "minimize")
 
 @dataclass(frozen=True)
 class Bound:
-    """What a metric must keep: low <= metric <= high; None leaves that side open. Construction never raises."""
+    """What a metric must keep, low <= metric <= high. Construction never raises.
+
+    Attributes:
+        low: None leaves this side open
+        high: None leaves this side open
+    """
 
     low: Any = None
     high: Any = None

@@ -13,7 +13,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of `count` values and the ends of its interval; no ends where one value can give none."""
+    """A mean over seeds with its 95 % Student-t interval.
+
+    Attributes:
+        mean: of the values
+        low: end of the interval; None where there is one value
+        high: the other end
+        count: number of values
+    """
 
     mean: float
     low: float | None

@@ -1,4 +1,4 @@
-"""When a member reports, and which of its steps a card takes by a graph. Loads no torch."""
+"""When a member reports, and which of its steps a GPU takes by a graph. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 # often is no part of a trial's identity.
 REPORTS, MOST_REPORTS = 10, 100
 STEPS_BETWEEN_REPORTS = 100
-# Shares of its steps after which a judge is asked about a member: see "Decisions" in CONTRIBUTING.md.
+# Shares of its steps after which a judge is asked about a member: see docs/decisions/training.md.
 RUNGS = (0.2, 0.4, 0.6)
 # Warming up, capturing and making a graph take about as long as so many steps: fewer at a time are run as they are.
 # A guess.
@@ -41,6 +41,6 @@ def _least(steps: int, reports: int) -> tuple[int, ...]:
 
 
 def launched_steps(steps: int, reports: int = REPORTS) -> int:
-    """How many of its steps a pack takes one by one on a card: all before the first LEAST_STEPS between two reports."""
+    """How many of its steps a pack takes one by one on a GPU: all before the first LEAST_STEPS between two reports."""
     stretches = pairwise((0, *report_steps(steps, reports)))
     return next((begun for begun, mark in stretches if mark - begun >= LEAST_STEPS), steps)

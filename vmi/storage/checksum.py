@@ -1,6 +1,6 @@
-"""JSON files with a seal: a member "sha256" over the canonical JSON of all their other members.
+"""JSON files with a checksum: a member "sha256" over the canonical JSON of all their other members.
 
-A bit that flipped, a file that was cut short or changed by hand does not match its seal: it is damaged, and kept.
+A bit that flipped, a file that was cut short or changed by hand does not match its checksum: it is damaged, and kept.
 Canonical JSON: keys sorted, no blanks, ASCII only, numbers as Python writes them.
 """
 
@@ -18,23 +18,23 @@ IN_RESULTS = ("calibration.json",)
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """The seal of a JSON object, 64 hexadecimal digits; a seal that it has is left out. Raises ValueError on NaN."""
+    """The checksum of a JSON object, 64 hexadecimal digits; one that it has is left out. Raises ValueError on NaN."""
     rest = {name: value for name, value in content.items() if name != SEAL}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def sealed(content: Mapping[str, Any], sort_keys: bool = False) -> bytes:
-    """The bytes of a sealed file, its seal last. Raises ValueError on NaN or a member that bears the seal's name."""
+    """The bytes of a file with its checksum last. Raises ValueError on NaN or a member of the checksum's name."""
     if SEAL in content:
-        raise ValueError(f"{SEAL!r} is the name of the seal")
+        raise ValueError(f"{SEAL!r} is the name of the checksum")
     # As it will be read: keys are text, tuples are lists.
     plain = json.loads(json.dumps(content, sort_keys=sort_keys, allow_nan=False))
     return f"{json.dumps({**plain, SEAL: digest(plain)}, indent=2, ensure_ascii=False)}\n".encode()
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
-    """The content of a sealed file without its seal. Raises ValueError saying what is wrong with it."""
+    """The content of such a file without its checksum. Raises ValueError saying what is wrong with it."""
     try:
         content = json.loads(data)
     except RecursionError:
@@ -43,7 +43,7 @@ def unsealed(data: bytes) -> dict[str, Any]:
         raise ValueError("not a JSON object")
     seal = content.pop(SEAL, None)
     if seal is None:
-        raise ValueError(f"no seal: its member {SEAL!r} is missing")
+        raise ValueError(f"no checksum: its member {SEAL!r} is missing")
     if seal != digest(content):
-        raise ValueError(f"its content does not match its seal ({SEAL!r})")
+        raise ValueError(f"its content does not match its checksum ({SEAL!r})")
     return content

@@ -69,7 +69,7 @@ def _name_problems(name: object) -> Iterator[Problem]:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         yield Problem("name", name, f"1 to 64 characters of the pattern {NAME.pattern}")
     elif holds_secret(name):
-        yield Problem("name", name, "no key and no password: every result would bear it")
+        yield Problem("name", name, "no key and no password: every result would carry it")
 
 
 def _scale_problems(scales: object) -> Iterator[Problem]:

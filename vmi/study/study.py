@@ -17,23 +17,28 @@ from vmi.study.values import plain
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is asked for.
+    """A study: which trials are trained, how they are searched, and what they are compared by.
 
-    fixed        TrialConfig fields that every trial shares; those not named take the data set's defaults
-    space        a domain of `vmi.study.space` per searched field
-    seeds        the replicates of every suggestion
-    metric       what suggestions are compared by, the mean over seeds (a name of `vmi.spec.metrics.METRICS`)
-    objectives   two or more metrics with their directions: the search is for the front that no suggestion beats, and
-                 `metric`, one of them, is what those of the front are ranked by
-    constraints  bounds that the means of metrics must keep; a suggestion that breaks one is never best
-    conditions   fields of the space that are searched only where another one takes certain values, such as
-                 {"mi_weight_normal": {"layout": ("n2*+n14",)}}; elsewhere they are left at their default
-    searcher     "grid" takes every combination; "tpe" and "random" propose `suggestions` points
-    pruner       one of Optuna's ("median", "successive_halving", "hyperband"), which stops unpromising members early
-    confirm      how many of the best are trained again, on `confirm_seeds`: only what they reach there is called best
-    baseline     fields of one more suggestion beside the searched ones, over `fixed`, on the same seeds
-    scales       named sets of fields over `fixed` ("laptop", "full"); the first is what runs unless --scale says else
-    unknown      arguments that Study does not have, kept for `validate` to refuse
+    Attributes:
+        name: the study's folder under the results
+        space: a domain (`choice`, `uniform`, `log_uniform`, `integers`) for each searched field
+        fixed: fields that every trial shares; fields not named take the data set's defaults
+        seeds: the replicates of every suggestion
+        metric: what suggestions are compared by, as the mean over seeds
+        direction: `"maximize"` or `"minimize"`, of the metric
+        objectives: two or more metrics with their directions: the study searches for the front that no suggestion
+            beats, and ranks it by `metric`, which is one of them
+        constraints: bounds (`at_least`, `at_most`) on means of metrics; a suggestion that breaks one is never best
+        conditions: fields of the space that are searched only where another field takes certain values, such as
+            `{"mi_weight_normal": {"layout": ("n2*+n14",)}}`; elsewhere they keep their default
+        searcher: `"grid"` takes every combination; `"tpe"` and `"random"` propose `suggestions` points
+        suggestions: how many points a searcher other than the grid proposes
+        pruner: `"median"`, `"successive_halving"` or `"hyperband"` of Optuna, which stops unpromising trials early
+        confirm: how many of the best are trained again on `confirm_seeds`: only what they reach there is called best
+        confirm_seeds: seeds that the search did not use
+        baseline: fields of one more suggestion beside the searched ones, over `fixed`, on the same seeds
+        scales: named sets of fields over `fixed` (`"laptop"`, `"full"`); the first runs unless `--scale` names another
+        unknown: arguments that `Study` does not have, kept so that a run refuses them by name
     """
 
     name: str

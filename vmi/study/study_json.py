@@ -37,7 +37,7 @@ def spec(study: Study, planned: int) -> dict[str, Any]:
 
 
 def _goals(study: Study) -> dict[str, Any]:
-    """What goes beyond one metric; absent where it is not asked for, so that studies of before are the same."""
+    """What goes beyond one metric; absent where it is not asked for, so that older studies stay the same."""
     given = {
         "objectives": dict(study.objectives),
         "constraints": {name: bound.spec() for name, bound in study.constraints.items()},

@@ -145,7 +145,7 @@ def replayed(
     found = _CAPTURED.get(pack)
     if found is None or found.data is not data:
         if count < LEAST_STEPS:
-            return _not(f"fewer than {LEAST_STEPS} steps at a time are taken sooner than captured")
+            return _not(f"fewer than {LEAST_STEPS} steps at a time do not repay it")
         try:
             found = Captured(pack, data, capture)
         except Exception as error:  # whatever cannot be captured can still be run
@@ -181,7 +181,7 @@ def _not(reason: str) -> bool:
 
 
 def _renew_generators(pack: Pack, states: Mapping[str, Sequence[Tensor]]) -> None:
-    """Others in place of all generators, in the states of before a capture that failed.
+    """Others in place of all generators, in the states from before a capture that failed.
 
     Before torch 2.15 a generator that is known to a graph stays in capture where that fails: it can be set, but raises
     when something is drawn ("Offset increment outside graph capture encountered unexpectedly").

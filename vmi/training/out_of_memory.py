@@ -1,11 +1,11 @@
-"""How running out of memory shows, on a card and on a CPU. Loads no torch."""
+"""How running out of memory shows, on a GPU and on a CPU. Loads no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-# torch has a type of its own for a card only; its allocator on a CPU and CUDA's libraries raise a RuntimeError.
+# torch has a type of its own for a GPU only; its allocator on a CPU and CUDA's libraries raise a RuntimeError.
 _SAID = ("out of memory", "can't allocate memory", "Cannot allocate memory", "not enough memory", "_ALLOC_FAILED")
 
 

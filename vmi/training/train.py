@@ -127,7 +127,7 @@ def _slice(pack: Pack, data: Dataset, count: int, clock: Callable[[], float]) ->
     began = clock()
     with exhaustible(pack.standing, clock):
         run_steps(pack, data, count)
-    # A card has taken its steps only once something was read from it.
+    # A GPU has taken its steps only once something was read from it.
     failed = _failures(pack)
     return failed, clock() - began
 

@@ -31,5 +31,5 @@ def versions() -> str:
 
 
 def device_name(device: str) -> str:
-    """What the trial ran on: "cpu", or the name of the card."""
+    """What the trial ran on: "cpu", or the name of the GPU."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

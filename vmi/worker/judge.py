@@ -13,7 +13,7 @@ Observation = tuple[str, int, float]
 class Remembering:
     """A judge that keeps what it is told, so that a fresh one can be brought to where it stood.
 
-    `seen` are observations of before, in their order; what the judge answers to them is known and not asked for again.
+    `seen` are earlier observations, in their order; what the judge answers to them is known and not asked for again.
     """
 
     def __init__(self, judge: Judge, seen: Iterable[Observation] = ()) -> None:

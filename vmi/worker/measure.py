@@ -2,7 +2,7 @@
 
 Steps are timed by the function that trains, what is beyond them by whole tasks as a worker runs them, into a temporary
 folder. Packs of all sizes take turns, so that a disturbance of the machine falls on all of them; medians are kept.
-The number of steps of the study does not matter: a step costs the same whenever it is taken. On a card a step is timed
+The number of steps of the study does not matter: a step costs the same whenever it is taken. On a GPU a step is timed
 both ways, replayed and launched by itself, as a whole task is too short for a graph; and so is the graph's capture.
 NOT RUN ON A DEVICE YET: all but the graph is tested with a stand-in and a clock of its own.
 """

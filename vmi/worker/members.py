@@ -64,7 +64,9 @@ class Members:
                 damaged.append(_unread(path, error))
                 continue
             if damaged:
-                self._warnings.append(f"{'; '.join(damaged)}: the pack goes on from the checkpoint before, {path.name}")
+                self._warnings.append(
+                    f"{'; '.join(damaged)}: the pack resumes from the previous checkpoint, {path.name}"
+                )
             return notes
         found = None  # or its bytes would be held while the pack is made
         if damaged:

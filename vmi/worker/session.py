@@ -38,7 +38,7 @@ class Session:
     """One task between its start and its end: recorder, checkpoints, judge, what each trial has cost.
 
     A trial is waiting, in the pack, parked, ended (`outcomes`), or stored: committed here or by a worker that had this
-    task. `begun` has those of before, `places` is how many members are trained at a time.
+    task. `begun` has earlier ones, `places` is how many members are trained at a time.
     """
 
     def __init__(self, task: Task, judge: Judge | None, begun: Begun, places: int) -> None:
@@ -153,8 +153,8 @@ class Session:
     def keep(self) -> None:
         """Write a checkpoint of the members that are not through, where there is something that none has yet.
 
-        What has ended is committed before, unless the checkpoint holds it. Where nobody is left, the one of before
-        stays, and gives the same.
+        What has ended is committed before, unless the checkpoint holds it. If no member remains, the previous
+        checkpoint stays, and gives the same.
         """
         progress, self._last = self._last, None
         if progress is None:

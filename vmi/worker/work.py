@@ -150,7 +150,7 @@ def _smaller(session: Session, steps: Mapping[str, int], seconds: float) -> _Sma
     if len(steps) > 1:
         places = len(steps) // 2
         said = f"pack {pack_id} ran out of memory at step {step} with {len(steps)} members"
-        return _Smaller(places, f"{said}: it goes on from its last checkpoint with {places} at a time")
+        return _Smaller(places, f"{said}: it resumes from its last checkpoint with {places} at a time")
     session.fail(steps, seconds)
     (trial_id,) = steps
     return _Smaller(1, f"trial {trial_id} of pack {pack_id} ran out of memory at step {step} by itself: it has failed")

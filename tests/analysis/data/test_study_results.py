@@ -37,8 +37,8 @@ def test_a_broken_or_newer_study_file_is_named_and_kept(tmp_path: Path) -> None:
     for text, message in (
         (b"{", "damaged, kept as it is"),
         (b"[]", "not a JSON object"),
-        (b'{"vmi_study_version": 1}', "no seal"),
-        (file.read_bytes().replace(b"maximize", b"minimize"), "does not match its seal"),
+        (b'{"vmi_study_version": 1}', "no checksum"),
+        (file.read_bytes().replace(b"maximize", b"minimize"), "does not match its checksum"),
         (sealed({"space": {"a": 1}}), "not a study"),
         (sealed({"fixed": 1}), "not a study"),
         (sealed({"vmi_study_version": 9}), "9"),
