@@ -123,8 +123,8 @@ class TrialConfig:
     )
     factor_weight: float = declared(
         0.0, "of the total correlation estimated by a discriminator (FactorVAE's gamma)", range=_WEIGHT, before=0.0,
-        normal=2, why="one Normal dimension has no total correlation: it takes two", memory=Memory(network=DISCRIMINATOR),
-        uses_code=True,
+        normal=2, why="one Normal dimension has no total correlation: it takes two",
+        memory=Memory(network=DISCRIMINATOR), uses_code=True,
     )  # fmt: skip
     mmd_weight: float = declared(
         0.0, "of the maximum mean discrepancy between aggregate posterior and prior, Normal dimensions",
