@@ -35,12 +35,11 @@ def first_attempts(trials: pa.Table) -> pa.Table:
     places: dict[str, list[int]] = {}
     for place, trial_id in enumerate(trials["trial_id"].to_pylist()):
         places.setdefault(trial_id, []).append(place)
-    deciding = trials.select(_DECIDING)
-
-    def of(place: int) -> tuple[Any, ...]:
-        return preference(deciding.slice(place, 1).to_pylist()[0])
-
-    chosen = [several[0] if len(several) == 1 else min(several, key=of) for several in places.values()]
+    # Hardly any trial has several rows: only these are looked at.
+    doubled = [place for several in places.values() if len(several) > 1 for place in several]
+    told = trials.select(_DECIDING).take(pa.array(doubled, pa.int64())).to_pylist()
+    rank = dict(zip(doubled, map(preference, told), strict=True))
+    chosen = [several[0] if len(several) == 1 else min(several, key=rank.__getitem__) for several in places.values()]
     return trials.take(pa.array(chosen, pa.int64())).sort_by("trial_id")
 
 
