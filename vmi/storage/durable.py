@@ -96,11 +96,6 @@ def probe(folder: AnyPath, files: Files = LOCAL) -> None:
     storage(folder, files).probe()
 
 
-def times(folder: AnyPath) -> Mapping[str, float]:
-    """`Storage.times` of this folder."""
-    return storage(folder).times()
-
-
 def mapped(function: Callable[[T], R], items: Iterable[T], folder: AnyPath) -> list[R]:
     """`Storage.mapped` of this folder."""
     return storage(folder).mapped(function, items)
