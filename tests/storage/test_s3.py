@@ -23,7 +23,7 @@ from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.spec.errors import InputError, StoreError
 from vmi.storage import s3
-from vmi.storage.durable import put_exclusive, put_new, put_over, put_replacing, remove_same, times
+from vmi.storage.durable import put_exclusive, put_new, put_over, put_replacing, remove_same
 from vmi.storage.paths import ObjectPath, opened, path_of
 
 # The quick suite takes the one that matters most; the others take their turn in `make faults`.
@@ -203,7 +203,7 @@ def test_each_way_of_putting_holds_at_each_request(proxy, root, fault):
         remove_same(folder, "c", b"old")
         remove_same(folder, "b", b"again" * 9)
         assert read == {"a": b"one" * 99, "b": b"again" * 9, "c": b"new" * 99}
-        assert set(times(folder)) == {"a", "c"}
+        assert set(folder.times()) == {"a", "c"}
         for path in folder.iterdir():
             path.unlink()
         assert not folder.exists()
@@ -262,7 +262,7 @@ def test_a_folder_of_more_than_one_page_is_listed_whole(proxy, root, monkeypatch
         put_new(root / "folder", name, b"x")
     put_new(root / "folder" / "below", "y", b"x")
     assert {path.name for path in (root / "folder").iterdir()} == names | {"below"}
-    assert set(times(root / "folder")) == names
+    assert set((root / "folder").times()) == names
     with pytest.raises(NotADirectoryError, match="name 0"):
         (root / "folder" / "name 0 ä+%2F").iterdir()
     with pytest.raises(FileNotFoundError, match="nowhere"):

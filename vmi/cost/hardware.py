@@ -1,4 +1,7 @@
-"""What this node is, without asking torch: the names under which measurements are kept."""
+"""What this node is, without asking torch: the names under which measurements are kept, and the memory that is free.
+
+/proc is read by hand: psutil knows neither control groups nor what a process holds for itself alone.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 
 # Of a control group of either version: the files of its limits and of what it uses, and what of that is cache.
@@ -32,14 +34,6 @@ def cores(root: Path = Path("/")) -> int:
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([count, *(quota // period for quota, period in _quotas(root))]))
-
-
-def torch_version() -> str:
-    """As installed, without loading it."""
-    try:
-        return metadata.version("torch")
-    except metadata.PackageNotFoundError:
-        return "none"
 
 
 def available_memory(root: Path = Path("/")) -> int | None:

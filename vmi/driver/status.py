@@ -24,7 +24,7 @@ from vmi.spec.metrics import METRICS
 from vmi.spec.trial import Row, Suggestion
 from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
-from vmi.storage.durable import LOCAL, times
+from vmi.storage.durable import LOCAL, storage
 from vmi.storage.paths import AnyPath
 from vmi.study.conditions import active
 from vmi.study.study import Study
@@ -71,7 +71,7 @@ def status_of(folder: AnyPath, now: float) -> Status:
     """The state of the study in a folder, which need not be there. Raises StoreError naming a damaged file."""
     store = Store(folder.absolute().parent, folder.absolute().name)
     rows = list(store.finished().values())
-    written = times(store.folder_of("trials")).items()
+    written = storage(store.folder_of("trials")).times().items()
     ages = [now - time for name, time in written if name.startswith("part-") and name.endswith(".parquet")]
     age = max(0.0, min(ages)) if ages else None
     spec = store.read_study()

@@ -74,8 +74,10 @@ class Statistics(NamedTuple):
 
 
 class Term:
-    """One term of the objective, for all members of a pack. A subclass gives `value`, or `weighted` where it has several
-    weights; the rest is for terms that draw, learn or ask Q for something.
+    """One term of the objective, for all members of a pack.
+
+    A subclass gives `value`, or `weighted` where it has several weights; the rest is for terms that draw, learn or ask
+    Q for something.
 
     weight     the field of TrialConfig that weighs it
     always     summed whether or not some member has a weight on it; else only where one has

@@ -65,7 +65,10 @@ def private(folder: Path) -> None:
 
 
 def reach(address: str | None) -> None:
-    """Ray waits for minutes for what is no server of it. Raises OSError when nothing at host:port speaks HTTP/2."""
+    """Raises OSError within 5 s when nothing at host:port speaks HTTP/2 (RFC 9113), as every server of Ray does.
+
+    Ray itself waits for what is no server of it for more than two minutes (2.60).
+    """
     host, _, port = (address or "").rpartition(":")
     if host and "://" not in host and port.isdecimal() and int(port) < 65536:
         with socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS) as connection:

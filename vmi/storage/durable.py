@@ -1,8 +1,8 @@
 """The ways in which a store puts a file in place, and takes one away, durably, whatever kind of place it lies in.
 
 `Storage` is what every kind of place can do: a folder (`vmi.storage.folder`), or a prefix of an object store
-(`vmi.storage.paths.ObjectPath`), where each way is one conditional put. A further kind of object store is an
-`ObjectPath` with a scheme and a client of its own, which `vmi.storage.paths.path_of` makes.
+(`vmi.storage.paths.ObjectPath`), where each way is one conditional put. A further kind of object store is a
+subclass of that with its own `scheme` and `objects`, which `vmi.storage.paths.path_of` makes.
 """
 
 from __future__ import annotations
@@ -94,11 +94,6 @@ def make_folders(folder: AnyPath, files: Files = LOCAL) -> None:
 def probe(folder: AnyPath, files: Files = LOCAL) -> None:
     """`Storage.probe` of this folder."""
     storage(folder, files).probe()
-
-
-def times(folder: AnyPath) -> Mapping[str, float]:
-    """`Storage.times` of this folder."""
-    return storage(folder).times()
 
 
 def mapped(function: Callable[[T], R], items: Iterable[T], folder: AnyPath) -> list[R]:

@@ -15,14 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 from vmi.spec.errors import InputError, Problem, StoreError
 
 if TYPE_CHECKING:
     from vmi.storage.s3 import Bucket
 
-SCHEME = "s3://"
 ALLOWED = "a folder, or s3://BUCKET/PREFIX"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -50,6 +49,7 @@ class ObjectPath:
     after seconds, not after a minute.
     """
 
+    scheme: ClassVar[str] = "s3"
     bucket: str
     key: str = ""
     hasty: bool = field(default=False, compare=False)
@@ -58,7 +58,7 @@ class ObjectPath:
         return replace(self, key=str(PurePosixPath(f"{self.key}/{name}")).strip("/"))
 
     def __str__(self) -> str:
-        return f"{SCHEME}{self.bucket}/{self.key}".rstrip("/")
+        return f"{self.scheme}://{self.bucket}/{self.key}".rstrip("/")
 
     @property
     def name(self) -> str:
@@ -158,9 +158,9 @@ class ObjectPath:
         key = (self / name).key
         try:
             found = self.objects.read(key)
+            return found.data == before and self.objects.put_over(key, data, found.etag)
         except FileNotFoundError:
             return False
-        return found.data == before and self.objects.put_over(key, data, found.etag)
 
     def remove_same(self, name: str, before: bytes) -> None:
         key = (self / name).key
@@ -218,7 +218,7 @@ def path_of(text: str | AnyPath, name: str = "--results") -> AnyPath:
         return text
     if not found:
         return Path(text).expanduser()
-    if found[1].lower() != "s3":
+    if found[1].lower() != ObjectPath.scheme:
         raise InputError([Problem(name, given, ALLOWED, f"no store of scheme {found[1]}:// is known")])
     bucket, _, prefix = given[len(found[0]) :].removeprefix("/").partition("/")
     parts = [part for part in prefix.split("/") if part]
