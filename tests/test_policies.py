@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import shutil
 import subprocess
 import sys
@@ -83,7 +85,8 @@ def test_the_grids_have_the_size_that_they_promise(name: str, suggestions: int, 
         ("vmi.search.grid", HEAVY),
         ("vmi.cost.packing", HEAVY),
         ("vmi.search.optuna_searcher", ("torch", "ray", "wandb", "pyarrow", "boto3")),
-        ("vmi.cli.app", HEAVY),
+        ("vmi.cli.app", (*HEAVY, "numpy", "pandas", "importlib.metadata", "vmi.cost.sizing", "vmi.results.store")),
+        ("vmi", ("typing", "dataclasses", "pathlib", "re", "vmi.api", "vmi.spec")),
         ("vmi.results.store", ("torch", "ray", "optuna", "wandb", "boto3")),
     ],
 )
@@ -113,6 +116,13 @@ def test_the_library_below_knows_neither_sweeps_nor_records(path: Path) -> None:
 def test_each_outside_library_has_one_home(module: str, home: str) -> None:
     users = [path.relative_to(ROOT).as_posix() for path in SOURCES if reaches(path, module)]
     assert [user for user in users if user not in home.split()] == []
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if ">>> " in path.read_text()], ids=lambda path: path.name)
+def test_the_examples_of_docstrings_hold(path: Path) -> None:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    tried = doctest.testmod(importlib.import_module(name))
+    assert tried.attempted and not tried.failed
 
 
 def contracts_hold(folder: Path) -> tuple[bool, str]:

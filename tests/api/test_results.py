@@ -17,8 +17,9 @@ import pytest
 from scipy import stats
 
 import vmi
-from tests.analysis.cases import LAYOUTS, usual
+from tests.analysis.cases import CASES, LAYOUTS, usual
 from tests.analysis.cases import layouts as some_layouts
+from tests.analysis.factory import store, trial
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,23 @@ def answers(results: vmi.Results) -> None:
     assert results.status() and repr(results) and results._repr_html_() and results.findings
     assert results.report().is_file() and results.compare(results)
     assert pickle.loads(pickle.dumps(results)).trials.equals(results.trials)
+
+
+@pytest.mark.parametrize("case", ["repeated", "hostile_name", "violated", "one", "all_equal"])
+def test_odd_studies_answer(case: str, tmp_path: Path) -> None:
+    results = vmi.open(CASES[case](tmp_path))
+    answers(results)
+    shown = [*map(results.figure, results.figures), *map(results.curves, results.trials["trial_id"][:2])]
+    assert len(shown) >= len(results.figures) == (results.folder / "report.html").read_text().count('class="plot" id=')
+    assert not results.settings.columns.duplicated().any() and not results.trials.columns.duplicated().any()
+    assert all(character.isprintable() or character == "\n" for character in repr(results) + results.status())
+
+
+def test_trials_that_were_stopped_early_are_counted_as_such(tmp_path: Path) -> None:
+    rows = [trial(seed=0), {**trial(seed=1), "outcome": "pruned"}, {**trial(seed=2), "outcome": "failed"}]
+    assert "1 of 4 trials completed, 1 stopped early, 1 failed, 1 missing" in repr(
+        vmi.open(store(tmp_path, rows, planned=4))
+    )
 
 
 def test_a_study_that_was_just_begun_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

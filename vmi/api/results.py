@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmi.driver.options import place_problems
-from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean
+from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean, printable
 from vmi.spec.intervals import Interval
 from vmi.storage.paths import AnyPath, opened
 
@@ -76,7 +76,10 @@ class Results:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row per trial that has ended: configuration, outcome, metrics. See `arrow`, `polars`."""
+        """One row per trial that has ended: configuration, outcome, metrics. See `arrow`, `polars`.
+
+        Whole numbers that some trial lacks (`categories_used` of a failed one) are floats, as pandas has it.
+        """
         return self.arrow().to_pandas()
 
     @property
@@ -186,7 +189,7 @@ class Results:
         """How the study stands, read anew: finished trials, running packs, time left, the best so far."""
         from vmi.driver.status import describe, status_of
 
-        return "\n".join(describe(status_of(self.folder, time.time())))
+        return printable("\n".join(describe(status_of(self.folder, time.time()))))
 
     def reload(self) -> Results:
         """The same study as it is now."""
@@ -212,7 +215,7 @@ class Results:
         return rows[trial_id]
 
     def __repr__(self) -> str:
-        return f"<vmi.Results {self._counts()}; {self.folder}>"
+        return printable(f"<vmi.Results {self._counts()}; {self.folder}>")
 
     def _repr_html_(self) -> str:
         return f"<p><b>{escape(self._counts())}</b><br>{escape(self._best_line())}</p>{self._table()}"
@@ -220,7 +223,9 @@ class Results:
     def _counts(self) -> str:
         read = self._read
         failed, damaged = len(read.failed), len(read.damaged)
-        more = [f"{n} {word}" for n, word in ((failed, "failed"), (read.missing, "missing")) if n]
+        stopped = len(read.trials) - len(read.completed) - failed
+        counts = ((stopped, "stopped early"), (failed, "failed"), (read.missing, "missing"))
+        more = [f"{n} {word}" for n, word in counts if n]
         more += [f"{damaged} damaged files"] if damaged else []
         return ", ".join([f"{read.name}: {len(read.completed)} of {read.planned} trials completed", *more])
 

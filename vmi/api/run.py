@@ -54,7 +54,8 @@ def run(study: Study, **options: Any) -> Results:
         vmi.ClusterLostError: the Ray cluster is gone; finished trials are kept
         KeyboardInterrupt: it was interrupted; the same call resumes
 
-    It shows its progress where a notebook or a terminal shows it, and may be called any number of times in a process.
+    It shows its progress where a notebook or a terminal shows it, and may be called any number of times in a process;
+    a call from another thread waits until the run before it has ended.
 
     Example:
         >>> import vmi

@@ -82,13 +82,10 @@ def drive(study: Study, options: RunOptions, console: Console, again: str) -> An
 @contextlib.contextmanager
 def _alone(console: Console) -> Iterator[None]:
     """One run at a time, whichever thread asks: TMPDIR, Ray's session and torch's threads are the whole process's."""
-    if not _RUNNING.acquire(blocking=False):
+    if _RUNNING.locked():
         say(console, "note: waiting for another run of this process to end")
-        _RUNNING.acquire()
-    try:
+    with _RUNNING:
         yield
-    finally:
-        _RUNNING.release()
 
 
 class TrialsFailedError(RuntimeError):
