@@ -84,6 +84,13 @@ def trunks(architecture: Architecture) -> tuple[Trunk, Trunk, Trunk]:
     return encoder(architecture, outputs), decoder(architecture), encoder(architecture, of_q)
 
 
+def own_parameters(layout: Layout, terms: Collection[str]) -> int:
+    """Parameters of the networks that terms bring along, which every member of a pack with them has."""
+    dimensions = sum(b.size for b in layout.normal)
+    networks = ((dimensions, *memory.network) for memory in _memories(terms) if memory.network)
+    return sum(i * o + o for widths in networks for i, o in pairwise(widths))
+
+
 def member_bytes(architecture: Architecture, terms: Collection[str] = (), device: str = "cpu") -> int:
     """Bytes that one more member of a pack takes at its peak; `terms` are the weights that a member may have one on.
 
@@ -137,13 +144,6 @@ def _widest(nets: Sequence[Trunk], layout: Layout) -> int:
 
 def _plane(shape: tuple[int, int], halvings: int) -> int:
     return (shape[0] >> halvings) * (shape[1] >> halvings)
-
-
-def own_parameters(layout: Layout, terms: Collection[str]) -> int:
-    """Parameters of the networks that terms bring along, which every member of a pack with them has."""
-    dimensions = sum(b.size for b in layout.normal)
-    networks = ((dimensions, *memory.network) for memory in _memories(terms) if memory.network)
-    return sum(i * o + o for widths in networks for i, o in pairwise(widths))
 
 
 def _memories(terms: Collection[str]) -> list[Memory]:

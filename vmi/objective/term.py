@@ -76,6 +76,9 @@ class Statistics(NamedTuple):
 class Term:
     """One term of the objective, for all members of a pack.
 
+    A subclass gives `value`, or `weighted` where it has several weights; all else is for terms that draw, learn, or ask
+    something of Q.
+
     weight     the field of TrialConfig that weighs it
     always     summed whether or not some member has a weight on it; else only where one has
     ascended   subtracted from what is descended
