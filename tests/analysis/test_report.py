@@ -72,7 +72,7 @@ def test_every_case_makes_a_page(case: str, page_of: Callable[[str], Path]) -> N
         ("heated", "Over the 11 settings of the other parameters that every layout has"),
         ("searched", "On suggestions that it had not seen, the forest’s R² is"),
         ("usual", "Accuracy of a setting less that of the same setting with λ = 0"),
-        ("all_failed", "64 s of training in 20 trials, of these 64 s in 20 failed"),
+        ("all_failed", "1 min 4 s of training in 20 trials, of these 1 min 4 s in 20 failed"),
         ("usual", "python again.py --results again"),
     ],
 )
