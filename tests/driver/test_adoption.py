@@ -42,19 +42,26 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 PRESETS = Study(name="after", fixed=FIXED, space={"preset": choice("vae", "corrected", "beta_vae")}, seeds=range(2))
 
 
-def test_shared_trials_are_found_and_bear_the_preset_s_name(root: Path) -> None:
-    said = start(PRESETS, root)
-    assert "6 trials, 4 found in other studies" in said
-    assert "2 trained in this run + 4 found in the store" in said
+@pytest.fixture(scope="module")
+def adopting(root: Path) -> str:
+    """What the study of presets said."""
+    return start(PRESETS, root)
+
+
+def test_shared_trials_are_found_and_bear_the_preset_s_name(root: Path, adopting: str) -> None:
+    assert "6 trials, 4 found in other studies" in adopting
+    assert "2 trained in this run + 4 found in the store" in adopting
     rows = Store(root, "after").finished().values()
     assert sorted(row["preset"] for row in rows) == ["beta_vae"] * 2 + ["corrected"] * 2 + ["vae"] * 2
     assert {row["study"] for row in rows} == {"after"}
 
 
+@pytest.mark.usefixtures("adopting")
 def test_every_trial_of_the_study_has_its_run_in_the_mirror(root: Path) -> None:
     assert len(list((root / "after" / "wandb").glob("offline-run-*"))) == 6
 
 
+@pytest.mark.usefixtures("adopting")
 def test_presets_can_be_compared_after_adoption(root: Path) -> None:
     text = markdown(open_study(root / "after"), "corrected", "x")
     assert "`vae`" in text and "`beta_vae`" in text and "2 seeds" in text
