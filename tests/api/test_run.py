@@ -147,8 +147,8 @@ def test_two_threads_run_one_after_the_other_and_leave_the_process_as_it_was(tmp
     assert dict(os.environ) == before and tempfile.gettempdir() == temporary and Path(temporary).is_dir()
 
 
-IN_A_LOOP = """
-import asyncio
+# STUDY, for programs of their own.
+DECLARED = """
 import vmi
 
 study = vmi.Study(
@@ -157,6 +157,9 @@ study = vmi.Study(
     space={"mi_weight": vmi.choice(0, 4)},
     seeds=range(2),
 )
+"""
+IN_A_LOOP = f"""{DECLARED}
+import asyncio
 
 
 async def cell():
@@ -242,15 +245,9 @@ def test_an_import_that_is_interrupted_is_made_whole_so_that_the_next_run_works(
     assert {"interrupted 1", "interrupted 2", "interrupted 3"} <= set(said) and said[-1] == "4"
 
 
-TWICE = """
-import ray, vmi
+TWICE = f"""{DECLARED}
+import ray
 
-study = vmi.Study(
-    name="small",
-    fixed={"dataset": "digits", "layout": "n4+c10*", "steps": 4, "batch_size": 32},
-    space={"mi_weight": vmi.choice(0, 4)},
-    seeds=range(2),
-)
 if __name__ == "__main__":
     ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     first = vmi.run(study, results="results")

@@ -17,6 +17,7 @@ from vmi.driver.options import RunOptions
 from vmi.results import parts
 from vmi.results.store import Store
 from vmi.spec.config import ADDED
+from vmi.spec.errors import InputError
 from vmi.study.space import choice
 from vmi.study.study import Study
 
@@ -65,6 +66,15 @@ def test_every_trial_of_the_study_has_its_run_in_the_mirror(root: Path) -> None:
 def test_presets_can_be_compared_after_adoption(root: Path) -> None:
     text = markdown(open_study(root / "after"), "corrected", "x")
     assert "`vae`" in text and "`beta_vae`" in text and "2 seeds" in text
+
+
+def test_seeds_are_added_under_another_name_and_the_first_ones_found(tmp_path: Path) -> None:
+    """As README says it."""
+    study = Study(name="few", fixed=FIXED, space={"mi_weight": choice(0, 8)}, seeds=range(2))
+    start(study, tmp_path)
+    with pytest.raises(InputError, match=r"holds another study of this name[\s\S]*seeds = \[0, 1, 2\]"):
+        start(replace(study, seeds=range(3)), tmp_path)
+    assert "2 trained in this run + 4 found" in start(replace(study, seeds=range(3), name="more"), tmp_path)
 
 
 def test_trials_stored_before_a_field_was_added_are_found_in_their_own_study_and_in_another(tmp_path: Path) -> None:
