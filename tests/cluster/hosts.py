@@ -6,10 +6,10 @@ Needs root, iproute2 and util-linux; an ssh server of the machine's own is not t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -94,7 +94,7 @@ class Host:
     def kill(self) -> None:
         """Pull the plug: everything in it dies at once, and its address answers no more."""
         if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
             self._process = None
         subprocess.run(["ip", "link", "del", f"{self._bridge}{self.name}"], capture_output=True)
@@ -164,9 +164,10 @@ class Hosts:
         host.start(self._gateway)
 
     def __exit__(self, *_: object) -> None:
-        for host in self.all:
-            host.kill()
-        subprocess.run(["ip", "link", "del", self._bridge], capture_output=True)
+        with contextlib.ExitStack() as stack:
+            stack.callback(subprocess.run, ["ip", "link", "del", self._bridge], capture_output=True)
+            for host in self.all:
+                stack.callback(host.kill)
 
 
 def call(*command: str) -> None:

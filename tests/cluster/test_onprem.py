@@ -167,8 +167,15 @@ def test_a_worker_killed_in_mid_sweep_costs_no_trial(cluster: Cluster) -> None:
     assert before < 10 and [row["outcome"] for row in cluster.rows("killed")] == ["completed"] * 10
 
 
-def test_a_worker_that_comes_back_joins_again(cluster: Cluster) -> None:
+@pytest.fixture(scope="module")
+def returned(cluster: Cluster) -> None:
+    """The last worker, plugged in again: it lives as long as the cluster, not as the test that asks for it."""
+    cluster.workers[-1].kill()
     cluster.hosts.start(cluster.workers[-1])
+
+
+@pytest.mark.usefixtures("returned")
+def test_a_worker_that_comes_back_joins_again(cluster: Cluster) -> None:
     assert until(lambda: re.search(r"0\.0/2\.0 CPU", cluster.status()), 150)
 
 
