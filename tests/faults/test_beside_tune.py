@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.litters]  # a killed driver's cluster leaves its own temporary folder
 
 
 def test_twenty_kills_of_the_driver_beside_the_same_with_tune_alone() -> None:

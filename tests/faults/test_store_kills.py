@@ -22,6 +22,7 @@ from vmi.results.quarantine import quarantine
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.spec.errors import StoreError
+from vmi.storage import folder
 from vmi.storage.durable import Files
 
 BEFORE, NEXT = range(3), 3
@@ -110,6 +111,8 @@ class Cases:
         self.before = content(prepared) if name not in ("first commit", "quarantine") else {}
 
     def copy(self) -> Store:
+        """As a new process finds it: a folder that is made anew may have the inode of the last one."""
+        folder._durable.clear()
         return fresh(self.tmp / "prepared", self.tmp / "case")
 
     def check(self, store: Store, acknowledged: list[str]) -> Content:

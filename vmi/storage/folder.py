@@ -206,6 +206,6 @@ class Folder:
 
 
 def _identity(folder: Path) -> tuple[str, int, int]:
-    """A folder that was removed and made again is another one."""
+    """One that another process has removed and made again may be the same: then that process has synced its parent."""
     status = folder.stat()
     return str(folder.absolute()), status.st_dev, status.st_ino
