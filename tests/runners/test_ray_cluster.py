@@ -43,9 +43,11 @@ def test_the_settings_are_made_before_ray_is_loaded_whichever_file_is_first_and_
 def test_a_number_that_another_process_has_now_is_no_worker() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    wait = "import sys; sys.stdin.read()"
+    wait = "import sys; print(flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     for title, is_one in (("ray::ImplicitFunc.train", True), ("notes-on-ray::IDLE", False)):
-        with subprocess.Popen([title, "-c", wait], executable=sys.executable, stdin=subprocess.PIPE) as process:
+        with subprocess.Popen([title, "-c", wait], executable=sys.executable, **pipes) as process:
+            assert process.stdout and process.stdout.readline()  # before it runs it has no title
             assert is_worker(process.pid) == is_one
             process.communicate()
     assert not is_worker(gone.pid) and not is_worker(os.getpid())

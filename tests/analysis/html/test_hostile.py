@@ -88,12 +88,13 @@ def test_hostile_text_runs_nothing_however_the_page_is_used(
 def test_hostile_text_is_shown_as_text(browser: Browser, page_of: Callable[[str], Path]) -> None:
     path = page_of("hostile")
     seen = browser.visit(path)
-    cells = "Array.from(document.querySelectorAll('#settings td'), (cell) => cell.textContent)"
+    # The page writes a table's rows when it comes to it: each is waited for.
+    shown = "text => Array.from(document.querySelectorAll('#settings td')).some((cell) => cell.textContent === text)"
     seen.page.locator("#settings input[type=search]").fill("alert(1)")
-    assert PAYLOADS[0] in seen.page.evaluate(cells)
+    seen.page.wait_for_function(shown, arg=PAYLOADS[0])
     figure = seen.page.locator("figure:has(#score-accuracy_majority-0)")
     figure.locator("summary").click()
-    assert any("<svg/onload=alert(4)>" in said for said in figure.locator("td").all_inner_texts())
+    figure.locator("td", has_text="<svg/onload=alert(4)>").first.wait_for()
     assert_quiet(seen, path)
 
 
