@@ -2,7 +2,7 @@
 
 All in nats. For a categorical block c of K values, with m = E_x q(c|x):
     I_q(x;c) = H(m) - E H(q(c|x)),   rate_c = I_q(x;c) + KL(m || uniform)
-so real-image bound <= I_q <= rate_c, and 0 <= I_q <= H(m) <= ln K. For a Normal block: lower <= upper bound
+so real-image bound, view bound <= I_q <= rate_c, and 0 <= I_q <= H(m) <= ln K. For a Normal block: lower <= upper bound
 of I_q(x;z), and lower <= rate. A decoder-side bound speaks of I(code; x_hat), another quantity: no order is
 asserted of it.
 """
@@ -88,9 +88,11 @@ def _of_row(row: Row) -> Iterator[Violation]:
 
 def _categorical(row: Row, block: latents.Block) -> Iterator[Violation]:
     encoder, entropy = (row.get(f"{q}_{block.name}_nats") for q in ("mi_encoder", "category_entropy"))
+    view = row.get(f"mi_view_{block.name}_nats")
     real, rate = (row.get(f"{q}_{block.name}_nats") for q in ("mi_real_bound", "rate"))
     symbol, cap = f"I_q(x;{block.name})", block.max_entropy_nats
     yield from _at_most(row, block, real, encoder, f"real-image bound of {block.name} ≤ {symbol}")
+    yield from _at_most(row, block, view, encoder, f"view bound of {block.name} ≤ {symbol}")
     yield from _at_most(row, block, encoder, rate, f"{symbol} ≤ rate of {block.name}")
     yield from _at_most(row, block, encoder, entropy, f"{symbol} ≤ H(m) of {block.name}")
     yield from _at_most(row, block, encoder, cap, f"{symbol} ≤ ln {block.size}")

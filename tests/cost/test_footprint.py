@@ -93,7 +93,9 @@ def test_what_is_larger_takes_more(more: dict[str, Any]) -> None:
     assert member_bytes(resolve(more).architecture) > 1.2 * member_bytes(resolve({}).architecture)
 
 
-@pytest.mark.parametrize("term", ["tc_weight", "factor_weight", "mmd_weight", "generator_mi_weight", "view_strength"])
+@pytest.mark.parametrize(
+    "term", ["tc_weight", "factor_weight", "mmd_weight", "generator_mi_weight", "view_strength", "view_mi_weight"]
+)
 def test_a_costly_term_takes_more(term: str) -> None:
     architecture = resolve({"batch_size": 1024}).architecture
     assert member_bytes(architecture, [term]) > member_bytes(architecture)

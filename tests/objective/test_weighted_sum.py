@@ -91,13 +91,13 @@ def test_the_terms_of_a_pack_are_those_that_some_member_has_a_weight_on() -> Non
 def test_what_the_fields_declare_and_what_the_terms_are_agree() -> None:
     """A field that says what it costs is a term's weight, or a view's strength; a term that costs has said so."""
     costly = {term.weight for term in TERMS if not term.always}
-    assert costly == {name for name in COSTLY if not name.startswith("view_")}
+    assert costly == {name for name in COSTLY if not name.endswith("_strength")}
     assert len({term.weight for term in TERMS}) == len(TERMS)
     for term in TERMS:
         field = FIELDS[term.weight]
         assert field.range and 0 in field.range, term
         # Codes of Normal blocks, or of informed ones: no term without them.
-        assert term.always or field.informed or field.normal, term
+        assert term.always or field.informed or field.informed_categorical or field.normal, term
 
 
 def test_prior_codes_are_standard_normal_and_uniform_one_hot() -> None:

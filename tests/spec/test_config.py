@@ -204,6 +204,17 @@ def test_a_total_correlation_takes_two_normal_dimensions() -> None:
         assert resolve({"layout": layout, "factor_weight": 1}).factor_weight == 1
 
 
+def test_a_code_that_views_share_takes_an_informed_category_and_views() -> None:
+    for name in ("view_mi_weight", "view_kl_weight", "view_pair_mi_weight", "encoder_mi_weight"):
+        for layout in ("n16+c10", "n2*+c10"):
+            with pytest.raises(InputError, match=f"{name} = 1.0: 0 for layout.*no categorical block is informed"):
+                resolve({"layout": layout, "mi_weight": 0, name: 1})
+    with pytest.raises(InputError, match=r"view_pair_strength = 0.0: above 0 with view_kl_weight"):
+        resolve({"view_kl_weight": 1, "view_pair_strength": 0})
+    assert resolve({"encoder_mi_weight": 1, "view_pair_strength": 0}).encoder_mi_weight == 1
+    assert resolve({"preset": "invariant"}).view_kl_weight == 300
+
+
 def test_members_of_one_architecture_differ_in_weights_and_seed() -> None:
     base = resolve({})
     assert base.architecture == resolve({"mi_weight": 1, "seed": 3, "learning_rate": 1e-2}).architecture

@@ -30,6 +30,8 @@ METHODS: tuple[dict[str, Any], ...] = (
     {"mi_weight": 0, "mmd_weight": 100},
     {"mi_weight": 0, "generator_mi_weight": 4},
     {"view_strength": 1.0, "view_target_strength": 0.5},
+    {"view_mi_weight": 4, "view_pair_mi_weight": 4},
+    {"view_kl_weight": 30, "encoder_mi_weight": 3, "encoder_entropy_weight": 4},
 )
 
 # Of the namespace aten. An entry without an overload allows all of its overloads.

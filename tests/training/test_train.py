@@ -177,6 +177,9 @@ METHODS: dict[str, dict[str, object]] = {
     "infogan": {"mi_weight": 0, "generator_mi_weight": 4},
     "views": {"mi_weight": 4, "view_strength": 1.0},
     "pairs of views": {"mi_weight": 4, "view_strength": 1.0, "view_target_strength": 0.5},
+    "cross-view": {"mi_weight": 4, "view_mi_weight": 30, "view_pair_strength": 0.5},
+    "imsat": {"mi_weight": 0, "view_kl_weight": 30, "encoder_mi_weight": 3, "encoder_entropy_weight": 4},
+    "iic": {"mi_weight": 0, "view_pair_mi_weight": 30},
 }
 
 

@@ -39,8 +39,9 @@ class Members(NamedTuple):
 class Forward(NamedTuple):
     """A pass through encoder and decoder, and where a term asks for it, one through the decoder from prior codes.
 
-    Posterior and codes: one for each of `blocks`. `score` gives Q's distributions of the informed blocks' codes, of
-    images [K, B, D], and leaves Q's running statistics as they are.
+    Posterior and codes: one for each of `blocks`; `again` is the posterior of another view of each image, where a term
+    asks for it. `score` gives Q's distributions of the informed blocks' codes, of images [K, B, D], and leaves Q's
+    running statistics as they are.
     """
 
     blocks: tuple[Block, ...]
@@ -50,6 +51,7 @@ class Forward(NamedTuple):
     score: Callable[[Tensor], Sequence[Distribution]]
     prior_codes: tuple[Tensor, ...] = ()
     generated_KBD: Tensor | None = None
+    again: tuple[Distribution, ...] = ()
 
     def informed(self, per_block: Sequence[T]) -> list[T]:
         """What belongs to the informed blocks, from one item per block of the layout."""
@@ -83,6 +85,7 @@ class Term:
     always     summed whether or not some member has a weight on it; else only where one has
     ascended   subtracted from what is descended
     prior      needs codes drawn from the prior; `generated`: and images decoded from them
+    paired     needs the posterior of another view of each image
     """
 
     weight: ClassVar[str]
@@ -90,6 +93,7 @@ class Term:
     ascended: ClassVar[bool] = False
     prior: ClassVar[bool] = False
     generated: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
 
     def __init__(self, members: Members) -> None:
         self.weight_K = members.column(self.weight)

@@ -3,9 +3,11 @@
 J = distortion + beta(step) rate + gamma sum_kind |rate_kind - C_kind(step)|
     - sum_informed lambda (E log Q(code|x_hat) + eta H(code))
     + w_tc TC + w_factor TC + w_mmd MMD - w_gen E log Q(code|generated)
+    - w_view (cross-view MI) + w_kl E KL(q(c|x)' || q(c|view)) - w_pair (paired MI) - w_enc (eta_m H(m) - E H(q(c|x)))
 
 Each term has a file of its own, with its formula and source: `rate`, `mutual_information`, `total_correlation` (Chen et
-al. 2018, beta-TCVAE: w_tc = its beta - 1), `factor_vae` (Kim & Mnih 2018: w_factor = its gamma), `mmd`, `generator_mi`.
+al. 2018, beta-TCVAE: w_tc = its beta - 1), `factor_vae` (Kim & Mnih 2018: w_factor = its gamma), `mmd`, `generator_mi`,
+`cross_view`.
 A term more is a file more, its class in TERMS, and the field of its weight in `vmi.spec.config.TrialConfig`.
 Shapes: K member.
 """
@@ -17,6 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vmi.objective.cross_view import CrossViewMI, EncoderMI, PairedMI, ViewConsistency
 from vmi.objective.factor_vae import FactorTotalCorrelation
 from vmi.objective.generator_mi import GeneratorMI
 from vmi.objective.mmd import MaximumMeanDiscrepancy
@@ -34,6 +37,10 @@ TERMS: tuple[type[Term], ...] = (
     FactorTotalCorrelation,
     MaximumMeanDiscrepancy,
     GeneratorMI,
+    CrossViewMI,
+    ViewConsistency,
+    PairedMI,
+    EncoderMI,
 )
 
 

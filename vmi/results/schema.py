@@ -48,7 +48,7 @@ MEANINGS: Mapping[str, str] = {
     "reconstructions": "decoder means of these images' most probable codes",
 }
 
-_CATEGORICAL = ("rate", "mi_encoder", "mi_decoder_bound", "mi_real_bound", "mi_paper", "category_entropy")
+_CATEGORICAL = ("rate", "mi_encoder", "mi_decoder_bound", "mi_real_bound", "mi_paper", "category_entropy", "mi_view")
 _NORMAL = ("rate", "mi_encoder_lower", "mi_encoder_upper", "mi_decoder_bound", "mi_paper")
 
 _CURVE_BLOCK = ("rate", "mi_paper", "code_entropy")

@@ -142,6 +142,26 @@ class TrialConfig:
         0.0, "of the views that the decoder is to rebuild, drawn apart; 0: the image itself",
         range=Range(0, 5), before=0.0, memory=Memory(images=8),
     )  # fmt: skip
+    view_mi_weight: float = declared(
+        0.0, "of the cross-view MI: what the code says of an image and of a view of it (`vmi.objective.cross_view`)",
+        range=_WEIGHT, before=0.0, informed_categorical=True, memory=Memory(images=8, passes=1), uses_code=True,
+    )  # fmt: skip
+    view_kl_weight: float = declared(
+        0.0, "of E KL(q(c|x) || q(c|view)), the first without a gradient (IMSAT's self-augmentation)",
+        range=_WEIGHT, before=0.0, informed_categorical=True, memory=Memory(images=8, passes=1), uses_code=True,
+    )  # fmt: skip
+    view_pair_mi_weight: float = declared(
+        0.0, "of the MI of the codes of image and view by their joint (IIC)",
+        range=_WEIGHT, before=0.0, informed_categorical=True, memory=Memory(images=8, passes=1), uses_code=True,
+    )  # fmt: skip
+    view_pair_strength: float = declared(
+        1.0, "of the random affine view that the code is compared with", range=Range(0, 5), before=1.0
+    )
+    encoder_mi_weight: float = declared(
+        0.0, "of eta_m H(m) - E H(q(c|x)), the encoder's own information", range=_WEIGHT, before=0.0,
+        informed_categorical=True, memory=Memory(), uses_code=True,
+    )  # fmt: skip
+    encoder_entropy_weight: float = declared(1.0, "eta_m, of H(m) within it", range=Range(0, 1e3), before=1.0)
     temperature: float = declared(
         0.5, "tau of the Gumbel-softmax at the first step", range=Range(0, 1e3, open_low=True),
         symbol="τ", label="Gumbel-softmax temperature τ",

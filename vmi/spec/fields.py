@@ -54,7 +54,7 @@ class Field(NamedTuple):
     unit       as the store keeps it
     before     the value with which trials are what they were before the field was added; None: they all have it
     follows    the field whose value it takes where it is not given
-    informed   a value other than 0 needs an informed block
+    informed   a value other than 0 needs an informed block; `informed_categorical`: a categorical one
     normal     a value other than 0 needs so many Normal dimensions; `why`, where it is more than one
     memory     what a value other than 0 takes; None: nothing to speak of
     uses_code  a value other than 0 may make a code used
@@ -69,6 +69,7 @@ class Field(NamedTuple):
     before: float | str | None = None
     follows: str = ""
     informed: bool = False
+    informed_categorical: bool = False
     normal: int = 0
     why: str = "it has no Normal block"
     memory: Memory | None = None

@@ -154,6 +154,16 @@ METRICS: Mapping[str, Metric] = {
         "used", "categories used", 1, integer=True,
         direction="maximize", given=_categorical, shown=Shown.TERMINAL, place=120,
     ),
+    "mi_view_nats": Metric(
+        "nats", "H(m) + E sum_c q(c|x) log q(c|view of x): lower bound on what of I_q(x;c) survives a view",
+        "view bound", "lower bound on I(c; view) (nats)",
+        direction="maximize", given=_categorical, shown=Shown.PAGE, place=72,
+    ),
+    "view_agreement": Metric(
+        "1", "held-out images whose likeliest category is that of a view of them, mean over views",
+        "view agr.", "agreement of an image's category with its view's", 3,
+        direction="maximize", given=_categorical, shown=Shown.PAGE, place=74,
+    ),
 }  # fmt: skip
 
 # Means over the training minibatches since the last report.

@@ -25,6 +25,9 @@ class Preset(NamedTuple):
 # The objectives of related work (sources in `vmi.objective.weighted_sum`), at weights in the range their authors used.
 _NO_MI: Fields = {"mi_weight": 0.0, "generator_mi_weight": 0.0}
 
+# Hu et al. 2017: 1 : 0.1, and eta_m = 4.
+_INVARIANT: Fields = {"view_kl_weight": 300.0, "encoder_mi_weight": 30.0, "encoder_entropy_weight": 4.0}
+
 PRESETS: Mapping[str, Preset] = {
     "custom": Preset({}),
     "paper": Preset(
@@ -60,6 +63,11 @@ PRESETS: Mapping[str, Preset] = {
     # Locatello et al. 2019 (arXiv 1811.12359) sweep gamma from 10 to 100.
     "factor_vae": Preset(_NO_MI, {"factor_weight": 10.0}),
     "info_vae": Preset(_NO_MI, {"kl_weight": 0.5, "mmd_weight": 100.0}),
+    # A code that is the same for every view, the VAE kept beside it: IMSAT's and IIC's terms, at weights that pixels do
+    # not outweigh; `invariant` has VMI's own term as well.
+    "imsat": Preset(_NO_MI, _INVARIANT),
+    "iic": Preset(_NO_MI, {"view_pair_mi_weight": 300.0}),
+    "invariant": Preset({"entropy_weight": 1.0, "phase_order": "q_first"}, {"mi_weight": 8.0, **_INVARIANT}),
     "info_gan": Preset({"mi_weight": 0.0}, {"generator_mi_weight": 8.0}),
 }
 

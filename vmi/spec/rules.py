@@ -56,6 +56,11 @@ def _layout_problems(fields: Mapping[str, Field], values: Mapping[str, Any], com
         # Of a field and one that follows it where it is not given, one is named, not both.
         if field.informed and not layout.informed and values[name] != values.get(field.follows):
             yield Problem(name, values[name], none, "no block is informed; mark one with '*'")
+        if field.informed_categorical and not any(block.is_categorical for block in layout.informed):
+            yield Problem(name, values[name], none, "no categorical block is informed; mark one with '*'")
+    views = [name for name in weighted if name.startswith("view_") and fields[name].informed_categorical]
+    if views and not values["view_pair_strength"]:
+        yield Problem("view_pair_strength", 0.0, f"above 0 with {views[0]}", "a view of strength 0 is the image itself")
     cap = sum(block.max_entropy_nats for block in layout.categorical)
     if values["capacity_categorical_nats"] > cap:
         allowed = f"at most {cap:.4g}, the sum of ln k over the categorical blocks of {values['layout']!r}"

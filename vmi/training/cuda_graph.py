@@ -86,6 +86,7 @@ def drawn(pack: Pack) -> list[Generator]:
     uses = {
         "noise": True,
         "prior": pack.needs_prior,
+        "pair": pack.needs_pair,
         "view": pack.has_views,
         "target": pack.has_target_views,
         **{name: True for term in pack.terms for name in term.generators()},

@@ -23,6 +23,7 @@ from vmi.objective.codes import Noise, draw_noise, sample, side_by_side
 from vmi.training import accuracy
 from vmi.training.pack import Pack
 from vmi.training.traversals import member_arrays
+from vmi.training.view_scores import view_scores
 
 CHUNK = 1000
 # What a member is measured on while it trains: so many images of either split, so many in the pairwise sandwich.
@@ -75,7 +76,9 @@ def _metrics(
     look: Callable[[], None],
 ) -> list[dict[str, float]]:
     """Card and accuracies of every member, with the k-means reference of the whole data set beside them."""
-    cards = {name: value_K.tolist() for name, value_K in cards_K.items()}
+    chunks = _looking(_chunks(pack, data, data.held_out), look)
+    views_K = view_scores(pack.encoder, pack.layout, passed.posterior, chunks, data.spec.image_shape)
+    cards = {name: value_K.tolist() for name, value_K in {**cards_K, **views_K}.items()}
     scores = code_scores(pack, data, passed.posterior, look)
     block = pack.layout.primary("c")
     reference = {"accuracy_kmeans": accuracy.kmeans_reference(whole, block.size)} if block else {}
@@ -150,6 +153,13 @@ def _chunks(pack: Pack, data: Dataset, split: Split) -> Iterator[Tensor]:
     for start in range(0, len(split.labels_N), CHUNK):
         images_ND = data.images(split, slice(start, start + CHUNK), pack.dtype)
         yield images_ND.expand(pack.size, *images_ND.shape)
+
+
+def _looking(chunks: Iterator[Tensor], look: Callable[[], None]) -> Iterator[Tensor]:
+    """The chunks, with a look before each."""
+    for chunk in chunks:
+        look()
+        yield chunk
 
 
 def _categories(distribution: Distribution) -> Tensor:

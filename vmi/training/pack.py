@@ -51,6 +51,7 @@ class Pack:
         self.variance_K = members.column("likelihood_variance")
         self.temperatures = (members.column("temperature"), members.column("temperature_final"))
         self.view_strengths = (members.column("view_strength"), members.column("view_target_strength"))
+        self.pair_strength_K = members.column("view_pair_strength")
         self.has_views = any(config.view_strength for config in configs)
         self.has_target_views = any(config.view_target_strength for config in configs)
         self.broken = Broken(self.size, self.device)
@@ -83,11 +84,17 @@ class Pack:
         self.prior_generators: list[Generator] = [seeded(seed, "prior", self.device) for seed in seeds]
         self.view_generators: list[Generator] = [seeded(seed, "view", self.device) for seed in seeds]
         self.target_generators: list[Generator] = [seeded(seed, "target", self.device) for seed in seeds]
+        self.pair_generators: list[Generator] = [seeded(seed, "pair", self.device) for seed in seeds]
 
     @property
     def needs_prior(self) -> bool:
         """Whether a step draws codes from the prior."""
         return any(term.prior for term in self.terms)
+
+    @property
+    def needs_pair(self) -> bool:
+        """Whether a step encodes another view of each image."""
+        return any(term.paired for term in self.terms)
 
     @property
     def needs_generated(self) -> bool:
@@ -120,6 +127,11 @@ class Pack:
             return inputs_KBD, images_KBD
         return inputs_KBD, view(images_KBD, shape, target_K, self.target_generators)
 
+    def paired(self, images_KBD: Tensor) -> Tensor:
+        """Another view of every image of a minibatch, [K, B, D], with which the code is compared."""
+        shape = spec_of(self.architecture.dataset).image_shape
+        return view(images_KBD, shape, self.pair_strength_K, self.pair_generators)
+
     def standing(self) -> dict[str, int]:
         """How many steps each member has been trained, by trial."""
         return {trial.trial_id: step for trial, step in zip(self.trials, self.steps, strict=True)}
@@ -148,6 +160,7 @@ class Pack:
         views = {"view": self.view_generators, "target": self.target_generators}
         noise = {"noise": self.noise_generators, "prior": self.prior_generators}
         own = {"order": self.minibatches.generators, **noise, **views}
+        own |= {"pair": self.pair_generators} if self.needs_pair else {}
         for term in self.terms:
             own |= term.generators()
         return own

@@ -28,6 +28,8 @@ def train_step(pack: Pack, images_KBD: Tensor, noise: Noise) -> dict[str, Tensor
     """All phases on one minibatch; takes every member one step on and returns its terms, [K] each, detached."""
     inputs_KBD, targets_KBD = pack.seen(images_KBD)
     forward = encode_decode(pack, inputs_KBD, noise)
+    if pack.needs_pair:
+        forward = forward._replace(again=pack.encoder(pack.paired(images_KBD), track=False))
     if pack.architecture.phase_order == "q_first":
         q_phase(pack, forward)
         terms = vae_phase(pack, targets_KBD, forward)
