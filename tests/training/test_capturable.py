@@ -38,7 +38,7 @@ METHODS: tuple[dict[str, Any], ...] = (
 CAPTURABLE = {
     "memory and views": """alias clone copy_ detach empty empty_like expand new_zeros ones_like scalar_tensor select
         select_backward slice split split_with_sizes squeeze.dim transpose unbind unsqueeze view _to_copy _unsafe_view
-        zeros_like""",
+        zeros zeros_like""",
     "number by number": """abs add add_ addcmul bitwise_and bitwise_not clamp_max clamp_min clamp_min_ cos div
         div_ eq exp exp_ gt leaky_relu leaky_relu_ leaky_relu_backward lerp_ log log_ log1p lt mul mul_ ne neg neg_ pow
         pow_.Scalar reciprocal reciprocal_ rsub sgn sigmoid sigmoid_backward sin softplus softplus_backward special_entr
