@@ -15,8 +15,8 @@ from vmi.spec.layout import Block
 
 MAX_ROWS = 500
 QUANTITIES = (
-    "rate", "mi_encoder", "mi_encoder_lower", "mi_encoder_upper", "mi_real_bound", "mi_decoder_bound", "mi_paper",
-    "category_entropy",
+    "rate", "mi_encoder", "mi_encoder_lower", "mi_encoder_upper", "mi_real_bound", "mi_view", "mi_decoder_bound",
+    "mi_paper", "category_entropy",
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_a_task_that_is_stopped_anywhere_goes_on_from_there_to_the_same_rows(
     trials = varied(6, steps=STEPS)
     options = {"places": places, "pruning": pruning, "checkpoint_seconds": 1e6}
     list(work(task_of(tmp_path / "whole", trials, **options), judge()))
-    for count in (8, 12):  # an evaluation has some chunks, before each of which it may be stopped
+    for count in (10, 12):  # an evaluation has some chunks, before each of which it may be stopped
         root = tmp_path / str(count)
         task = task_of(root, trials, **options)
         stops = 0

@@ -5,7 +5,7 @@ Shapes: K member of Q, N images, B batch, D pixels, L width of the code, Z Norma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
 from vmi.objective.codes import draw_noise, sample
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.layout import Block, Layout, parse
+from vmi.training.view_scores import Compared, compared_with_views
 
 CHUNK = 1000
 PROBE = 64
@@ -47,6 +48,16 @@ class View(NamedTuple):
         first = posterior[0][0]
         noise = draw_noise(self.layout, generators, first.shape[1], first.dtype, first.device)
         return sample(self.layout.blocks, posterior, noise, None)
+
+    @torch.no_grad()
+    def across_views(self) -> dict[int, Compared]:
+        """Each categorical block on the held-out images and on views of them, by its place in the layout."""
+
+        def encode(images_1ND: Tensor) -> tuple[Distribution, ...]:
+            return _posterior(self.layout.blocks, self.model.encode(images_1ND[0]))
+
+        chunks = (images_ND[None] for images_ND in _chunks(self.data, self.data.held_out))
+        return compared_with_views(encode, self.layout, self.held_out, chunks, self.data.spec.image_shape)
 
     @torch.no_grad()
     def decode(self, codes: Sequence[Tensor]) -> Tensor:
@@ -101,12 +112,15 @@ def gathered(posterior: Sequence[Distribution], index_KB: Tensor) -> tuple[Distr
 
 
 def _encode(model: FixedModel, layout: Layout, data: Dataset, split: Split) -> tuple[Distribution, ...]:
-    starts = range(0, len(split.labels_N), CHUNK)
-    images = (data.images(split, slice(start, start + CHUNK), torch.float32) for start in starts)
-    chunks = [_posterior(layout.blocks, model.encode(images_ND)) for images_ND in images]
+    chunks = [_posterior(layout.blocks, model.encode(images_ND)) for images_ND in _chunks(data, split)]
     return tuple(
         type(qs[0])(*(torch.cat(parts, 1) for parts in zip(*qs, strict=True))) for qs in zip(*chunks, strict=True)
     )
+
+
+def _chunks(data: Dataset, split: Split) -> Iterator[Tensor]:
+    for start in range(0, len(split.labels_N), CHUNK):
+        yield data.images(split, slice(start, start + CHUNK), torch.float32)
 
 
 def _posterior(blocks: Sequence[Block], parameters: Sequence[Parameters]) -> tuple[Distribution, ...]:

@@ -20,7 +20,7 @@ from vmi.estimation.encoding import View, gathered, view
 from vmi.estimation.model import FixedModel, frozen, name_of
 from vmi.estimation.q_fit import FittedQ, Pairs, Settings, fit
 from vmi.information.bootstrap import Estimate, Statistic, estimate
-from vmi.information.statistics import decoder_terms, encoder_terms, real_terms, total_rate
+from vmi.information.statistics import decoder_terms, encoder_terms, real_terms, total_rate, view_terms
 from vmi.nn.distributions import Categorical
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.rules import MAX_SEED, parse_hidden
@@ -104,6 +104,7 @@ def statistics_of(
 ) -> tuple[dict[str, Statistic], dict[str, float]]:
     """Every quantity by its stored name, and the steps of each Q."""
     codes = seen.draw(seen.held_out, [seeded(seeds[0], "evaluate", seen.device)])
+    across_views = seen.across_views()
     x_hat_ND, x_ND = seen.decode(codes)[0], seen.images(seen.data.held_out, slice(None))
     result: dict[str, Statistic] = {}
     steps: dict[str, float] = {}
@@ -116,6 +117,7 @@ def statistics_of(
         if isinstance(posterior, Categorical):
             q = fit_on_images(seen, place, seeds, settings)
             own |= real_terms(block, posterior, q.log_prob(x_ND, posterior.log_probs_KBC[0].exp()))
+            own |= view_terms(block, posterior, across_views[place].crossed_KN)
             steps[f"{block.name} on images"] = float(q.steps_K.double().mean())
         result |= {f"{name}_{block.name}_nats": statistic for name, statistic in own.items()}
     return {"rate_nats": total_rate(result), **result}, steps

@@ -57,6 +57,12 @@ def real_terms(block: Block, posterior: Categorical, cross_KN: Tensor) -> dict[s
     return {"mi_real_bound": Statistic(cross_KN.double(), probabilities_NC, block.max_entropy_nats)}
 
 
+def view_terms(block: Block, posterior: Categorical, crossed_1N: Tensor) -> dict[str, Statistic]:
+    """From sum_c q(c|x) log q(c|view of x), mean over views: the bound on what of I_q(x;c) survives a view."""
+    probabilities_NC = double(posterior)[0][0].exp()
+    return {"mi_view": Statistic(crossed_1N, probabilities_NC, block.max_entropy_nats)}
+
+
 def total_rate(statistics: Mapping[str, Statistic]) -> Statistic:
     """The rate of all blocks, from the terms of each under its stored name."""
     return Statistic(torch.stack([s.terms_KN for name, s in statistics.items() if name.startswith("rate_")]).sum(0))

@@ -11,6 +11,7 @@ Shapes: K member, N images, D pixels, C categories.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +26,13 @@ from vmi.spec.layout import Layout
 VIEWS = 4
 
 
+class Compared(NamedTuple):
+    """A block on an image and on its views, mean over the views, [K, N] float64 each."""
+
+    crossed_KN: Tensor
+    agreed_KN: Tensor
+
+
 def view_scores(
     encode: Callable[[Tensor], Sequence[Distribution]],
     layout: Layout,
@@ -37,41 +45,50 @@ def view_scores(
     `posterior` is of all the images that come in `chunks`, [K, n, D] each, equal for all K; `encode` gives that of
     a view. Empty where no block is categorical.
     """
-    places = {i: block for i, block in enumerate(layout.blocks) if block.is_categorical}
+    found: dict[str, Tensor] = {}
+    for i, compared in compared_with_views(encode, layout, posterior, chunks, shape).items():
+        block = layout.blocks[i]
+        marginal_entropy_K = bounds.entropy(bounds.aggregate_posterior(_log_probs(posterior[i])))
+        value_K = marginal_entropy_K + compared.crossed_KN.mean(-1)
+        found[f"mi_view_{block.name}_nats"] = value_K
+        if block == layout.primary("c"):
+            found |= {"mi_view_nats": value_K, "view_agreement": compared.agreed_KN.mean(-1)}
+    return found
+
+
+def compared_with_views(
+    encode: Callable[[Tensor], Sequence[Distribution]],
+    layout: Layout,
+    posterior: Sequence[Distribution],
+    chunks: Iterable[Tensor],
+    shape: tuple[int, int],
+) -> dict[int, Compared]:
+    """Each categorical block, by its place in the layout, image by image: sum_c q(c|x) log q(c|t(x)), and agreement."""
+    places = [i for i, block in enumerate(layout.blocks) if block.is_categorical]
     if not places:
         return {}
-    crossed: dict[int, list[Tensor]] = {i: [] for i in places}
-    agreed: dict[int, list[Tensor]] = {i: [] for i in places}
+    of_chunks: dict[int, list[Compared]] = {i: [] for i in places}
     generator, done = None, 0
     for images_KND in chunks:
         generator = generator or seeded(0, "evaluation views", images_KND.device)
         count = images_KND.shape[1]
+        own = {i: Categorical(_log_probs(posterior[i])[:, done : done + count]) for i in places}
+        of_views: dict[int, list[Compared]] = {i: [] for i in places}
         for _ in range(VIEWS):
             full_strength = images_KND.new_ones(1)
             seen_1ND = view(images_KND[:1], shape, full_strength, [generator])
-            for i, again in enumerate(encode(seen_1ND.expand_as(images_KND))):
-                if i in places:
-                    own = posterior[i]
-                    assert isinstance(own, Categorical) and isinstance(again, Categorical)
-                    crossed_K, agreed_K = _compared(own.log_probs_KBC[:, done : done + count], again.log_probs_KBC)
-                    crossed[i].append(crossed_K)
-                    agreed[i].append(agreed_K)
+            again = encode(seen_1ND.expand_as(images_KND))
+            for i in places:
+                of_views[i].append(_compared(own[i].log_probs_KBC, _log_probs(again[i])))
+        for i, parts in of_views.items():
+            of_chunks[i].append(Compared(*(torch.stack(terms).mean(0) for terms in zip(*parts, strict=True))))
         done += count
-    found: dict[str, Tensor] = {}
-    for i, block in places.items():
-        marginal_entropy_K = bounds.entropy(bounds.aggregate_posterior(_log_probs(posterior[i])))
-        value_K = marginal_entropy_K + torch.stack(crossed[i]).sum(0) / (VIEWS * done)
-        found[f"mi_view_{block.name}_nats"] = value_K
-        if block == layout.primary("c"):
-            found |= {"mi_view_nats": value_K, "view_agreement": torch.stack(agreed[i]).sum(0) / (VIEWS * done)}
-    return found
+    return {i: Compared(*(torch.cat(terms, 1) for terms in zip(*parts, strict=True))) for i, parts in of_chunks.items()}
 
 
-def _compared(log_p_KNC: Tensor, log_v_KNC: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed over images: sum_c p log v, and how often the likeliest category is the same: [K] each."""
-    p_KNC, v_KNC = (_log_probs(Categorical(t)) for t in (log_p_KNC, log_v_KNC))
-    same_KN = p_KNC.argmax(-1) == v_KNC.argmax(-1)
-    return (p_KNC.exp() * v_KNC).sum((1, 2)), same_KN.double().sum(1)
+def _compared(log_p_KNC: Tensor, log_v_KNC: Tensor) -> Compared:
+    same_KN = log_p_KNC.argmax(-1) == log_v_KNC.argmax(-1)
+    return Compared((log_p_KNC.exp() * log_v_KNC).sum(-1), same_KN.double())
 
 
 def _log_probs(distribution: Distribution) -> Tensor:
