@@ -30,15 +30,16 @@ METHODS: tuple[dict[str, Any], ...] = (
     {"mi_weight": 0, "mmd_weight": 100},
     {"mi_weight": 0, "generator_mi_weight": 4},
     {"view_strength": 1.0, "view_target_strength": 0.5},
+    {"view_strength": 1.0, "view_kl_weight": 4, "view_flip": 0.5, "view_crop": 0.2, "view_elastic": 0.1},
     {"view_mi_weight": 4, "view_pair_mi_weight": 4},
     {"view_kl_weight": 30, "encoder_mi_weight": 3, "encoder_entropy_weight": 4},
 )
 
 # Of the namespace aten. An entry without an overload allows all of its overloads.
 CAPTURABLE = {
-    "memory and views": """alias clone copy_ detach empty empty_like expand new_zeros ones_like scalar_tensor select
-        select_backward slice split split_with_sizes squeeze.dim transpose unbind unsqueeze view _to_copy _unsafe_view
-        zeros zeros_like""",
+    "memory and views": """alias clone copy_ detach empty empty_like expand new_zeros ones_like permute scalar_tensor
+        select select_backward slice split split_with_sizes squeeze.dim transpose unbind unsqueeze view _to_copy
+        _unsafe_view zeros zeros_like""",
     "number by number": """abs add add_ addcmul bitwise_and bitwise_not clamp_max clamp_min clamp_min_ cos div
         div_ eq exp exp_ gt leaky_relu leaky_relu_ leaky_relu_backward lerp_ log log_ log1p lt mul mul_ ne neg neg_ pow
         pow_.Scalar reciprocal reciprocal_ rsub sgn sigmoid sigmoid_backward sin softplus softplus_backward special_entr
@@ -48,7 +49,8 @@ CAPTURABLE = {
         _softmax _softmax_backward_data sort stack sum""",
     # By whole numbers, whose count is that of the result; `Waits` looks out for masks.
     "by index": "gather index.Tensor index_copy index_put index_select scatter_.value",
-    "products": "affine_grid_generator baddbmm bmm convolution convolution_backward grid_sampler_2d",
+    "products": """affine_grid_generator baddbmm bmm convolution convolution_backward grid_sampler_2d
+        upsample_bicubic2d""",
     # Each from a generator that the graph is told of (`captured.drawn`).
     "noise": "normal_ uniform_",
     # Its counts are tensors of the device, its rates numbers that stay.

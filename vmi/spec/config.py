@@ -155,7 +155,24 @@ class TrialConfig:
         range=_WEIGHT, before=0.0, informed_categorical=True, memory=Memory(images=8, passes=1), uses_code=True,
     )  # fmt: skip
     view_pair_strength: float = declared(
-        1.0, "of the random affine view that the code is compared with", range=Range(0, 5), before=1.0
+        1.0, "of the random view that the code is compared with", range=Range(0, 5), before=1.0
+    )
+    view_angle: float = declared(
+        15.0, "largest turn of a view at strength 1", range=Range(0, 180), unit="degrees", before=15.0
+    )
+    view_log_scale: float = declared(
+        0.1, "largest log of how much larger or smaller a view is, at strength 1", range=Range(0, 1), before=0.1
+    )
+    view_shear: float = declared(0.2, "largest slant of a view at strength 1", range=Range(0, 1), before=0.2)
+    view_shift: float = declared(
+        1 / 7, "largest shift of a view at strength 1, of half the image's side", range=Range(0, 1), before=1 / 7
+    )
+    view_flip: float = declared(0.0, "how often a view is mirrored, left for right", range=Range(0, 1), before=0.0)
+    view_crop: float = declared(
+        0.0, "largest part of each side that a view cuts away at strength 1", range=Range(0, 0.9), before=0.0
+    )
+    view_elastic: float = declared(
+        0.0, "how far a view bends at strength 1, of half the image's side", range=Range(0, 1), before=0.0
     )
     encoder_mi_weight: float = declared(
         0.0, "of eta_m H(m) - E H(q(c|x)), the encoder's own information", range=_WEIGHT, before=0.0,

@@ -86,9 +86,7 @@ def drawn(pack: Pack) -> list[Generator]:
     uses = {
         "noise": True,
         "prior": pack.needs_prior,
-        "pair": pack.needs_pair,
-        "view": pack.has_views,
-        "target": pack.has_target_views,
+        **dict.fromkeys(pack.views_drawn, True),
         **{name: True for term in pack.terms for name in term.generators()},
     }
     return [generator for name, of_members in pack.generators().items() if uses.get(name) for generator in of_members]

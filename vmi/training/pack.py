@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from vmi.data.augmentation import view
+from vmi.data.augmentation import Ranges, view
 from vmi.data.minibatches import Minibatches
 from vmi.data.random_streams import seeded
 from vmi.nn import networks
@@ -52,6 +52,7 @@ class Pack:
         self.temperatures = (members.column("temperature"), members.column("temperature_final"))
         self.view_strengths = (members.column("view_strength"), members.column("view_target_strength"))
         self.pair_strength_K = members.column("view_pair_strength")
+        self.view_ranges = Ranges.of(members.column)
         self.has_views = any(config.view_strength for config in configs)
         self.has_target_views = any(config.view_target_strength for config in configs)
         self.broken = Broken(self.size, self.device)
@@ -82,9 +83,12 @@ class Pack:
         self.minibatches = Minibatches(count, batch, [seeded(seed, "order") for seed in seeds])
         self.noise_generators: list[Generator] = [seeded(seed, "noise", self.device) for seed in seeds]
         self.prior_generators: list[Generator] = [seeded(seed, "prior", self.device) for seed in seeds]
-        self.view_generators: list[Generator] = [seeded(seed, "view", self.device) for seed in seeds]
-        self.target_generators: list[Generator] = [seeded(seed, "target", self.device) for seed in seeds]
-        self.pair_generators: list[Generator] = [seeded(seed, "pair", self.device) for seed in seeds]
+        # Of what the encoder sees, what the decoder rebuilds, and what the code is compared with: its place, its form.
+        self.view_generators: dict[str, list[Generator]] = {
+            f"{name}{part}": [seeded(seed, f"{name}{part}", self.device) for seed in seeds]
+            for name in ("view", "target", "pair")
+            for part in ("", " form")
+        }
 
     @property
     def needs_prior(self) -> bool:
@@ -95,6 +99,13 @@ class Pack:
     def needs_pair(self) -> bool:
         """Whether a step encodes another view of each image."""
         return any(term.paired for term in self.terms)
+
+    @property
+    def views_drawn(self) -> list[str]:
+        """The streams of views that a step draws from."""
+        drawn = {"view": self.has_views, "target": self.has_target_views, "pair": self.needs_pair}
+        parts = ("", " form") if self.view_ranges.more[0] else ("",)
+        return [f"{name}{part}" for name, is_drawn in drawn.items() if is_drawn for part in parts]
 
     @property
     def needs_generated(self) -> bool:
@@ -120,17 +131,18 @@ class Pack:
 
     def seen(self, images_KBD: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoders see of a minibatch and what the decoders are to rebuild: views where a member has any."""
-        shape = spec_of(self.architecture.dataset).image_shape
         strength_K, target_K = self.view_strengths
-        inputs_KBD = view(images_KBD, shape, strength_K, self.view_generators) if self.has_views else images_KBD
-        if not self.has_target_views:
-            return inputs_KBD, images_KBD
-        return inputs_KBD, view(images_KBD, shape, target_K, self.target_generators)
+        inputs_KBD = self._view("view", images_KBD, strength_K) if self.has_views else images_KBD
+        return inputs_KBD, self._view("target", images_KBD, target_K) if self.has_target_views else images_KBD
 
     def paired(self, images_KBD: Tensor) -> Tensor:
         """Another view of every image of a minibatch, [K, B, D], with which the code is compared."""
+        return self._view("pair", images_KBD, self.pair_strength_K)
+
+    def _view(self, name: str, images_KBD: Tensor, strength_K: Tensor) -> Tensor:
         shape = spec_of(self.architecture.dataset).image_shape
-        return view(images_KBD, shape, self.pair_strength_K, self.pair_generators)
+        generators = (self.view_generators[f"{name}{part}"] for part in ("", " form"))
+        return view(images_KBD, shape, strength_K, self.view_ranges, *generators)
 
     def standing(self) -> dict[str, int]:
         """How many steps each member has been trained, by trial."""
@@ -157,10 +169,9 @@ class Pack:
 
     def generators(self) -> dict[str, list[Generator]]:
         """The generators that training advances, one per member."""
-        views = {"view": self.view_generators, "target": self.target_generators}
         noise = {"noise": self.noise_generators, "prior": self.prior_generators}
-        own = {"order": self.minibatches.generators, **noise, **views}
-        own |= {"pair": self.pair_generators} if self.needs_pair else {}
+        own = {"order": self.minibatches.generators, **noise}
+        own |= {name: self.view_generators[name] for name in ("view", "target", *self.views_drawn)}
         for term in self.terms:
             own |= term.generators()
         return own
