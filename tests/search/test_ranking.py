@@ -19,5 +19,5 @@ EQUAL = [Suggestion(f"id{weight}", {"mi_weight": float(weight)}) for weight in (
 def test_of_equal_suggestions_the_same_one_leads_in_whatever_order_they_finish(order: tuple[Suggestion, ...]) -> None:
     ranking = Ranking(MADE)
     for suggestion in order:
-        ranking.note(suggestion, [Completed(1, {"accuracy_majority": 0.5}, {})])
+        ranking.note(suggestion, {0: Completed(1, {"accuracy_majority": 0.5}, {})})
     assert ranking.best is not None and ranking.best.params == {"mi_weight": 0.0}

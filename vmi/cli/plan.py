@@ -137,8 +137,12 @@ def _wanted(study: Study) -> Iterator[str]:
     for name, parents in study.conditions.items():
         where = " and ".join(f"{parent} is {' or '.join(map(str, values))}" for parent, values in parents.items())
         yield f"condition: {name} is searched where {where}"
+    if study.restarts > 1:
+        groups = f"{len(tuple(study.seeds)) // study.restarts} of {study.restarts} seeds"
+        yield f"replicates: {groups}, the trial best by {study.choose_by} (no labels) counts for each"
     if study.pruner:
-        yield f"pruner: {study.pruner}, by {study.metric}; the baseline and the confirmation are trained to their end"
+        by = study.choose_by if study.restarts > 1 else study.metric
+        yield f"pruner: {study.pruner}, by {by}; the baseline and the confirmation are trained to their end"
     if study.confirm:
         fresh = len(tuple(study.confirm_seeds))
         best = f"the best {study.confirm} suggestions" if study.confirm > 1 else "the best suggestion"

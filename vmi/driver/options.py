@@ -35,6 +35,7 @@ class StudyOptions:
     data: str | None = option(None, "Data set: digits, mnist or fashion_mnist.")
     steps: int | None = option(None, "Training steps of every trial.", "INTEGER")
     seeds: int | str | Iterable[int] | None = option(None, f"Replicates: {SEEDS}.")
+    restarts: int | None = option(None, "Seeds that form one replicate, the one chosen without labels.", "INTEGER")
     scale: str | None = option(None, "A scale that the study names, such as laptop or full.")
     name: str | None = option(None, "Name of the study's folder under the results.")
     results: str | AnyPath = option("results", "Folder of all results, or s3://BUCKET/PREFIX in an object store.")
@@ -69,7 +70,14 @@ class StudyOptions:
         """The study as these options want it, and what is wrong with its scale."""
         seeds = replicates(self.seeds) if self.seeds is not None else None
         return wished(
-            study, dataset=self.data, steps=self.steps, seeds=seeds, smoke=self.smoke, name=self.name, scale=self.scale
+            study,
+            dataset=self.data,
+            steps=self.steps,
+            seeds=seeds,
+            restarts=self.restarts,
+            smoke=self.smoke,
+            name=self.name,
+            scale=self.scale,
         )
 
     def problems(self) -> list[Problem]:

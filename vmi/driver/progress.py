@@ -130,7 +130,10 @@ def best_of(ledger: Ledger) -> str | None:
     """ "best nmi 0.743 ± 0.029 at mi_weight 4"; "leading ..." where a winner is still to be confirmed."""
     ranking = ledger.ranking
     word, best = ("best", ranking.best) if ranking.best else ("leading", ranking.leader)
-    return f"{word} {ledger.study.metric} {best.value} at {shown(best.params)}" if best else None
+    if best is None:
+        return None
+    chosen = f" (chosen of {ledger.study.restarts}; all trials {best.all_trials})" if best.all_trials else ""
+    return f"{word} {ledger.study.metric} {best.value}{chosen} at {shown(best.params)}"
 
 
 def in_notebook() -> bool:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmi.results.store import Store
+from vmi.search.score import restarts_of
 from vmi.search.searcher import baseline_of
+from vmi.spec.metrics import METRICS
+from vmi.spec.restarts import Group
 from vmi.spec.trial import PackSpec
 from vmi.study.study import Study
 
-# The column of `curves` with what a judge was told: the study's metric on a part of the held-out images, as it went.
+# The column of `curves` with what a judge was told: the metric that it judges by, on a part of the held-out images.
 JUDGED = "judged"
 # A task travels as text, and a pruner asks about every member that it knows at every step.
 MAX_HISTORY = 200
@@ -30,8 +33,26 @@ def pruning_of(study: Study, store: Store, pack: PackSpec) -> dict[str, Any] | N
     spared = [t.trial_id for t in pack.trials if t.suggestion_id == reference or t.config.seed in fresh]
     if len(spared) == len(pack.trials):
         return None
-    told = {"pruner": study.pruner, "metric": study.metric, "direction": study.direction}
-    return {**told, **_past(store), "spared": spared, "steps": pack.trials[0].config.steps}
+    told = {"pruner": study.pruner, **_judged_by(study), **_past(store), "spared": spared}
+    return {**told, "steps": pack.trials[0].config.steps, "groups": _groups(study, pack)}
+
+
+def _judged_by(study: Study) -> dict[str, str]:
+    """Within a group of restarts the choice is by another metric than between suggestions: trials are stopped by it."""
+    if study.restarts == 1:
+        return {"metric": study.metric, "direction": study.direction}
+    return {"metric": study.choose_by, "direction": METRICS[study.choose_by].direction}
+
+
+def _groups(study: Study, pack: PackSpec) -> list[list[str]]:
+    """The pack's trials of each group of restarts. Of a group in several packs each part keeps one: never fewer."""
+    if study.restarts == 1:
+        return []
+    group_of = {seed: group for group in restarts_of(study).groups for seed in group}
+    found: dict[tuple[str, Group], list[str]] = {}
+    for trial in pack.trials:
+        found.setdefault((trial.suggestion_id, group_of[trial.config.seed]), []).append(trial.trial_id)
+    return list(found.values())
 
 
 def _past(store: Store) -> dict[str, list[Values]]:

@@ -17,11 +17,12 @@ from vmi.driver.lock import Driver
 from vmi.driver.progress import shown
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
+from vmi.search.score import restarts_of
 from vmi.search.searcher import baseline_of
 from vmi.spec.errors import InputError, StoreError, near, printable
 from vmi.spec.goals import DIRECTIONS, Bound
 from vmi.spec.metrics import METRICS
-from vmi.spec.trial import Row, Suggestion
+from vmi.spec.trial import Outcome, Row, Suggestion
 from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
 from vmi.storage.durable import LOCAL, storage
@@ -155,15 +156,17 @@ def best_of(status: Status) -> str | None:
     if ranking is None:
         return None
     word, best = ("best", ranking.best) if ranking.best else ("leading", ranking.leader)
-    return (
-        f"{word} {ranking.study.metric} {best.value} (n = {best.value.count}) at {shown(best.params)}" if best else None
-    )
+    if best is None:
+        return None
+    beside = f"; {restarts_of(ranking.study).said(best.all_trials, best.value)}" if best.all_trials else ""
+    return f"{word} {ranking.study.metric} {best.value} (n = {best.value.count}) at {shown(best.params)}{beside}"
 
 
 def _is_ranked(spec: Mapping[str, Any]) -> bool:
     """Whether the study says by what it compares, in names of this program."""
     aims = {spec.get("metric"): spec.get("direction"), **spec.get("objectives", {})}
-    known = {*aims, *spec.get("constraints", {})} <= METRICS.keys()
+    named = {*aims, *spec.get("constraints", {}), *([spec["choose_by"]] if "choose_by" in spec else [])}
+    known = named <= METRICS.keys()
     return known and all(direction in DIRECTIONS for direction in aims.values())
 
 
@@ -176,6 +179,8 @@ def ranking_of(status: Status) -> Ranking | None:
         name=str(spec.get("name")),
         space={},
         seeds=tuple(spec.get("seeds", ())),
+        restarts=spec.get("restarts", 1),
+        choose_by=spec.get("choose_by", ""),
         metric=spec["metric"],
         direction=spec["direction"],
         fixed=spec.get("fixed", {}),
@@ -186,14 +191,13 @@ def ranking_of(status: Status) -> Ranking | None:
         confirm_seeds=tuple(spec.get("confirm_seeds", ())),
     )
     ranking, baseline = Ranking(study), _baseline(study)
-    whole = list(_whole(rows, set(study.seeds)))
-    for chosen in whole:
-        ranking.note(_suggestion(spec, chosen[0], baseline), [ended_of(row).as_outcome() for row in chosen])
+    for chosen in _whole(rows, set(study.seeds)):
+        ranking.note(_suggestion(spec, chosen[0], baseline), _by_seed(chosen))
     known = {s.suggestion_id for s in ranking.candidates()} if study.confirm else set()
     for chosen in _whole(rows, set(study.confirm_seeds)) if known else ():
         if chosen[0]["suggestion_id"] in known:
             suggestion = _suggestion(spec, chosen[0], baseline)
-            ranking.note_confirmed(suggestion, [ended_of(row).as_outcome() for row in chosen])
+            ranking.note_confirmed(suggestion, _by_seed(chosen))
     return ranking
 
 
@@ -203,6 +207,10 @@ def _whole(rows: Sequence[Row], seeds: set[int]) -> Iterator[list[Row]]:
     for row in (row for row in rows if row["seed"] in seeds):
         groups.setdefault(row["suggestion_id"], []).append(row)
     yield from (group for group in groups.values() if {row["seed"] for row in group} == seeds)
+
+
+def _by_seed(rows: Sequence[Row]) -> dict[int, Outcome]:
+    return {row["seed"]: ended_of(row).as_outcome() for row in rows}
 
 
 def _baseline(study: Study) -> Suggestion | None:

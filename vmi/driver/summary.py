@@ -11,7 +11,8 @@ from vmi.driver.progress import shown
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
 from vmi.search.ranking import Confirmed, Ranking, Standing
-from vmi.search.score import deciding, directions
+from vmi.search.score import deciding, directions, restarts_of
+from vmi.spec.intervals import Interval
 from vmi.storage.paths import AnyPath, local
 from vmi.study.study import Study
 
@@ -69,8 +70,15 @@ def outcome_lines(ledger: Ledger) -> Iterator[str]:
         yield from _confirmed(ledger)
     elif best := ranking.best:
         yield f"best {study.metric}: {best.value} (n = {best.value.count}) at {shown(best.params)}"
+        yield from _all_trials(study, best.all_trials, best.value)
     elif study.constraints and ledger.done:
         yield "no best: no suggestion keeps every constraint"
+
+
+def _all_trials(study: Study, every: Interval | None, chosen: Interval) -> Iterator[str]:
+    """Where replicates are chosen among restarts, the mean of all trials beside theirs."""
+    if every is not None:
+        yield f"  {restarts_of(study).said(every, chosen)}"
 
 
 def _counted(count: int) -> str:
@@ -101,12 +109,15 @@ def _confirmed(ledger: Ledger) -> Iterator[str]:
     for each in ranking.confirmed:
         is_best = best is not None and each.fresh is not None and each.fresh.suggestion.params == best.params
         yield _confirmed_line(study, each, is_best)
+        if each.fresh:
+            yield from _all_trials(study, each.fresh.all_trials, each.fresh.intervals[study.metric])
     if not ranking.confirmed and (leader := ranking.leader):
         why = ": trials of the search are lost" if ledger.lost else ""
         yield (
             f"search (selected, optimistic) {study.metric}: {leader.value} (n = {leader.value.count}) at "
             f"{shown(leader.params)}; not confirmed on fresh seeds{why}"
         )
+        yield from _all_trials(study, leader.all_trials, leader.value)
     elif not ranking.confirmed:
         yield _nothing(ranking)
     elif best is None:

@@ -24,6 +24,10 @@ def _is_count(value: object) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _are_seeds(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value)
 
@@ -71,6 +75,8 @@ PARTS: Mapping[str, Callable[[Any], bool]] = {
     "seeds": _are_seeds,
     "confirm_seeds": _are_seeds,
     "confirm": _is_count,
+    "restarts": _is_positive,
+    "choose_by": _is_text,
     "suggestions": _is_count,
     "planned": _is_count,
     "metric": _is_text,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from vmi.cost.rounds import queue_of
 from vmi.search.ranking import Ranking
+from vmi.search.score import replicates
 from vmi.search.searcher import Searcher, baseline_of, stored_suggestion
 from vmi.spec.trial import Outcome, PackSpec, Row, Suggestion, Trial
 from vmi.study.study import Study, trials
@@ -31,7 +32,7 @@ class _Open:
     suggestion: Suggestion
     waiting: set[str]
     fresh: bool
-    outcomes: list[Outcome] = field(default_factory=list)
+    ended: dict[int, Outcome] = field(default_factory=dict)  # by seed
 
 
 class Suggestions:
@@ -69,14 +70,14 @@ class Suggestions:
         """Note how a trial ended; once all seeds of its suggestion have, rank it and tell the searcher."""
         entry = self._open[trial.suggestion_id]
         entry.waiting.discard(trial.trial_id)
-        entry.outcomes.append(result.as_outcome())
+        entry.ended[trial.config.seed] = result.as_outcome()
         if not entry.waiting:
             del self._open[trial.suggestion_id]
             if entry.fresh:
-                self.ranking.note_confirmed(entry.suggestion, entry.outcomes)
+                self.ranking.note_confirmed(entry.suggestion, entry.ended)
             else:
-                self._searcher.tell(trial.suggestion_id, entry.outcomes)
-                self.ranking.note(entry.suggestion, entry.outcomes)
+                self._searcher.tell(trial.suggestion_id, replicates(self._study, entry.ended))
+                self.ranking.note(entry.suggestion, entry.ended)
 
     def replay(self, stored: Iterable[Row], under_way: Iterable[PackSpec]) -> list[Ended]:
         """Before the first round: tell the searcher what the store holds; how the trials of whole suggestions ended.
@@ -90,19 +91,20 @@ class Suggestions:
         for row in (row for row in stored if row["seed"] not in fresh):
             groups.setdefault(row["suggestion_id"], []).append(row)
         whole = {sid: rows for sid, rows in groups.items() if seeds <= {row["seed"] for row in rows}}
-        ended = {sid: [ended_of(row) for row in rows] for sid, rows in whole.items()}
-        finished = [(whole[sid][0], [result.as_outcome() for result in results]) for sid, results in ended.items()]
+        ended = {sid: {row["seed"]: ended_of(row) for row in rows} for sid, rows in whole.items()}
+        outcomes = {sid: {seed: one.as_outcome() for seed, one in by_seed.items()} for sid, by_seed in ended.items()}
+        finished = [(whole[sid][0], replicates(self._study, by_seed)) for sid, by_seed in outcomes.items()]
         unfinished = {sid: rows[0] for sid, rows in groups.items() if sid not in whole}
         handed_out = (trial for spec in under_way for trial in spec.trials if trial.config.seed in seeds)
         for trial in (trial for trial in handed_out if trial.suggestion_id not in groups):
             unfinished.setdefault(trial.suggestion_id, asdict(trial.config) | {"suggestion_id": trial.suggestion_id})
         baseline = baseline_of(self._study)
-        for row, outcomes in finished:
+        for row, _ in finished:
             is_baseline = baseline is not None and baseline.suggestion_id == row["suggestion_id"]
             suggestion = baseline if baseline and is_baseline else stored_suggestion(self._study, row)
-            self.ranking.note(suggestion, outcomes)
+            self.ranking.note(suggestion, outcomes[row["suggestion_id"]])
         self._searcher.replay(finished, list(unfinished.values()))
-        return [result for results in ended.values() for result in results]
+        return [result for by_seed in ended.values() for result in by_seed.values()]
 
     @property
     def _searched(self) -> bool:

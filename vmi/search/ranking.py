@@ -7,10 +7,10 @@ called best.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from vmi.search.score import Score, deciding, directions, score, stopped
+from vmi.search.score import Score, deciding, directions, replicates, score, stopped
 from vmi.spec.goals import front
 from vmi.spec.intervals import Interval, interval
 from vmi.spec.trial import Completed, Outcome, Suggestion
@@ -18,18 +18,24 @@ from vmi.study.study import Study
 
 
 class Best(NamedTuple):
-    """A suggestion's searched values, and the headline metric over its seeds."""
+    """A suggestion's searched values, and the headline metric over its replicates; with restarts over all trials."""
 
     params: Mapping[str, Any]
     value: Interval
+    all_trials: Interval | None = None
+    suggestion_id: str = ""
 
 
 class Standing(NamedTuple):
-    """A suggestion that can be compared: its score, and by metric the interval over the seeds behind it."""
+    """A suggestion that can be compared: its score, and by metric the interval over the replicates behind it.
+
+    `all_trials` has the headline metric over every completed trial where the replicates are chosen among restarts.
+    """
 
     suggestion: Suggestion
     score: Score
     intervals: Mapping[str, Interval]
+    all_trials: Interval | None = None
 
 
 class Confirmed(NamedTuple):
@@ -62,10 +68,10 @@ class Ranking:
         fresh = [c.fresh for c in self.confirmed if c.fresh and c.fresh.score.feasible]
         return self._headline(min(fresh, key=self._order, default=None))
 
-    def note(self, suggestion: Suggestion, outcomes: Sequence[Outcome]) -> None:
-        """A suggestion of the search is finished."""
-        self.stopped += stopped(outcomes, self.study.metric) is not None
-        standing = self._standing(suggestion, outcomes)
+    def note(self, suggestion: Suggestion, ended: Mapping[int, Outcome]) -> None:
+        """A suggestion of the search is finished: how the trial of each seed ended."""
+        self.stopped += stopped(replicates(self.study, ended), self.study.metric) is not None
+        standing = self._standing(suggestion, ended)
         if standing is None:
             return
         self._standings[suggestion.suggestion_id] = standing
@@ -73,10 +79,10 @@ class Ranking:
         if standing.score.feasible and (self._leader is None or self._order(standing) < self._order(self._leader)):
             self._leader = standing
 
-    def note_confirmed(self, suggestion: Suggestion, outcomes: Sequence[Outcome]) -> None:
-        """A suggestion of the confirmation is finished."""
+    def note_confirmed(self, suggestion: Suggestion, ended: Mapping[int, Outcome]) -> None:
+        """A suggestion of the confirmation is finished: how the trial of each fresh seed ended."""
         searched = self._standings[suggestion.suggestion_id]
-        self.confirmed.append(Confirmed(searched, self._standing(suggestion, outcomes)))
+        self.confirmed.append(Confirmed(searched, self._standing(suggestion, ended)))
 
     def front(self) -> list[Standing]:
         """The feasible suggestions that no other one beats in the means of all objectives, best by the headline first.
@@ -95,14 +101,14 @@ class Ranking:
         ranked = self.front() if several else sorted(feasible, key=self._order)
         return [standing.suggestion for standing in ranked[: self.study.confirm]]
 
-    def _standing(self, suggestion: Suggestion, outcomes: Sequence[Outcome]) -> Standing | None:
+    def _standing(self, suggestion: Suggestion, ended: Mapping[int, Outcome]) -> Standing | None:
+        outcomes = replicates(self.study, ended)
         found = score(self.study, outcomes)
-        completed = [outcome for outcome in outcomes if isinstance(outcome, Completed)]
         if found is None:
             return None
-        metrics = deciding(self.study)
-        made = {m: interval(o.metrics[m] for o in completed if m in o.metrics) for m in metrics}
-        return Standing(suggestion, found, {metric: i for metric, i in made.items() if i is not None})
+        made = {metric: _interval(outcomes, metric) for metric in deciding(self.study)}
+        every = _interval(ended.values(), self.study.metric) if self.study.restarts > 1 else None
+        return Standing(suggestion, found, {metric: i for metric, i in made.items() if i is not None}, every)
 
     def _rank(self, standing: Standing) -> float:
         mean = standing.score.means[self.study.metric]
@@ -113,4 +119,11 @@ class Ranking:
         return -self._rank(standing), standing.suggestion.suggestion_id
 
     def _headline(self, standing: Standing | None) -> Best | None:
-        return Best(standing.suggestion.params, standing.intervals[self.study.metric]) if standing else None
+        if standing is None:
+            return None
+        suggestion, value = standing.suggestion, standing.intervals[self.study.metric]
+        return Best(suggestion.params, value, standing.all_trials, suggestion.suggestion_id)
+
+
+def _interval(outcomes: Iterable[Outcome], metric: str) -> Interval | None:
+    return interval(o.metrics[metric] for o in outcomes if isinstance(o, Completed) and metric in o.metrics)

@@ -1,4 +1,7 @@
-"""What the seeds of a suggestion say of it together: the mean of each metric that decides, and what it breaks."""
+"""What the seeds of a suggestion say of it together: the mean of each metric that decides, and what it breaks.
+
+Of restarts first the chosen one of each group: what follows then sees replicates alone.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vmi.spec.trial import Completed, Outcome, Pruned
+from vmi.spec.restarts import Restarts
+from vmi.spec.trial import Completed, Failed, Outcome, Pruned
 from vmi.study.study import Study
 
 
@@ -41,6 +45,24 @@ def directions(study: Study) -> dict[str, str]:
 def deciding(study: Study) -> tuple[str, ...]:
     """The metrics that decide between suggestions of a valid study, the headline first."""
     return tuple(dict.fromkeys((study.metric, *directions(study), *study.constraints)))
+
+
+def restarts_of(study: Study) -> Restarts:
+    """How the trials of a suggestion of a valid study become its replicates, in the search and in the confirmation."""
+    return Restarts((*study.seeds, *study.confirm_seeds), study.restarts, study.choose_by)
+
+
+def replicates(study: Study, ended: Mapping[int, Outcome]) -> list[Outcome]:
+    """How each replicate of a suggestion ended, from how the trial of each seed did, once all have.
+
+    One of several restarts is its chosen trial; without one it has failed, and none is stopped early.
+    """
+    if study.restarts == 1:
+        return list(ended.values())
+    values = {seed: o.metrics.get(study.choose_by) if isinstance(o, Completed) else None for seed, o in ended.items()}
+    none = Failed(f"no restart completed with a value of {study.choose_by}", 0)
+    chosen = restarts_of(study).chosen(values).values()
+    return [none if seed is None else ended[seed] for seed in chosen]
 
 
 def objective(outcomes: Sequence[Outcome], metric: str) -> float | None:

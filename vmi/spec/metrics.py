@@ -49,6 +49,7 @@ class Metric(NamedTuple):
     short, title   its name in a table's head, and on an axis (with its unit)
     decimals       shown of a mean; `integer`: of a single trial it is a whole number
     direction      which way is better, "maximize" or "minimize"; empty where neither is
+    labels         how it looks at labels; empty where it looks at none
     given          whether a layout has it
     shown          the briefest place that shows it
     place          where it stands among those that are shown (the store keeps them in the order of METRICS)
@@ -61,10 +62,14 @@ class Metric(NamedTuple):
     decimals: int = 2
     integer: bool = False
     direction: str = ""
+    labels: str = ""
     given: Callable[[Layout], bool] = _always
     shown: Shown = Shown.STORE
     place: int = 0
 
+
+_MAPPED = "its map of categories to classes is fitted on training labels"
+_COMPARED = "compares with held-out labels"
 
 # The final metrics of a trial, held-out unless said otherwise; None where the layout cannot give it. The order is the
 # store's, so a new one comes last.
@@ -72,32 +77,32 @@ METRICS: Mapping[str, Metric] = {
     "accuracy_majority": Metric(
         "1", "categorical code as a classifier; each category takes its majority class on the training split",
         "accuracy", "held-out accuracy (majority vote)", 3,
-        direction="maximize", given=_categorical, shown=Shown.FIGURES, place=10,
+        direction="maximize", labels=_MAPPED, given=_categorical, shown=Shown.FIGURES, place=10,
     ),
     "accuracy_hungarian": Metric(
         "1", "the same with a one-to-one map of categories to classes",
         "one-to-one", "held-out accuracy (one-to-one map)", 3,
-        direction="maximize", given=_categorical, shown=Shown.PAGE, place=20,
+        direction="maximize", labels=_MAPPED, given=_categorical, shown=Shown.PAGE, place=20,
     ),
     "accuracy_train": Metric(
         "1", "accuracy_majority measured on the training split, as the paper does",
         "train acc.", "training accuracy (majority vote)", 3,
-        direction="maximize", given=_categorical, shown=Shown.PRESETS, place=30,
+        direction="maximize", labels=_MAPPED, given=_categorical, shown=Shown.PRESETS, place=30,
     ),
     "nmi": Metric(
         "1", "normalised mutual information between assigned category and class",
         "NMI", "normalised mutual information with the class", 3,
-        direction="maximize", given=_categorical, shown=Shown.COMPARISON, place=40,
+        direction="maximize", labels=_COMPARED, given=_categorical, shown=Shown.COMPARISON, place=40,
     ),
     "ari": Metric(
         "1", "adjusted Rand index between assigned category and class",
         "ARI", "adjusted Rand index", 3,
-        direction="maximize", given=_categorical, shown=Shown.PAGE, place=50,
+        direction="maximize", labels=_COMPARED, given=_categorical, shown=Shown.PAGE, place=50,
     ),
     "accuracy_kmeans": Metric(
         "1", "reference: k-means with as many clusters on the pixels, mapped by majority",
         "k-means", "accuracy of k-means on the pixels", 3,
-        given=_categorical, place=60,
+        labels=_MAPPED, given=_categorical, place=60,
     ),
     "distortion_nats": Metric(
         "nats/image", "-E log p(x|z,c), hard categorical samples",
@@ -172,7 +177,9 @@ CURVE_METRICS: Mapping[str, Metric] = {
     "distortion_nats": Metric("nats/image", "-E log p(x|z,c), relaxed categorical samples"),
     "rate_nats": Metric("nats/image", "E KL(q || p), all blocks"),
     "elbo_nats": Metric("nats/image", "-(distortion + rate)"),
-    "judged": Metric("of the metric", "the study's metric as a pruner was told it: held-out, on part of the images"),
+    "judged": Metric(
+        "of the metric", "the metric by which a pruner judges, as it was told it: held-out, on part of the images"
+    ),
     "temperature": Metric("1", "Gumbel-softmax temperature tau at this step"),
 }
 
@@ -180,6 +187,11 @@ CURVE_METRICS: Mapping[str, Metric] = {
 def available(layout: Layout) -> tuple[str, ...]:
     """The METRICS that this layout can give."""
     return tuple(name for name, metric in METRICS.items() if metric.given(layout))
+
+
+def unsupervised() -> tuple[str, ...]:
+    """The METRICS that look at no label, and of which one way is better."""
+    return tuple(name for name, metric in METRICS.items() if metric.direction and not metric.labels)
 
 
 def shown(at: Shown) -> tuple[str, ...]:

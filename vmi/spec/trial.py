@@ -78,7 +78,7 @@ class Judge(Protocol):
     """Says whether a trial is to be stopped early, from what it and others have reached."""
 
     def stops(self, trial_id: str, step: int, value: float) -> bool:
-        """Note the trial's value at this step; whether it should stop here."""
+        """Note the trial's value at this step, not a number where it broke; whether it should stop here."""
 
 
 Outcome = Completed | Pruned | Failed

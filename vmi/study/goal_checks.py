@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vmi.spec import layout
 from vmi.spec.errors import Problem, did_you_mean, one_of
 from vmi.spec.goals import DIRECTIONS, Bound
-from vmi.spec.metrics import METRICS, available
+from vmi.spec.metrics import METRICS, available, unsupervised
 from vmi.study import seeds
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def goal_problems(study: Study, layouts: Sequence[str]) -> Iterator[Problem]:
     yield from _missing_metrics(study, layouts)
     yield from _pruner_problems(study)
     yield from _confirm_problems(study)
+    yield from _restart_problems(study)
+    yield from _choice_problems(study, layouts)
 
 
 def named(field: str, value: object, valid: Sequence[str]) -> Iterator[Problem]:
@@ -118,6 +120,49 @@ def _confirm_problems(study: Study) -> Iterator[Problem]:
     if shared := [seed for seed in _whole(fresh) if seed in known]:
         allowed = "seeds that the search does not use: a winner is confirmed on fresh ones"
         yield Problem("confirm_seeds", fresh, allowed, f"both have {', '.join(map(str, shared[:5]))}")
+
+
+def _restart_problems(study: Study) -> Iterator[Problem]:
+    """A count of restarts that cannot be, and seeds that do not make whole groups of so many."""
+    count = study.restarts
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        yield Problem("restarts", count, "how many seeds form one replicate: a whole number from 1")
+        return
+    found = len(study.seeds) if isinstance(study.seeds, tuple) else 0
+    if 0 < found < count:
+        yield Problem("restarts", count, f"at most the {found} seeds, of which so many form one replicate")
+    elif found % count:
+        divisors = [n for n in range(1, found + 1) if found % n == 0]
+        near = [max(n for n in divisors if n < count), min(n for n in divisors if n > count)]
+        hint = f"nearest: {near[0]} or {near[1]}, or {_multiples(found, count)} seeds"
+        yield Problem("restarts", count, f"a count that divides the {found} seeds into groups", hint)
+    fresh = study.confirm_seeds
+    if isinstance(fresh, tuple) and len(fresh) % count:
+        hint = f"nearest: {_multiples(len(fresh), count)} seeds"
+        yield Problem("confirm_seeds", fresh, f"whole groups of {count} restarts; these are {len(fresh)} seeds", hint)
+
+
+def _multiples(found: int, count: int) -> str:
+    """The counts of seeds nearest to what was found that make whole groups."""
+    below = found // count * count
+    return f"{below} or {below + count}" if below else str(count)
+
+
+def _choice_problems(study: Study, layouts: Sequence[str]) -> Iterator[Problem]:
+    """A metric that a trial cannot be chosen by without labels; what a layout lacks matters only with restarts."""
+    name, able = study.choose_by, unsupervised()
+    if not isinstance(name, str) or name not in METRICS:
+        yield from named("choose_by", name, able)
+    elif METRICS[name].labels:
+        yield Problem("choose_by", name, f"a metric that looks at no label, {one_of(able)}", METRICS[name].labels)
+    elif not METRICS[name].direction:
+        yield Problem("choose_by", name, f"a metric of which one way is better, {one_of(able)}")
+    elif study.restarts != 1:
+        for text in layouts:
+            given_by = available(layout.parse(text))
+            if name not in given_by:
+                allowed = f"one that layout {text!r} can give"
+                yield Problem("choose_by", name, allowed, one_of([other for other in able if other in given_by]))
 
 
 def _whole(given: object) -> list[int]:

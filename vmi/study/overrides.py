@@ -35,6 +35,7 @@ def override(
     dataset: str | None = None,
     steps: int | None = None,
     seeds: Iterable[int] | None = None,
+    restarts: int | None = None,
     smoke: bool = False,
     name: str | None = None,
     scale: str | None = None,
@@ -42,7 +43,7 @@ def override(
     """The study with the command line's wishes; another scale, data set or a smoke run is another study by name.
 
     A smoke run is cut to 20 steps, two seeds, the first and last value of each choice, four suggestions and one that
-    is confirmed; steps and seeds that are given win.
+    is confirmed; with restarts the two seeds are one replicate. Steps, seeds and restarts that are given win.
     Raises InputError for a scale that the study does not have.
     """
     if not isinstance(study.fixed, Mapping) or not isinstance(study.space, Mapping):
@@ -61,6 +62,8 @@ def override(
         changed = _fix(changed, {"steps": steps})
     if seeds is not None:
         changed = replace(changed, seeds=seeds)
+    if restarts is not None:
+        changed = replace(changed, restarts=restarts)
     return changed if name is None else replace(changed, name=name)
 
 
@@ -98,6 +101,8 @@ def _smoke(study: Study) -> Study:
     small = replace(_fix(study, {"steps": SMOKE_STEPS}), name=f"{study.name}-smoke")
     if isinstance(study.seeds, tuple):
         small = replace(small, seeds=study.seeds[:SMOKE_SEEDS])
+    if isinstance(study.restarts, int):
+        small = replace(small, restarts=min(study.restarts, SMOKE_SEEDS))
     if isinstance(study.confirm, int) and isinstance(study.confirm_seeds, tuple):
         fresh = study.confirm_seeds[:SMOKE_SEEDS]
         small = replace(small, confirm=min(study.confirm, SMOKE_CONFIRM), confirm_seeds=fresh)

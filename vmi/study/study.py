@@ -24,6 +24,8 @@ class Study:
         space: a domain (`choice`, `uniform`, `log_uniform`, `integers`) for each searched field
         fixed: fields that every trial shares; fields not named take the data set's defaults
         seeds: the replicates of every suggestion
+        restarts: how many seeds, in their order, form one replicate: the trial best by `choose_by` counts for them
+        choose_by: the metric by which it is chosen, one that looks at no label
         metric: what suggestions are compared by, as the mean over seeds
         direction: `"maximize"` or `"minimize"`, of the metric
         objectives: two or more metrics with their directions: the study searches for the front that no suggestion
@@ -45,6 +47,8 @@ class Study:
     space: Mapping[str, Domain]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     seeds: Iterable[int] = range(5)
+    restarts: int = 1
+    choose_by: str = "mi_view_nats"
     metric: str = "accuracy_majority"
     direction: str = "maximize"
     objectives: Mapping[str, str] = field(default_factory=dict)

@@ -45,6 +45,8 @@ def _goals(study: Study) -> dict[str, Any]:
         "pruner": study.pruner,
         "confirm": study.confirm,
         "confirm_seeds": list(study.confirm_seeds),
+        "restarts": study.restarts if study.restarts > 1 else None,
+        "choose_by": study.choose_by if study.restarts > 1 else None,
     }
     return {name: value for name, value in given.items() if value}
 

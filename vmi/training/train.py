@@ -104,6 +104,9 @@ def train(
         due = [k for k, step in enumerate(pack.steps) if step in marks]
         if stop and not due and len(failed) < pack.size:
             failed = {}
+        if stop:
+            for trial_id, broken in failed.items():
+                stop.judge.stops(trial_id, broken.step, math.nan)
         whole = [k for k, trial in enumerate(pack.trials) if trial.trial_id not in failed]
         if not whole:
             yield Progress(None, (), failed, {}, tuple(queue), seconds)
