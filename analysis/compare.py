@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from analysis.data import labels
-from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, varied
+from analysis.data.goals import restarts_said
+from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, setting_of, varied
 from analysis.data.study_results import StudyResults
 from analysis.paper.presets import said
 from vmi.spec.errors import printable
@@ -29,12 +30,13 @@ class Pair(NamedTuple):
 
     @property
     def seeds(self) -> set[Any]:
-        return {row["seed"] for row in self.first.rows} & {row["seed"] for row in self.second.rows}
+        """The seeds, or groups of restarts, of both."""
+        return self.first.by_group.keys() & self.second.by_group.keys()
 
     @property
     def same_trials(self) -> bool:
         """Whether the shared seeds are the very same trials, which one study found in the other or trained alike."""
-        ids = [{row["trial_id"] for row in s.rows if row["seed"] in self.seeds} for s in self]
+        ids = [{s.by_group[seeds]["trial_id"] for seeds in self.seeds} for s in self]
         return ids[0] == ids[1]
 
 
@@ -45,7 +47,7 @@ def markdown(a: StudyResults, b: StudyResults, fields: Sequence[str]) -> str:
     first, second = (_by_configuration(results, names, spec) for results in (a, b))
     shared = [Pair(first[key], second[key]) for key in first if key in second]
     lines = [f"# {_cell(a.name)} and {_cell(b.name)}", "", *_overview(a, b, len(first), len(second), len(shared))]
-    lines += ["", "## Shared settings", "", *_shared(shared), *([] if shared else _apart(a, b))]
+    lines += ["", "## Shared settings", "", *_shared(shared, _restarted(a, b)), *([] if shared else _apart(a, b))]
     lines += ["", "## Settings in one of them", "", *_only("first", first, second), *_only("second", second, first)]
     lines += ["", "## What was asked for", "", *_asked(a, b, fields)]
     lines += ["", "## Made with", "", *_versions(a, b)]
@@ -55,13 +57,18 @@ def markdown(a: StudyResults, b: StudyResults, fields: Sequence[str]) -> str:
 def _by_configuration(results: StudyResults, names: Sequence[str], spec: Mapping[str, Any]) -> dict[Key, Setting]:
     """Settings by all that decides their numbers but the seed; a preset's name decides none."""
     groups: dict[Key, list[Row]] = {}
-    for row in results.completed:
+    for row in results.counted:
         groups.setdefault(tuple(row.get(name) for name in CONFIG_COLUMNS), []).append(row)
     made = {
-        key: Setting(tuple((n, rows[0].get(n)) for n in names if n != "preset"), tuple(rows))
+        key: setting_of(tuple((n, rows[0].get(n)) for n in names if n != "preset"), rows, results.spec)
         for key, rows in groups.items()
     }
-    return dict(sorted(made.items(), key=lambda item: [order_of(n, v, spec) for n, v in item[1].params]))
+    return dict(
+        sorted(
+            ((key, setting) for key, setting in made.items() if setting.rows),
+            key=lambda item: [order_of(n, v, spec) for n, v in item[1].params],
+        )
+    )
 
 
 def _overview(a: StudyResults, b: StudyResults, first: int, second: int, shared: int) -> Iterator[str]:
@@ -73,17 +80,24 @@ def _overview(a: StudyResults, b: StudyResults, first: int, second: int, shared:
     yield f"| of these shared | {shared} | {shared} |"
 
 
-def _shared(shared: Sequence[Pair]) -> Iterator[str]:
+def _shared(shared: Sequence[Pair], restarted: Sequence[str]) -> Iterator[str]:
     if not shared:
         yield "None: the two studies have no setting in common, so there is nothing to pair."
         return
     yield "Mean ± half of the 95 % Student-t interval over seeds; the difference is second minus first, paired by seed."
+    yield from restarted
     if all(pair.seeds and pair.same_trials for pair in shared):
         yield "All shared trials have the same ids: by configuration they are the same trials, trained once or twice."
     for pair in shared[:MAX_SETTINGS]:
         yield from ("", f"### {_cell(labels.setting(pair.first))}", "", *_table(pair))
     if len(shared) > MAX_SETTINGS:
         yield f"\n{len(shared) - MAX_SETTINGS} more shared settings are not listed."
+
+
+def _restarted(a: StudyResults, b: StudyResults) -> list[str]:
+    """What a replicate is where a study has restarts; no seed is paired with a group."""
+    said = [(which, restarts_said(results.spec)) for which, results in (("first", a), ("second", b))]
+    return [f"In the {which}: {text}" for which, text in said if text]
 
 
 def _apart(a: StudyResults, b: StudyResults) -> Iterator[str]:
@@ -106,7 +120,8 @@ def _table(pair: Pair) -> Iterator[str]:
             name = labels.metric(metric)
             values = [labels.plus_minus(s.interval(metric), name.decimals) for s in pair]
             gain = paired_gain(pair.second, pair.first, metric)
-            yield f"| {name.short} | {' | '.join(values)} | {said(gain) if gain else '–'} |"
+            difference = said(gain, pair.first.replicate) if gain else "–"
+            yield f"| {name.short} | {' | '.join(values)} | {difference} |"
 
 
 def _only(which: str, here: Mapping[Key, Setting], there: Mapping[Key, Setting]) -> Iterator[str]:
@@ -114,7 +129,7 @@ def _only(which: str, here: Mapping[Key, Setting], there: Mapping[Key, Setting])
     if not alone:
         yield f"- {which}: none"
     for setting in alone[:MAX_SETTINGS]:
-        yield f"- {which}: {_cell(labels.setting(setting))} ({labels.plural(len(setting.rows), 'seed')})"
+        yield f"- {which}: {_cell(labels.setting(setting))} ({labels.plural(len(setting.rows), setting.replicate)})"
     if len(alone) > MAX_SETTINGS:
         yield f"- {which}: {len(alone) - MAX_SETTINGS} more"
 

@@ -13,6 +13,7 @@ from analysis.data import labels
 from analysis.data.axes import Design, design, representative
 from analysis.data.mi_checks import verdict
 from analysis.data.settings import Setting
+from analysis.data.study_json import restarts_of
 from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings, findings
 from analysis.html import columns
@@ -44,7 +45,7 @@ def _table(results: StudyResults, plan: Design, found: Findings, width: int, enc
     shown = representative(plan.settings, found.score, found.maximize, MAX_ROWS)
     more = f", {len(shown)} of {len(plan.settings)} settings" if len(shown) < len(plan.settings) else ""
     table = Table(
-        title=Text(f"{printable(results.name)}: mean ± half of the 95 % interval over seeds{more}"),
+        title=Text(f"{printable(results.name)}: mean ± half of the 95 % interval over {_replicates(results)}{more}"),
         box=box.SIMPLE_HEAD, width=None, title_justify="left", pad_edge=False,
     )  # fmt: skip
     wanted = [_said(c, shown, encoding) for c in columns.of_settings(plan, found.score, columns.SHORT)]
@@ -55,6 +56,11 @@ def _table(results: StudyResults, plan: Design, found: Findings, width: int, enc
         style = "bold" if setting is found.best else "red" if verdict(setting) == "collapse" else ""
         table.add_row(*(Text(column[i]) for column in wanted), style=style)
     return table
+
+
+def _replicates(results: StudyResults) -> str:
+    restarts = restarts_of(results.spec)
+    return "seeds" if restarts.size == 1 else f"groups of {restarts.size} seeds, chosen by {restarts.choose_by}"
 
 
 def _said(column: columns.Column, shown: tuple[Setting, ...], encoding: str) -> list[str]:

@@ -7,22 +7,32 @@ import pyarrow as pa
 
 from analysis.data.mi_checks import verdict
 from analysis.data.settings import settings
-from analysis.data.study_json import part_of
+from analysis.data.study_json import part_of, restarts_of
 from analysis.data.study_results import StudyResults
 from vmi.spec.metrics import METRICS
 from vmi.spec.trial import Row
 
 
 def trials_table(results: StudyResults) -> pa.Table:
-    """One row per trial, as Arrow; columns as in `vmi.results.schema`."""
-    return pa.Table.from_pylist(list(results.trials), schema=results.trials_schema)
+    """One row per trial, as Arrow; columns as in `vmi.results.schema`, and with restarts which were `chosen`."""
+    table = pa.Table.from_pylist(list(results.trials), schema=results.trials_schema)
+    if restarts_of(results.spec).size == 1:
+        return table
+    chosen = chosen_trials(results)
+    return table.append_column("chosen", pa.array([row["trial_id"] in chosen for row in results.trials], pa.bool_()))
+
+
+def chosen_trials(results: StudyResults) -> frozenset[str]:
+    """The ids of the trials that are replicates: all that count, of restarts the chosen one of each group."""
+    return frozenset(row["trial_id"] for s in settings(results.counted, results.spec) for row in s.rows)
 
 
 def settings_frame(results: StudyResults) -> pd.DataFrame:
     """One row per setting: its parameters, verdict, number of seeds, then each metric it has with its interval.
 
     `nmi` is the mean over seeds, `nmi_low` and `nmi_high` are the ends of its 95 % Student-t interval (NaN where one
-    seed gives none), `nmi_n` is the number of seeds behind it. The study's own metric comes first.
+    seed gives none), `nmi_n` is the number of seeds behind it. The study's own metric comes first. With restarts all of
+    it is over groups, and `nmi_all_trials`, of the study's own metric, is the mean over all trials.
     """
     found = settings(results.compared, results.spec)
     first = str(results.spec.get("metric", ""))
@@ -36,6 +46,10 @@ def settings_frame(results: StudyResults) -> pd.DataFrame:
             row[f"{name}_low"] = interval.low if interval else None
             row[f"{name}_high"] = interval.high if interval else None
             row[f"{name}_n"] = interval.count if interval else 0
+            if name == first and setting.groups:
+                every = setting.all_trials(name)
+                row |= {f"{name}_all_trials": every.mean if every else None,
+                        f"{name}_all_trials_n": every.count if every else 0}  # fmt: skip
         rows.append(row)
     empty = [*part_of(results.spec, "space"), "verdict", "seeds"]
     return pd.DataFrame(rows, columns=None if rows else empty)

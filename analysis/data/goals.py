@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.data.study_json import fresh_seeds, part_of
+from analysis.data.study_json import fresh_seeds, part_of, restarts_of
 from vmi.spec.goals import DIRECTIONS, Bound, front
 
 if TYPE_CHECKING:
@@ -46,8 +46,21 @@ def goals_of(spec: Mapping[str, Any]) -> Goals:
     )
 
 
-def phrases(goals: Goals) -> Iterator[str]:
+def restarts_said(spec: Mapping[str, Any]) -> str:
+    """With restarts, what a replicate is; empty without."""
+    restarts = restarts_of(spec)
+    if restarts.size == 1:
+        return ""
+    return (
+        f"Replicates are groups of {restarts.size} seeds, of each of which the trial best by {restarts.choose_by}, "
+        "without labels, counts alone: where means, intervals and pairs are over seeds, they are over these groups."
+    )
+
+
+def phrases(spec: Mapping[str, Any], goals: Goals) -> Iterator[str]:
     """What was wanted, as sentences for the head of a page."""
+    if said := restarts_said(spec):
+        yield said
     if goals.objectives:
         aims = ", ".join(f"{direction} {name}" for name, direction in goals.objectives.items())
         yield f"Objectives: {aims}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from analysis.data.settings import Interval, Setting
@@ -57,11 +58,24 @@ def plus_minus(i: Interval | None, decimals: int = 2) -> str:
     return number(i.mean, decimals) + half
 
 
-def from_to(i: Interval, decimals: int = 2) -> str:
+def from_to(i: Interval, decimals: int = 2, replicate: str = "seed") -> str:
     """ "95 % interval 0.711 to 0.773, 5 seeds", or that one seed gives none."""
     if i.low is None:
-        return "1 seed, so no interval"
-    return f"95 % interval {number(i.low, decimals)} to {number(i.high, decimals)}, {i.count} seeds"
+        return f"1 {replicate}, so no interval"
+    return f"95 % interval {number(i.low, decimals)} to {number(i.high, decimals)}, {i.count} {replicate}s"
+
+
+def saw_labels(metrics: Iterable[str]) -> str:
+    """Which of these metrics looked at labels and how, from their records, and that the others did not."""
+    ways: dict[str, list[str]] = {}
+    names = list(metrics)
+    for name in names:
+        ways.setdefault(metric(name).labels, []).append(metric(name).short)
+    blind = ways.pop("", [])
+    if not ways:
+        return "No label was looked at." if blind else ""
+    looked = "; ".join(f"{listed(shorts)} ({way})" for way, shorts in ways.items())
+    return f"Looked at labels: {looked}.{' Nothing else did.' if blind else ''}"
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

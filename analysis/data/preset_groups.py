@@ -10,6 +10,7 @@ from analysis.data.mi_checks import layout_of, primary
 from analysis.data.settings import Setting, settings
 from analysis.data.study_results import StudyResults
 from vmi.spec import layout as latents
+from vmi.spec.restarts import Group as SeedGroup
 from vmi.spec.trial import Row
 
 # Without the regulariser, as the paper's text has it, and with the code's entropy estimated.
@@ -47,15 +48,14 @@ class Group(NamedTuple):
         entropy = f", η = {labels.value(row.get('entropy_weight'))}" if weight else ""
         return f"{preset}: λ = {labels.value(weight)}{entropy}"
 
-    def seed(self) -> int | None:
-        """The lowest seed that every preset of the group has; None where they share none."""
-        return min(set.intersection(*({r["seed"] for r in s.rows} for s in self.settings.values())), default=None)
+    def seeds(self) -> SeedGroup | None:
+        """The lowest seed that every preset of the group has, or group of restarts; None where they share none."""
+        return min(set.intersection(*(set(s.by_group) for s in self.settings.values())), default=None)
 
     def rows(self) -> Mapping[str, Row]:
-        """One row per preset: of the shared seed, or the first of each where none is shared."""
-        seed = self.seed()
-        wanted = {p: [r for r in s.rows if seed is None or r["seed"] == seed] for p, s in self.settings.items()}
-        return {preset: min(rows, key=lambda r: r["seed"]) for preset, rows in wanted.items()}
+        """One row per preset: of the shared seed or group, or the first of each where none is shared."""
+        seeds = self.seeds()
+        return {p: s.by_group[min(s.by_group) if seeds is None else seeds] for p, s in self.settings.items()}
 
 
 def groups(results: StudyResults) -> tuple[Group, ...]:
@@ -66,7 +66,7 @@ def groups(results: StudyResults) -> tuple[Group, ...]:
     if len(asked(results)) < 2:
         return ()
     found: dict[tuple[object, ...], dict[str, Setting]] = {}
-    for setting in settings(results.completed, results.spec):
+    for setting in settings(results.counted, results.spec):
         preset = setting.rows[0]["preset"]
         if preset in PRESETS and layout_of(setting.rows[0]) is not None:
             key = tuple((n, v) for n, v in setting.params if n != "preset")

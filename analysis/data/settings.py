@@ -1,4 +1,6 @@
-"""Trials into settings (equal but for the seed), and their metrics into intervals over seeds."""
+"""Trials into settings (equal but for the seed), and their metrics into intervals over replicates: seeds, or the
+chosen one of each group of restarts.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.data.study_json import is_searched
+from analysis.data.study_json import is_searched, restarts_of
 from vmi.results.schema import trials_schema
 from vmi.spec.intervals import Interval as Interval
 from vmi.spec.intervals import interval as interval
+from vmi.spec.restarts import Group
 from vmi.spec.trial import Row
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Trials that differ in their seed alone. `params` are the varied configuration columns, in order."""
+    """Trials that differ in their seed alone. `params` are the varied configuration columns, in order.
+
+    `rows` has one trial per replicate. With restarts that is the chosen one of each of `groups`, and `completed` has
+    all that were trained to their end; without, both are empty.
+    """
 
     params: tuple[tuple[str, Any], ...]
     rows: tuple[Row, ...]
+    groups: tuple[Group, ...] = ()
+    completed: tuple[Row, ...] = ()
+
+    @property
+    def by_group(self) -> dict[Group, Row]:
+        """The rows by the seeds that each stands for."""
+        return dict(zip(self.groups or [(row["seed"],) for row in self.rows], self.rows, strict=True))
+
+    @property
+    def replicate(self) -> str:
+        """What an interval is over: "seed", or "group" (of restarts)."""
+        return "group" if self.groups else "seed"
 
     def get(self, name: str) -> Any:
         return dict(self.params).get(name)
@@ -30,26 +49,44 @@ class Setting:
     def interval(self, metric: str) -> Interval | None:
         return interval(self.values(metric))
 
+    def all_trials(self, metric: str) -> Interval | None:
+        """The interval over all completed trials, chosen or not; None without restarts."""
+        return interval(float(row[metric]) for row in self.completed if row.get(metric) is not None)
+
     def mean(self, metric: str) -> float | None:
         found = self.interval(metric)
         return found.mean if found else None
 
 
 def paired_gain(setting: Setting, reference: Setting, metric: str) -> Interval | None:
-    """Interval of metric(setting) - metric(reference) over the seeds of both: their shared luck cancels."""
-    base = {row["seed"]: row[metric] for row in reference.rows if row.get(metric) is not None}
-    pairs = [(row.get(metric), base.get(row["seed"])) for row in setting.rows]
+    """Interval of metric(setting) - metric(reference) over the seeds of both: their shared luck cancels.
+
+    Of restarts over the groups of both, each with its own chosen trial.
+    """
+    base = {group: row[metric] for group, row in reference.by_group.items() if row.get(metric) is not None}
+    pairs = [(row.get(metric), base.get(group)) for group, row in setting.by_group.items()]
     return interval(a - b for a, b in pairs if a is not None and b is not None)
 
 
 def settings(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[Setting, ...]:
-    """The settings of a study, ordered by their parameters."""
+    """The settings of a study, ordered by their parameters; of restarts those with a chosen trial."""
     names = varied(rows, spec)
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(value_of(row, name, spec) for name in names), []).append(row)
-    made = [Setting(tuple(zip(names, key, strict=True)), tuple(members)) for key, members in groups.items()]
-    return tuple(sorted(made, key=lambda s: tuple(order_of(n, v, spec) for n, v in s.params)))
+    made = [setting_of(tuple(zip(names, key, strict=True)), members, spec) for key, members in groups.items()]
+    return tuple(sorted((s for s in made if s.rows), key=lambda s: tuple(order_of(n, v, spec) for n, v in s.params)))
+
+
+def setting_of(params: tuple[tuple[str, Any], ...], rows: Sequence[Row], spec: Mapping[str, Any]) -> Setting:
+    """These completed trials as a setting: each a replicate, or with restarts the chosen one of each group."""
+    restarts = restarts_of(spec)
+    if restarts.size == 1:
+        return Setting(params, tuple(rows))
+    by_seed = {row["seed"]: row for row in rows}
+    chosen = restarts.chosen({seed: row.get(restarts.choose_by) for seed, row in by_seed.items()})
+    kept = {group: by_seed[seed] for group, seed in chosen.items() if seed is not None}
+    return Setting(params, tuple(kept.values()), tuple(kept), tuple(rows))
 
 
 def varied(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vmi.spec.restarts import Restarts
 from vmi.spec.trial import Row
 
 
@@ -12,6 +13,12 @@ def fresh_seeds(spec: Mapping[str, Any]) -> frozenset[int]:
     """The seeds of the confirmation, on which no setting was selected."""
     seeds = spec.get("confirm_seeds")
     return frozenset(s for s in seeds if isinstance(s, int)) if isinstance(seeds, list) else frozenset()
+
+
+def restarts_of(spec: Mapping[str, Any]) -> Restarts:
+    """How trials become replicates: every seed is one where the study says nothing of restarts."""
+    seeds = [seed for name in ("seeds", "confirm_seeds") for seed in spec.get(name) or ()]
+    return Restarts(tuple(seeds), spec.get("restarts", 1), str(spec.get("choose_by", "")))
 
 
 def conditional(spec: Mapping[str, Any]) -> frozenset[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.data.study_json import fresh_seeds
+from analysis.data.study_json import fresh_seeds, restarts_of
 from vmi.results import parts
 from vmi.results.rows import first_attempts
 from vmi.results.schema import TABLES
@@ -47,24 +47,37 @@ class StudyResults:
     def completed(self) -> tuple[Row, ...]:
         return tuple(row for row in self.trials if row["outcome"] == "completed")
 
+    @cached_property
+    def counted(self) -> tuple[Row, ...]:
+        """The completed trials that make replicates: of restarts those of groups all of whose trials have ended."""
+        restarts = restarts_of(self.spec)
+        if restarts.size == 1:
+            return self.completed
+        ended = {(row["suggestion_id"], row["seed"]) for row in self.trials}
+        group_of = {seed: group for group in restarts.groups for seed in group}
+        mates = [(row, group_of.get(row["seed"], (None,))) for row in self.completed]
+        return tuple(row for row, group in mates if all((row["suggestion_id"], seed) in ended for seed in group))
+
     @property
     def compared(self) -> tuple[Row, ...]:
-        """The completed trials that settings are made of: those of the search, without suggestions that were stopped.
+        """The counted trials that settings are made of: those of the search, without suggestions that were stopped.
 
         Where one seed was stopped early, the mean over the others would be too good.
         """
         fresh = fresh_seeds(self.spec)
-        return tuple(r for r in self.completed if r["seed"] not in fresh and r["suggestion_id"] not in self.stopped)
+        return tuple(r for r in self.counted if r["seed"] not in fresh and r["suggestion_id"] not in self.stopped)
 
     @property
     def confirmed(self) -> tuple[Row, ...]:
-        """The completed trials on the seeds of the confirmation: no part of any setting."""
+        """The counted trials on the seeds of the confirmation: no part of any setting."""
         fresh = fresh_seeds(self.spec)
-        return tuple(row for row in self.completed if row["seed"] in fresh)
+        return tuple(row for row in self.counted if row["seed"] in fresh)
 
     @cached_property
     def stopped(self) -> frozenset[str]:
-        """Suggestions of which some seed was stopped early."""
+        """Suggestions of which some seed was stopped early; a restart that was is only not chosen."""
+        if restarts_of(self.spec).size > 1:
+            return frozenset()
         return frozenset(row["suggestion_id"] for row in self.trials if row["outcome"] == "pruned")
 
     @property

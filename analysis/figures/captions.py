@@ -35,7 +35,7 @@ def scores(plan: Design, found: Findings) -> Markup:
                     f"score-{metric}-{i}",
                     plotted(made),
                     _score_title(metric, axis, plan, found),
-                    _score_caption(plan, axis),
+                    f"{_score_caption(plan, axis)} {labels.saw_labels([metric])}",
                 )
             )
     return _grid(pieces)
@@ -51,6 +51,7 @@ def information(plan: Design, found: Findings) -> Markup:
         share_y(cards)
         for i, ((name, group), made) in enumerate(zip(shown, cards, strict=True)):
             title, caption = _card_title(name, group, kind), _card_caption(kind) + left_out(plan, dots=False)
+            caption += f" {labels.saw_labels([q.metric for q in figures_mi.quantities(kind)])}"
             pieces.append(plot(f"mi-{kind}-{i}", plotted(made), title, caption))
     if any(s.values("categories_used") for s in plan.settings):
         pieces.append(_used(plan))
@@ -67,6 +68,7 @@ def plane(plan: Design) -> Markup:
     """Rate against distortion."""
     caption = "Small dots: trials. Large ones: means over seeds. Along a dotted line the ELBO, −(rate + distortion), "
     caption += "is the number at its end; lower left is better on both." + left_out(plan)
+    caption += f" {labels.saw_labels(['rate_nats', 'distortion_nats'])}"
     made, title = figures.rate_distortion(plan), "What the latents cost, and what they buy"
     return plot("rate-distortion", plotted(made), title, caption)
 
@@ -152,6 +154,7 @@ def _used(plan: Design) -> Markup:
         else "Every category is used in every setting"
     )
     caption = f"Categories to which at least 1 % of the held-out images are assigned. {ENDS}{left_out(plan)}"
+    caption += f" {labels.saw_labels(['categories_used'])}"
     return plot("categories-used", plotted(made), title, caption)
 
 

@@ -20,13 +20,18 @@ class Quantity(NamedTuple):
     name: str
     measure: Measure
     style: Style
+    metric: str
+
+
+def _quantity(name: str, quantity: str, kind: str, style: Style) -> Quantity:
+    return Quantity(name, of_block(quantity, kind), style, f"{quantity}_nats")
 
 
 def card(axis: Axis, group: Sequence[Setting], joined: bool, kind: str, broken: Sequence[Violation]) -> go.Figure:
     """The card of the primary block of a kind ("c", "n") for one line; violations as red crosses."""
     made = figure(axis, "nats per image", zero=True)
-    quantities = [q for q in _quantities(kind) if any(q.measure(s) is not None for s in group)]
-    for quantity, shift in zip(quantities, shifts(axis, len(quantities), DODGE / 2), strict=True):
+    drawn = [q for q in quantities(kind) if any(q.measure(s) is not None for s in group)]
+    for quantity, shift in zip(drawn, shifts(axis, len(drawn), DODGE / 2), strict=True):
         pts = points(axis, group, quantity.measure, quantity.name, 2, shift)
         add_series(made, quantity.name, pts, quantity.style, joined)
     cap = _cap(group) if kind == "c" else None
@@ -36,22 +41,23 @@ def card(axis: Axis, group: Sequence[Setting], joined: bool, kind: str, broken: 
     return made
 
 
-def _quantities(kind: str) -> list[Quantity]:
+def quantities(kind: str) -> list[Quantity]:
+    """The lines of the card of a kind of block."""
     blue, orange, green, purple, _, sky = STYLES
     if kind == "c":
         return [
-            Quantity("I_q(x;c), exact", of_block("mi_encoder", "c"), blue),
-            Quantity("rate", of_block("rate", "c"), green),
-            Quantity("real-image bound", of_block("mi_real_bound", "c"), sky),
-            Quantity("decoder bound, of I(c;x̂)", of_block("mi_decoder_bound", "c"), purple),
-            Quantity("the paper’s bound", of_block("mi_paper", "c"), orange),
+            _quantity("I_q(x;c), exact", "mi_encoder", kind, blue),
+            _quantity("rate", "rate", kind, green),
+            _quantity("real-image bound", "mi_real_bound", kind, sky),
+            _quantity("decoder bound, of I(c;x̂)", "mi_decoder_bound", kind, purple),
+            _quantity("the paper’s bound", "mi_paper", kind, orange),
         ]
     return [
-        Quantity("I_q(x;z), lower bound", of_block("mi_encoder_lower", "n"), blue),
-        Quantity("I_q(x;z), upper bound", of_block("mi_encoder_upper", "n"), sky),
-        Quantity("rate", of_block("rate", "n"), green),
-        Quantity("decoder bound, of I(z;x̂)", of_block("mi_decoder_bound", "n"), purple),
-        Quantity("the paper’s bound", of_block("mi_paper", "n"), orange),
+        _quantity("I_q(x;z), lower bound", "mi_encoder_lower", kind, blue),
+        _quantity("I_q(x;z), upper bound", "mi_encoder_upper", kind, sky),
+        _quantity("rate", "rate", kind, green),
+        _quantity("decoder bound, of I(z;x̂)", "mi_decoder_bound", kind, purple),
+        _quantity("the paper’s bound", "mi_paper", kind, orange),
     ]
 
 

@@ -63,11 +63,14 @@ def difference(group: Group, one: str, other: str, metric: str) -> str:
         return f"“{one}” and “{other}” share no seed that has {name}."
     size = labels.number(abs(found.mean), decimals)
     if found.mean == 0 and not found.half_width:
-        return f"In {name}, “{one}” and “{other}” are equal, {labels.plural(found.count, 'seed')}."
+        return (
+            f"In {name}, “{one}” and “{other}” are equal, {labels.plural(found.count, group.settings[one].replicate)}."
+        )
     way = "above" if found.mean > 0 else "below"
     if found.low is None or found.high is None:
         return f"In {name}, “{one}” is {size} {way} “{other}” in the one seed that both have: no interval."
-    ends = f"{labels.number(found.low, decimals)} to {labels.number(found.high, decimals)}, {found.count} seeds"
+    ends = f"{labels.number(found.low, decimals)} to {labels.number(found.high, decimals)}"
+    ends += f", {found.count} {group.settings[one].replicate}s"
     if found.low <= 0 <= found.high:
         return f"In {name}, “{one}” and “{other}” are not told apart: the interval of the difference is {ends}."
     return f"In {name}, “{one}” is {size} {way} “{other}” (95 % interval of the difference {ends})."

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from analysis.data import labels
 from analysis.data.axes import Design
 from analysis.data.goals import Goals, goals_of
-from analysis.data.settings import Setting
+from analysis.data.settings import Setting, setting_of
 from analysis.data.study_results import StudyResults
 from vmi.spec.trial import Row
 
@@ -27,7 +27,8 @@ def confirmed(results: StudyResults, plan: Design, score: str | None, maximize: 
     groups: dict[str, list[Row]] = {}
     for row in results.confirmed:
         groups.setdefault(row["suggestion_id"], []).append(row)
-    found = [Confirmed(by_id[i], Setting(by_id[i].params, tuple(rows))) for i, rows in groups.items() if i in by_id]
+    made = {i: setting_of(by_id[i].params, rows, results.spec) for i, rows in groups.items() if i in by_id}
+    found = [Confirmed(by_id[i], fresh) for i, fresh in made.items() if fresh.rows]
     return tuple(sorted(found, key=lambda c: _order(c.fresh, goals, score, maximize)))
 
 
@@ -48,10 +49,11 @@ def sentences(found: tuple[Confirmed, ...], goals: Goals, score: str | None) -> 
         return
     fresh, searched = best.fresh.interval(score), best.searched.interval(score)
     assert fresh is not None and searched is not None
+    ends = labels.from_to(fresh, name.decimals, best.fresh.replicate)
     among = f"best of {len(found)} trained again" if len(found) > 1 else "trained again"
     yield (
         f"Confirmed on fresh seeds ({among}): {labels.setting(best.fresh)}, with {name.short} "
-        f"{labels.number(fresh.mean, name.decimals)} ({labels.from_to(fresh, name.decimals)}). The search had read "
+        f"{labels.number(fresh.mean, name.decimals)} ({ends}). The search had read "
         f"{labels.plus_minus(searched, name.decimals)} there (selected, optimistic)."
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from analysis.data.axes import Design
 from analysis.data.goals import goals_of
 from analysis.data.mi_checks import Violation, primary, verdict, violations
 from analysis.data.settings import Interval, Setting, interval, paired_gain
+from analysis.data.study_json import restarts_of
 from analysis.data.study_results import StudyResults
 from analysis.findings import confirmation
 from analysis.findings import pareto as selection
@@ -45,14 +46,15 @@ def findings(results: StudyResults, plan: Design) -> Findings:
     goals = goals_of(results.spec)
     able = [s for s in plan.settings if goals.feasible(s)]
     best = _best(able, score, maximize)
-    unused = _reference(results.compared, "accuracy_majority", plan, unused_only=True)
-    kmeans = _reference(results.compared, "accuracy_kmeans", plan, unused_only=False)
+    unused = _reference("accuracy_majority", plan, unused_only=True)
+    kmeans = _reference("accuracy_kmeans", plan, unused_only=False)
     broken = violations(results.completed)
     parts = [
         *confirmation.sentences(confirmation.confirmed(results, plan, score, maximize), goals, score),
         *_best_sentences(able, score, maximize, unused, kmeans, bool(goals.confirm)),
+        *_chosen(results, best, score),
         *selection.sentences(results, plan, goals, able),
-        *_state(results),
+        *_state(results, plan),
         *_equal(results, score),
         *_use(plan),
         *_collapses(plan),
@@ -90,19 +92,19 @@ def _best(found: Sequence[Setting], score: str | None, maximize: bool) -> Settin
     return pick(judged, key=lambda pair: pair[0])[1] if judged else None
 
 
-def _reference(rows: Sequence[Row], metric: str, plan: Design, unused_only: bool) -> Interval | None:
+def _reference(metric: str, plan: Design, unused_only: bool) -> Interval | None:
     """One level for the whole study; None where data set or layout vary, as one level would then mislead.
 
-    Plain trials (no term that makes the code used) of one seed are averaged first.
+    Plain trials (no term that makes the code used) of one seed, or group of restarts, are averaged first.
     """
     names = {name for setting in plan.settings for name, _ in setting.params}
     if names & {"dataset", "layout"}:
         return None
-    by_seed: dict[Any, list[float]] = {}
-    for row in rows:
+    by_group: dict[Any, list[float]] = {}
+    for group, row in (item for s in plan.settings for item in s.by_group.items()):
         if row.get(metric) is not None and (not unused_only or _is_plain(row)):
-            by_seed.setdefault(row["seed"], []).append(row[metric])
-    return interval(sum(values) / len(values) for values in by_seed.values())
+            by_group.setdefault(group, []).append(row[metric])
+    return interval(sum(values) / len(values) for values in by_group.values())
 
 
 def _is_plain(row: Row) -> bool:
@@ -110,22 +112,16 @@ def _is_plain(row: Row) -> bool:
     return all(not row.get(name) for name, field in FIELDS.items() if field.uses_code) and row.get("kl_weight") == 1
 
 
-def _state(results: StudyResults) -> Iterator[str]:
+def _state(results: StudyResults, plan: Design) -> Iterator[str]:
     done, planned = len(results.completed), results.planned
     if not results.trials:
         yield f"No trial has finished yet ({planned:,} planned), so there is nothing to conclude."
     elif not done:
         finished = labels.plural(len(results.trials), "finished trial")
         yield f"None of the {finished} was completed, so there is nothing to compare."
-    elif max((len(s) for s in _seeds(results.compared).values()), default=0) == 1:
-        yield "One seed per setting: no interval can be given, and a difference between settings may be luck."
-
-
-def _seeds(rows: Sequence[Row]) -> Mapping[str, set[Any]]:
-    seeds: dict[str, set[Any]] = {}
-    for row in rows:
-        seeds.setdefault(str(row["suggestion_id"]), set()).add(row["seed"])
-    return seeds
+    elif max((len(s.rows) for s in plan.settings), default=0) == 1:
+        one = f"One {plan.settings[0].replicate} per setting"
+        yield f"{one}: no interval can be given, and a difference between settings may be luck."
 
 
 def _use(plan: Design) -> Iterator[str]:
@@ -185,10 +181,19 @@ def _best_sentence(
     name = labels.metric(score)
     start = "Leading in the search, by the seeds that it was selected on" if leads else "Best setting"
     text = f"{start}: {labels.setting(best)}, with" if best.params else "The one setting has"
-    text += f" {name.short} {labels.number(found.mean, name.decimals)} ({labels.from_to(found, name.decimals)})"
+    ends = labels.from_to(found, name.decimals, best.replicate)
+    text += f" {name.short} {labels.number(found.mean, name.decimals)} ({ends})"
     beside = [f"{labels.number(unused.mean, 3)} for an unused code (λ = 0)"] if unused else []
     beside += [f"{labels.number(kmeans.mean, 3)} for k-means on the pixels"] if kmeans else []
     yield text + (f", beside {labels.listed(beside)}." if beside and score == "accuracy_majority" else ".")
+
+
+def _chosen(results: StudyResults, best: Setting | None, score: str | None) -> Iterator[str]:
+    """With restarts, what all trials of the best setting reach beside the chosen ones."""
+    found, every = (best.interval(score), best.all_trials(score)) if best and score else (None, None)
+    if found is not None and every is not None and score is not None:
+        saw = "; the choice saw no label" if labels.metric(score).labels else ""
+        yield f"{labels.metric(score).short} there, {restarts_of(results.spec).said(every, found)}{saw}."
 
 
 def _equal(results: StudyResults, score: str | None) -> Iterator[str]:

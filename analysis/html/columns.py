@@ -30,7 +30,10 @@ class Column(NamedTuple):
 
 
 def of_settings(plan: Design, score: str | None, metrics: Sequence[str]) -> list[Column]:
-    """Varied parameters, number of seeds, verdict, score, then those of `metrics` that some setting has."""
+    """Varied parameters, number of seeds, verdict, score, then those of `metrics` that some setting has.
+
+    With restarts the score of all trials stands beside that of the chosen ones.
+    """
     names = [name for name, _ in plan.settings[0].params] if plan.settings else []
     wanted = list(dict.fromkeys([score, *metrics] if score else metrics))
     present = [m for m in wanted if any(s.values(m) for s in plan.settings)]
@@ -38,7 +41,11 @@ def of_settings(plan: Design, score: str | None, metrics: Sequence[str]) -> list
     columns += [Column(Head("n", "seeds"), lambda s: len(s.rows))]
     if any(verdict(s) for s in plan.settings):
         columns.append(Column(Head("verdict", "verdict"), verdict))
-    columns += [Column(Head(labels.metric(m).short, m, labels.metric(m).decimals), _metric(m)) for m in present]
+    for metric in present:
+        record = labels.metric(metric)
+        columns.append(Column(Head(record.short, metric, record.decimals), _metric(metric)))
+        if metric == score and any(s.groups for s in plan.settings):
+            columns.append(Column(Head("all trials", f"{metric}_all_trials", record.decimals), _all_trials(metric)))
     return columns
 
 
@@ -55,6 +62,10 @@ def _parameter(name: str) -> Callable[[Setting], Cell]:
 
 def _metric(name: str) -> Callable[[Setting], Cell]:
     return lambda s: s.interval(name)
+
+
+def _all_trials(name: str) -> Callable[[Setting], Cell]:
+    return lambda s: s.all_trials(name)
 
 
 def _rate(kind: str) -> Callable[[Setting], Cell]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from operator import methodcaller
 
 import numpy as np
@@ -133,7 +134,7 @@ def _axis(group: Group) -> tuple[Axis, list[Setting]]:
     """Presets as ticks, named with their λ, and the settings at these places."""
     names = [group.label(preset) for preset in group.settings]
     axis = Axis("preset", "preset and its MI weight λ", False, False, tuple(names))
-    return axis, [Setting((("preset", n),), s.rows) for n, s in zip(names, group.settings.values(), strict=True)]
+    return axis, [replace(s, params=(("preset", n),)) for n, s in zip(names, group.settings.values(), strict=True)]
 
 
 def _two_lines(made: go.Figure, axis: Axis) -> go.Figure:

@@ -56,7 +56,7 @@ def _table(members: Sequence[Setting], dataset: str, layout: str) -> Iterator[st
     presets = [_of(s, "preset") for s in members]
     yield "| | " + " | ".join(f"`{p}`" for p in presets) + " |"
     yield "|---|" + "---|" * len(presets)
-    yield "| seeds | " + " | ".join(str(len(s.rows)) for s in members) + " |"
+    yield f"| {members[0].replicate}s | " + " | ".join(str(len(s.rows)) for s in members) + " |"
     for metric in _metrics(layout):
         if any(s.values(metric) for s in members):
             name = labels.metric(metric).short
@@ -95,17 +95,16 @@ def _differences(members: Sequence[Setting], reference: str) -> Iterator[str]:
     for other in (s for s in members if s is not base):
         found = paired_gain(base, other, metric)
         if found:
-            yield f"- `{_of(other, 'preset')}`: {said(found)}"
+            yield f"- `{_of(other, 'preset')}`: {said(found, base.replicate)}"
 
 
-def said(difference: Interval) -> str:
+def said(difference: Interval, replicate: str = "seed") -> str:
     """ "+0.120 [+0.050, +0.190], 5 seeds: decided"."""
     if difference.low is None or difference.high is None:
-        return f"{difference.mean:+.3f}, one seed: no interval"
+        return f"{difference.mean:+.3f}, one {replicate}: no interval"
     verdict = "decided" if difference.low > 0 or difference.high < 0 else "not decided"
-    return (
-        f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], {difference.count} seeds: {verdict}"
-    )
+    ends = f"[{difference.low:+.3f}, {difference.high:+.3f}], {difference.count} {replicate}s"
+    return f"{difference.mean:+.3f} {ends}: {verdict}"
 
 
 def _of(setting: Setting, column: str) -> str:

@@ -40,7 +40,7 @@ def heading(scene: Scene, one_seed: bool) -> Markup:
 
 
 def _notes(scene: Scene, one_seed: bool) -> Iterator[Markup]:
-    if one_seed and scene.group.seed() is None:
+    if one_seed and scene.group.seeds() is None:
         yield element("p", "These presets share no seed: the first of each is shown.", "note soft")
     if one_seed and not same_inputs(scene):
         yield element("p", "The inputs differ between these presets: do not compare their pictures.", "note alarm")

@@ -74,7 +74,8 @@ def _columns(presets: Sequence[str], mark: str = "") -> list[str]:
 
 def _rows(group: Group, presets: Sequence[str]) -> Iterator[list[str]]:
     settings = [group.settings.get(preset) for preset in presets]
-    yield ["seeds", "–", *(str(len(s.rows)) if s else "–" for s in settings)]
+    replicate = next(iter(group.settings.values())).replicate
+    yield [f"{replicate}s", "–", *(str(len(s.rows)) if s else "–" for s in settings)]
     for line in _lines(group):
         found = [s.interval(line.metric) if s else None for s in settings]
         theirs = _published(group, line.metric)

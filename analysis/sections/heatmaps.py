@@ -45,7 +45,7 @@ def section(plan: Design, found: Findings) -> Markup:
     shown, left = made[:MAX_PANELS], len(made) - len(made[:MAX_PANELS])
     grids = [wrap("div", join(_plots(shown, metric, i)), "maps") for i, metric in enumerate(metrics)]
     text = "A cell is the mean over the seeds of one setting, ± half of its 95 % interval, n seeds. "
-    text += "Panels of a quantity share one scale."
+    text += f"Panels of a quantity share one scale. {labels.saw_labels(metrics)}"
     if left:
         text += f" Left out: {labels.plural(left, 'further panel')}; their settings are in the table below."
     return join([element("h2", "Two parameters at a time"), element("p", text, "soft"), *grids])

@@ -54,7 +54,7 @@ def _compared(every: Sequence[Layout], shared: int, metric: str, i: int, dataset
     text += " A layout’s own best was selected on these same seeds, the more so the more settings it had: optimistic."
     if len(every) > len(shown):
         text += f" Shown: the first {len(shown)} of {len(every)} layouts."
-    caption = "Means over seeds. Bars: 95 % interval over seeds."
+    caption = f"Means over seeds. Bars: 95 % interval over seeds. {labels.saw_labels([metric])}"
     drawn = plot(f"layouts-{i}", plotted(picture(shown, metric)), title, caption)
     return join([element("p", text, "soft"), drawn, _table(shown, metric)])
 
@@ -142,8 +142,9 @@ def _others(setting: Setting) -> tuple[tuple[str, Any], ...]:
 
 
 def _by_seed(group: Sequence[Setting], metric: str) -> Mapping[Any, float]:
-    """The mean over the settings within each seed that has a value in all of them."""
+    """The mean over the settings within each seed, or group of restarts, that has a value in all of them."""
     by_seed: dict[Any, list[float]] = {}
-    for row in (row for s in group for row in s.rows if row.get(metric) is not None):
-        by_seed.setdefault(row["seed"], []).append(float(row[metric]))
-    return {seed: sum(v) / len(v) for seed, v in sorted(by_seed.items()) if len(v) == len(group)}
+    for seeds, row in (item for s in group for item in s.by_group.items()):
+        if row.get(metric) is not None:
+            by_seed.setdefault(seeds, []).append(float(row[metric]))
+    return {seeds: sum(v) / len(v) for seeds, v in sorted(by_seed.items()) if len(v) == len(group)}

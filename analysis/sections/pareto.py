@@ -38,6 +38,7 @@ def _front(plan: Design, goals: Goals, again: Sequence[Confirmed]) -> Iterator[M
     title = f"{len(kept)} of {many} {'is' if len(kept) == 1 else 'are'} beaten by no other"
     caption = "Means over the seeds of the search, bars: 95 % intervals of both. Where bars overlap, which of two "
     caption += "settings beats the other is not decided by these seeds. What breaks a constraint is never on the front."
+    caption += f" {labels.saw_labels(goals.objectives)}"
     yield plot("pareto", plotted(picture(plan.settings, kept, again, goals)), title, caption)
     metrics = tuple(dict.fromkeys((*goals.objectives, *goals.constraints)))
     heads = ["setting", "n", *(labels.metric(m).short for m in metrics)]

@@ -14,7 +14,10 @@ from analysis.html.markup import Markup, element, folded, join, wrap
 
 MAX_SEEDS = 50
 # Fields of study.json in the order of a study file; seeds and bounds are written on their own.
-PLAIN = ("metric", "direction", "objectives", "searcher", "suggestions", "pruner", "baseline", "conditions", "confirm")
+PLAIN = (
+    "metric", "direction", "objectives", "searcher", "suggestions", "pruner", "baseline", "conditions", "confirm",
+    "restarts", "choose_by",
+)  # fmt: skip
 
 
 def section(results: StudyResults) -> Markup:

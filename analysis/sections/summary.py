@@ -19,7 +19,7 @@ def header(results: StudyResults) -> Markup:
     pairs = [f"{labels.symbol(str(k))} = {labels.value(v)}" for k, v in spec.get("fixed", {}).items()]
     space = ", ".join(labels.symbol(str(name)) for name in spec.get("space", {}))
     about = f"Swept: {space or 'nothing'}. Fixed: {', '.join(pairs) or 'nothing'}. "
-    about += " ".join([f"Searcher: {spec.get('searcher', 'unknown')}.", *phrases(goals_of(spec))])
+    about += " ".join([f"Searcher: {spec.get('searcher', 'unknown')}.", *phrases(spec, goals_of(spec))])
     head = [element("h1", f"Study {results.name}"), element("p", about, "soft")]
     return join([*head, _facts(results)])
 

@@ -10,6 +10,7 @@ from analysis.data.mi_checks import TOLERANCE_NATS
 from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, join, table, wrap
+from vmi.spec.metrics import METRICS
 from vmi.spec.trial import Row
 
 MAX_LISTED = 200
@@ -28,6 +29,9 @@ METHODS = (
     "parameter importance, over suggestions, of which there are many; its draws come from a fixed seed.",
     "A collapse is a paper bound within 0.3 nats of ln K with I_q(x;c) below half of ln K. “Categories "
     "lost” is as high a bound while some seed leaves a category unused.",
+    "With restarts a replicate is a group of seeds, and what is said of seeds holds of groups: each figure of a group "
+    "is that of its one trial that an unsupervised metric chose, once all trials of the group had ended.",
+    labels.saw_labels(METRICS),
     "Accuracy is held-out: the map from category to class is fitted on the training split. An unused "
     "code and k-means on the pixels are scored in the same way. Quantities are in nats per image.",
 )

@@ -153,6 +153,7 @@ def hostile_goals(root: Path) -> Path:
     goals = {"metric": PAYLOADS[0], "direction": PAYLOADS[1], "pruner": PAYLOADS[2], "searcher": PAYLOADS[3]}
     goals |= {"objectives": odd, "constraints": {p: {"low": 0, "high": None} for p in PAYLOADS}}
     goals |= {"conditions": {p: {p: [p]} for p in PAYLOADS}, "baseline": odd, "confirm": 1, "confirm_seeds": [1]}
+    goals |= {"choose_by": PAYLOADS[5]}
     folder = store(root, lambda_rows(range(2)), **goals)
     pack = {"pack": PAYLOADS[0], "trials": PAYLOADS[1], "step": PAYLOADS[2], "steps": PAYLOADS[3]}
     driver = {"host": PAYLOADS[0], "pid": 1, "study": PAYLOADS[4], "best": PAYLOADS[6], "running": PAYLOADS[7]}

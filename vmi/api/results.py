@@ -32,14 +32,18 @@ class Best(NamedTuple):
     Attributes:
         params: its searched values
         metric: the study's metric
-        value: that metric's interval over seeds
+        value: that metric's interval over seeds, or groups of restarts
         confirmed: whether these seeds are fresh, so that nothing was selected on them
+        all_trials: with restarts the interval over all of its trials, chosen or not
+        chosen: with restarts the ids of the trials that were chosen, one of each group
     """
 
     params: dict[str, Any]
     metric: str
     value: Interval
     confirmed: bool
+    all_trials: Interval | None = None
+    chosen: tuple[str, ...] = ()
 
 
 class Comparison(str):
@@ -78,6 +82,7 @@ class Results:
     def trials(self) -> pd.DataFrame:
         """One row per trial that has ended: configuration, outcome, metrics. See `arrow`, `polars`.
 
+        With restarts `chosen` says which trials count as replicates.
         Whole numbers that some trial lacks (`categories_used` of a failed one) are floats, as pandas has it.
         """
         return self.arrow().to_pandas()
@@ -124,7 +129,9 @@ class Results:
         if ranking is None or ranking.best is None:
             return None
         study, best = ranking.study, ranking.best
-        return Best(dict(best.params), study.metric, best.value, bool(study.confirm))
+        seeds = study.confirm_seeds if study.confirm else study.seeds
+        chosen = self._chosen(best.suggestion_id, set(seeds)) if study.restarts > 1 else ()
+        return Best(dict(best.params), study.metric, best.value, bool(study.confirm), best.all_trials, chosen)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -206,6 +213,13 @@ class Results:
         from analysis.report import figures
 
         return figures(self._read)
+
+    def _chosen(self, suggestion_id: str, seeds: set[int]) -> tuple[str, ...]:
+        """The chosen trials of a suggestion on these seeds."""
+        from analysis.data.frames import chosen_trials
+
+        chosen, own = chosen_trials(self._read), [r for r in self._read.trials if r["suggestion_id"] == suggestion_id]
+        return tuple(row["trial_id"] for row in own if row["seed"] in seeds and row["trial_id"] in chosen)
 
     def _row(self, trial_id: str) -> Any:
         rows = {row["trial_id"]: row for row in self._read.trials}

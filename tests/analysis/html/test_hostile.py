@@ -32,7 +32,7 @@ def test_every_text_column_of_a_trial_and_every_text_of_study_json_holds_payload
     tried = {name: {p for p in PAYLOADS if any(p in str(row[name]) for row in rows)} for name in texts}
     assert len(texts) > 15 and not [name for name, found in tried.items() if len(found) < 5], tried
     written = [open_study(case(tmp_path / "more")).spec for case in (hostile, hostile_name, hostile_goals)]
-    numbers = {"seeds", "confirm_seeds", "confirm", "planned", "suggestions"}
+    numbers = {"seeds", "confirm_seeds", "confirm", "planned", "suggestions", "restarts"}
     for name in PARTS.keys() - numbers:
         said = [str(spec.get(name)) for spec in written]
         assert any(p in text or repr(p)[1:-1] in text for text in said for p in PAYLOADS), name
