@@ -15,6 +15,7 @@ from typing import Any
 
 from analysis.data import labels
 from analysis.data.axes import Design, design, representative
+from analysis.data.goals import restarts_said
 from analysis.data.mi_checks import primary
 from analysis.data.settings import Setting
 from analysis.data.study_results import StudyResults
@@ -132,6 +133,8 @@ def _blocks(
 ) -> Iterator[Json]:
     yield {"kind": "heading", "text": "What the study says"}
     yield {"kind": "list", "items": [_text(sentence) for sentence in found.sentences]}
+    if said := restarts_said(results.spec):
+        yield {"kind": "paragraph", "text": _text(said)}
     yield {"kind": "link", "text": "The whole page, as an artifact", "path": f"artifacts/report/{names['page']}"}
     if plan.settings:
         yield {"kind": "heading", "text": "Over settings, with our 95 % Student-t intervals over seeds"}

@@ -192,8 +192,8 @@ def _chosen(results: StudyResults, best: Setting | None, score: str | None) -> I
     """With restarts, what all trials of the best setting reach beside the chosen ones."""
     found, every = (best.interval(score), best.all_trials(score)) if best and score else (None, None)
     if found is not None and every is not None and score is not None:
-        saw = "; the choice saw no label" if labels.metric(score).labels else ""
-        yield f"{labels.metric(score).short} there, {restarts_of(results.spec).said(every, found)}{saw}."
+        said = restarts_of(results.spec).said(every, found)
+        yield f"In {labels.metric(score).short} there, {said}. The choice within a group looked at no label."
 
 
 def _equal(results: StudyResults, score: str | None) -> Iterator[str]:

@@ -120,8 +120,11 @@ def datasets() -> str:
 
 def metrics() -> str:
     return table(
-        ("metric", "meaning", "unit", "given by"),
-        ((code(name), prose(m.meaning), prose(m.unit), _given_by(name)) for name, m in METRICS.items()),
+        ("metric", "meaning", "unit", "given by", "labels"),
+        (
+            (code(name), prose(m.meaning), prose(m.unit), _given_by(name), prose(m.labels or "none"))
+            for name, m in METRICS.items()
+        ),
     )
 
 

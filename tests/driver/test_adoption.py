@@ -18,7 +18,7 @@ from vmi.results import parts
 from vmi.results.store import Store
 from vmi.spec.config import ADDED
 from vmi.spec.errors import InputError
-from vmi.study.space import choice
+from vmi.study.space import choice, log_uniform
 from vmi.study.study import Study
 
 FIXED = {"hidden": "16-8", "steps": 4, "batch_size": 64}
@@ -92,6 +92,18 @@ def test_trials_stored_before_a_field_was_added_are_found_in_their_own_study_and
         found = open_study(tmp_path / name)
         assert {row["factor_weight"] for row in found.trials} <= {0.0, 1.0}
         assert len(settings(found.completed, found.spec)) == 2
+
+
+PRUNED = Study(name="judged", fixed={"hidden": "16-8", "steps": 20, "batch_size": 64}, seeds=range(2),
+               space={"mi_weight": log_uniform(0.5, 8)}, searcher="random", suggestions=2, pruner="median")  # fmt: skip
+
+
+def test_what_a_judge_of_another_study_was_told_is_not_adopted(tmp_path: Path) -> None:
+    """It may be of another metric, and is of completed trials alone."""
+    start(PRUNED, tmp_path)
+    start(replace(PRUNED, name="again", restarts=2), tmp_path)
+    told, adopted = (Store(tmp_path, name).read("curves").checked()["judged"] for name in ("judged", "again"))
+    assert len(adopted) == len(told) > told.null_count and adopted.null_count == len(adopted)
 
 
 def test_a_run_that_keeps_models_trains_what_another_study_has_finished(root: Path) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vmi.driver.pruning import JUDGED, pruning_of
-from vmi.results.schema import schema_of
+from vmi.driver.pruning import pruning_of
+from vmi.results.schema import JUDGED, schema_of
 from vmi.results.store import Store
 from vmi.search.factory import searcher_for
 from vmi.search.optuna_pruner import OptunaJudge
@@ -55,6 +57,51 @@ def test_spared_members_and_values_that_are_none_are_never_stopped(pruner: str) 
     judged = OptunaJudge(told(pruner, spared=["baseline"], steps=300))
     assert not any(judged.stops("baseline", step, -1.0) for step in (100, 200, 300))
     assert not judged.stops("a", 100, float("nan"))
+
+
+GROUPS = [["a", "b", "c"], ["d"]]
+
+
+def test_of_restarts_none_is_stopped_but_beside_one_that_goes_on_and_was_as_good() -> None:
+    judged = OptunaJudge(told(groups=GROUPS))
+    assert not judged.stops("b", 100, 0.1), "no other of its group is known to be as good"
+    assert judged.stops("c", 100, 0.05) and not judged.stops("a", 100, 0.2)
+    assert judged.stops("b", 200, 0.1) is False, "a has not come as far"
+    assert not judged.stops("a", 200, 0.3) and judged.stops("b", 300, 0.1) is False
+    assert not judged.stops("d", 100, -1.0), "it is alone in this pack"
+    assert OptunaJudge(told()).stops("d", 100, -1.0)
+
+
+def test_a_restart_that_broke_saves_no_other_from_being_the_last() -> None:
+    judged = OptunaJudge(told(groups=[["a", "b"]]))
+    assert not judged.stops("a", 100, 0.3) and not judged.stops("a", 150, float("nan"))
+    assert not judged.stops("b", 100, 0.1)
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+@given(data=st.data())
+def test_no_group_is_stopped_as_a_whole_and_the_best_at_each_step_never(pruner: str, data: st.DataObject) -> None:
+    """Whatever is measured, in whatever order members are asked about and break."""
+    sizes = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    groups = [[f"{g}-{i}" for i in range(size)] for g, size in enumerate(sizes)]
+    direction = data.draw(st.sampled_from(("maximize", "minimize")))
+    judged = OptunaJudge(told(pruner, direction=direction, groups=groups, steps=300))
+    alive = {name for group in groups for name in group}
+    better = max if direction == "maximize" else min
+    for step in (60, 120, 180):
+        broken = data.draw(st.sets(st.sampled_from(sorted(alive)))) if alive else set()
+        for name in sorted(broken):
+            judged.stops(name, step, float("nan"))
+        alive -= broken
+        values = {name: data.draw(st.floats(-1, 1)) for name in sorted(alive)}
+        stopped = {n for n in data.draw(st.permutations(sorted(alive))) if judged.stops(n, step, values[n])}
+        for group in groups:
+            left = alive.intersection(group)
+            assert not left or left - stopped, "one goes on"
+            if left:
+                best = better(values[n] for n in left)
+                assert any(values[n] == best for n in left - stopped)
+        alive -= stopped
 
 
 def asked(pruning: dict[str, Any]) -> list[tuple[str, int]]:
@@ -140,3 +187,15 @@ def test_nothing_is_told_where_nobody_may_be_stopped(tmp_path: Path) -> None:
     assert pruning_of(made, store, PackSpec("p", trials(made, found[0]))) is None, "the baseline alone"
     assert pruning_of(study(pruner=None), store, PackSpec("p", trials(made, found[1]))) is None
     assert pruning_of(made, store, PackSpec("p", trials(made, found[1]))) is not None
+
+
+def test_restarts_are_judged_by_what_they_are_chosen_by_in_its_own_direction(tmp_path: Path) -> None:
+    made = study(seeds=range(4), restarts=2, choose_by="distortion_nats", confirm=1, confirm_seeds=(7, 8))
+    spec = PackSpec("p", tuple(members(made, 2)[3:]))  # of the baseline the last seed, and the four of a suggestion
+    pruning = pruning_of(made, Store(tmp_path, "s"), spec)
+    assert pruning is not None and json.loads(json.dumps(pruning)) == pruning
+    assert (pruning["metric"], pruning["direction"]) == ("distortion_nats", "minimize")
+    ids = [trial.trial_id for trial in spec.trials]
+    assert pruning["groups"] == [ids[:1], ids[1:3], ids[3:]]
+    plain = pruning_of(study(), Store(tmp_path, "s"), PackSpec("p", tuple(members(study(), 2))))
+    assert plain is not None and (plain["metric"], plain["groups"]) == ("accuracy_majority", [])

@@ -83,6 +83,21 @@ def test_a_good_study_is_taken() -> None:
         ({"confirm": 1, "confirm_seeds": (7, -1)}, "confirm_seeds[1] = -1: a whole number from 0 to"),
         ({"confirm": 1, "confirm_seeds": (7, 7)}, "confirm_seeds[1] = 7: different seeds; index 0 is the same"),
         ({"confirm": 1, "confirm_seeds": (7, 1)}, "confirm_seeds = (7, 1): seeds that the search does not use: a"),
+        *[({"restarts": x}, f"restarts = {x!r}: how many seeds form one replicate: a whole number from 1")
+          for x in (0, -1, 2.0, "2", None, True)],
+        ({"restarts": 3}, "restarts = 3: at most the 2 seeds"),
+        ({"restarts": 8, "seeds": range(20)},
+         "restarts = 8: a count that divides the 20 seeds into groups (nearest: 5 or 10, or 16 or 24 seeds)"),
+        ({"restarts": 2, "confirm": 1, "confirm_seeds": (7, 8, 9)},
+         "confirm_seeds = (7, 8, 9): whole groups of 2 restarts; these are 3 seeds (nearest: 2 or 4 seeds)"),
+        ({"restarts": 2, "confirm": 1, "confirm_seeds": (7,)}, "these are 1 seeds (nearest: 2 seeds)"),
+        ({"choose_by": "mi_veiw_nats"}, "(did you mean 'mi_view_nats'?)"),
+        ({"choose_by": 3}, "choose_by = 3: one of categories_used, "),
+        *[({"choose_by": name}, f"choose_by = {name!r}: a metric that looks at no label, one of categories_used, ")
+          for name in ("accuracy_majority", "accuracy_hungarian", "accuracy_train", "accuracy_kmeans", "nmi", "ari")],
+        ({"choose_by": "rate_nats"}, "choose_by = 'rate_nats': a metric of which one way is better, one of"),
+        ({"restarts": 2, "fixed": {"layout": "n16*"}, "metric": "elbo_nats", "baseline": {}},
+         "choose_by = 'mi_view_nats': one that layout 'n16*' can give (one of distortion_nats, elbo_nats, mi_decoder"),
         ({"confirm": 8, "confirm_seeds": range(10, 10_010), "suggestions": 90_000},
          "trials = 260000: at most 100000; this is 90000 points x 2 seeds and 80000 to confirm"),
     ],
@@ -98,11 +113,14 @@ def test_every_problem_is_shown_at_once() -> None:
             constraints={"also_nope": at_least(math.nan)},
             conditions={"mi_weight": {"layout": ("c10*",)}},
             pruner="non",
+            restarts=0,
+            choose_by="nmi",
             confirm=1,
             confirm_seeds=(0,),
         )
     )
-    for part in ("objectives.nope", "constraints.also_nope", "conditions.mi_weight.layout", "pruner", "confirm_seeds"):
+    for part in ("objectives.nope", "constraints.also_nope", "conditions.mi_weight.layout", "pruner", "confirm_seeds",
+                 "restarts", "choose_by"):  # fmt: skip
         assert f"  {part} = " in found
 
 
@@ -117,6 +135,10 @@ def test_goals_are_part_of_what_was_asked_for_and_absent_where_there_are_none() 
     assert (made["confirm"], made["confirm_seeds"]) == (2, [100, 101, 102])
     plain = spec(study(), planned=16)
     assert not {"objectives", "constraints", "conditions", "pruner", "confirm", "confirm_seeds"} & set(plain)
+    assert not {"restarts", "choose_by"} & set(plain), "a study from before they were there is the same study"
+    chosen = spec(study(restarts=2), planned=16)
+    assert (chosen["restarts"], chosen["choose_by"]) == (2, "mi_view_nats")
+    assert [p.field for p in differences(plain, chosen)] == ["restarts", "choose_by"]
     fields = {problem.field for problem in differences(plain, made)}
     assert fields >= {"objectives.distortion_nats", "constraints.rate_nats", "confirm", "confirm_seeds"}
 
@@ -141,3 +163,24 @@ def test_a_smoke_run_confirms_one_on_two_seeds() -> None:
     validate(small)
     assert (small.suggestions, small.confirm, small.confirm_seeds) == (4, 1, (100, 101))
     assert override(study(), smoke=True).confirm == 0
+
+
+def test_restarts_are_taken_where_they_make_whole_groups() -> None:
+    validate(study(seeds=range(24), restarts=8, confirm=1, confirm_seeds=range(100, 116)))
+    validate(study(seeds=range(4), restarts=4, choose_by="distortion_nats", pruner="median"))
+    validate(study(fixed={"layout": "n16*"}, metric="elbo_nats"))  # without restarts nothing is chosen
+
+
+def test_restarts_of_the_command_line_win_and_a_smoke_run_has_one_group() -> None:
+    made = study(seeds=range(24), restarts=8, confirm=1, confirm_seeds=range(100, 116))
+    assert override(made, restarts=4).restarts == 4
+    for small in (override(made, smoke=True), override(made, smoke=True, seeds=range(4))):
+        assert small.restarts == 2
+        validate(small)
+    validate(override(made, smoke=True, restarts=1))
+
+
+def test_the_plan_says_how_replicates_are_chosen(tmp_path: Path) -> None:
+    lines = list(plan_lines(study(seeds=range(4), restarts=2, pruner="median"), Request(results=tmp_path)))
+    assert "replicates: 2 of 2 seeds, the trial best by mi_view_nats (no labels) counts for each" in lines
+    assert any(line.startswith("pruner: median, by mi_view_nats") for line in lines)

@@ -42,8 +42,9 @@ class Hold:
         self._pipe = hook / "pipe"
         os.mkfifo(self._pipe)
         self.environment: Mapping[str, str] = {
-            "PYTHONPATH": str(hook), "HELD_BY": str(self._pipe), "HELD_AT": at, "HELD_BELOW": str(folder),
-            "HELD_AFTER": after, "HELD_COUNT": str(count),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(hook), os.environ.get("PYTHONPATH")])),
+            "HELD_BY": str(self._pipe), "HELD_AT": at, "HELD_BELOW": str(folder), "HELD_AFTER": after,
+            "HELD_COUNT": str(count),
         }  # fmt: skip
 
     @contextlib.contextmanager

@@ -249,7 +249,8 @@ class Results:
             return "no best yet"
         params = ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in best.params.items())
         seeds = f"n = {best.value.count}{', fresh seeds' if best.confirmed else ''}"
-        return f"best {best.metric} {best.value} ({seeds}) at {params}"
+        beside = f"; all trials {best.all_trials} (n = {best.all_trials.count})" if best.all_trials else ""
+        return f"best {best.metric} {best.value} ({seeds}) at {params}{beside}"
 
     def _table(self) -> str:
         """The settings that lead by the study's metric, as the report's table has them."""

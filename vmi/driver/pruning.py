@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vmi.results.schema import JUDGED
 from vmi.results.store import Store
 from vmi.search.score import restarts_of
 from vmi.search.searcher import baseline_of
@@ -13,8 +14,6 @@ from vmi.spec.restarts import Group
 from vmi.spec.trial import PackSpec
 from vmi.study.study import Study
 
-# The column of `curves` with what a judge was told: the metric that it judges by, on a part of the held-out images.
-JUDGED = "judged"
 # A task travels as text, and a pruner asks about every member that it knows at every step.
 MAX_HISTORY = 200
 

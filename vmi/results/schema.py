@@ -23,6 +23,8 @@ VERSION_KEY = b"vmi_schema_version"
 TABLES = ("trials", "curves", "arrays")
 
 # What the columns are that carry no note in a part.
+# The column of `curves` with what a judge was told: the metric that it judges by, on a part of the held-out images.
+JUDGED = "judged"
 MEANINGS: Mapping[str, str] = {
     "study": "name of the study",
     "trial_id": "hash of the configuration (without the preset's name) and of the data set; the key of every table",

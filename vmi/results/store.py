@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from vmi.results.parts import ReadResult, publish, read
 from vmi.results.rows import KEYS, attempts, distinct, first_attempts
-from vmi.results.schema import TABLES, schema_of
+from vmi.results.schema import JUDGED, TABLES, schema_of
 from vmi.results.study_file import flaw
 from vmi.spec.errors import InputError, Problem, StoreError
 from vmi.storage.checksum import sealed, unsealed
@@ -161,7 +161,9 @@ def _completed_of(store: Store, trial_ids: Collection[str]) -> Mapping[str, pa.T
 def _conformed(rows: pa.Table, schema: pa.Schema, study: str, presets: Mapping[str, str]) -> pa.Table:
     """The rows with exactly the columns of the schema, absent ones null, as rows of `study` under its own labels."""
     size = rows.num_rows
-    values = {name: rows[name] for name in rows.column_names} | {"study": pa.repeat(study, size)}
+    # What a judge of the other study was told may be of another metric, and of those it did not stop alone.
+    kept = (name for name in rows.column_names if name != JUDGED)
+    values = {name: rows[name] for name in kept} | {"study": pa.repeat(study, size)}
     if "preset" in values:
         # A preset's name decides no number, so trials of one id may carry different ones.
         values["preset"] = pa.array([presets[trial_id] for trial_id in rows["trial_id"].to_pylist()], pa.string())

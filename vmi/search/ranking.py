@@ -107,7 +107,8 @@ class Ranking:
         if found is None:
             return None
         made = {metric: _interval(outcomes, metric) for metric in deciding(self.study)}
-        every = _interval(ended.values(), self.study.metric) if self.study.restarts > 1 else None
+        by_seed = (outcome for _, outcome in sorted(ended.items(), key=lambda item: item[0]))
+        every = _interval(by_seed, self.study.metric) if self.study.restarts > 1 else None
         return Standing(suggestion, found, {metric: i for metric, i in made.items() if i is not None}, every)
 
     def _rank(self, standing: Standing) -> float:
