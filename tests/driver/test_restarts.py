@@ -199,6 +199,31 @@ def test_the_confirmation_is_chosen_in_groups_of_its_own() -> None:
     assert list(outcome_lines(ledger))[1].startswith("  all trials: 0.740 ±")
 
 
+@pytest.mark.parametrize("pruner", ["median", "successive_halving"])
+def test_a_pruner_judges_by_the_choice_and_leaves_each_group_its_best(tmp_path: Path, pruner: str) -> None:
+    study = vmi.Study(
+        name="s", fixed={"steps": 30, "layout": "n4+c10*"}, space={"mi_weight": vmi.log_uniform(0.1, 32)},
+        searcher="random", suggestions=8, seeds=range(6), restarts=3, pruner=pruner, baseline={"mi_weight": 0},
+    )  # fmt: skip
+    results = vmi.run(study, results=tmp_path, local=True, pack_size=6)
+    trials = results.trials
+    stopped = trials[trials["outcome"] == "pruned"]
+    assert 0 < len(stopped) <= 8 * 2 * 2 and (stopped["mi_weight"] > 0).all()
+    groups = trials.groupby(["suggestion_id", trials["seed"] // 3])
+    assert len(groups) == 18 and (groups["outcome"].agg(lambda found: (found == "completed").sum()) >= 1).all()
+    assert (groups["chosen"].sum() == 1).all() and set(trials.loc[trials["chosen"], "outcome"]) == {"completed"}
+    curves = Store(tmp_path, "s").read("curves").checked().to_pandas().dropna(subset="judged")
+    told = curves.merge(trials[["trial_id", "seed", "suggestion_id", "outcome", "step"]], on="trial_id")
+    last = told[(told["outcome"] == "pruned") & (told["step_x"] == told["step_y"])]
+    for _, row in last.iterrows():
+        mates = told[(told["suggestion_id"] == row["suggestion_id"]) & (told["seed"] // 3 == row["seed"] // 3)]
+        beside = mates[(mates["step_x"] == row["step_x"]) & (mates["seed"] != row["seed"])]
+        assert (beside["judged"] >= row["judged"]).any()
+    assert len(last) == len(stopped)
+    assert "stopped early" not in results.status() and results.best is not None and results.best.value.count == 2
+    assert (results.settings["seeds"] == 2).all() and len(results.settings) == 9
+
+
 SCRIPT = """
 import vmi
 

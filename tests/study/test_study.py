@@ -165,7 +165,7 @@ def test_validate_raises_nothing_but_input_error(data: st.DataObject) -> None:
     )
     fixed = st.dictionaries(name, scalar, max_size=3) | scalar
     seeds = st.lists(scalar, max_size=3) | scalar
-    scalars = ("name", "metric", "direction", "searcher", "suggestions", "pruner", "confirm")
+    scalars = ("name", "metric", "direction", "searcher", "suggestions", "pruner", "confirm", "restarts", "choose_by")
     metric = st.sampled_from(["nmi", "rate_nats", "elbo_nats", "nope"]) | scalar
     bound = st.builds(Bound, scalar, scalar) | scalar
     several = st.lists(scalar, max_size=2).map(tuple) | scalar

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,6 +156,15 @@ def test_a_pack_of_which_all_broke_goes_on_with_those_that_wait(digits: Dataset)
     found = run(Pack([broken(steps=20)]), digits, [broken(seed=1, steps=20), good])
     assert len(found.ended) == 2
     same_as_alone(found, [good], digits)
+
+
+def test_a_judge_is_told_that_a_member_broke(digits: Dataset) -> None:
+    """So that it stops no other for its sake."""
+    bad, judge = broken(steps=20), Never()
+    found = run(Pack([trial(steps=20), bad]), digits, (), Stop(judge, "mi_view_nats"))
+    (last,) = [(step, value) for i, step, value in judge.told if i == bad.trial_id and math.isnan(value)]
+    ended = found.ended[bad.trial_id]
+    assert isinstance(ended, Failed) and last[0] == ended.step
 
 
 def test_a_late_member_that_breaks_names_its_own_step(digits: Dataset) -> None:
