@@ -137,7 +137,8 @@ def metrics(random: Random, made: Callable[[Random], Any]) -> Any:
 
 MAKERS: dict[str, Callable[[Random], Any]] = {
     "name": value, "metric": value, "direction": value, "searcher": value, "suggestions": value, "pruner": value,
-    "confirm": value, "restarts": value, "choose_by": value, "seeds": lambda r: r.choice((value(r), [value(r) for _ in range(3)], range(3))),
+    "confirm": value, "restarts": value, "choose_by": value,
+    "seeds": lambda r: r.choice((value(r), [value(r) for _ in range(3)], range(3))),
     "confirm_seeds": lambda r: r.choice((value(r), [value(r)], range(9, 12))),
     "fixed": lambda r: mapping(r, value), "baseline": lambda r: mapping(r, value),
     "space": lambda r: mapping(r, domain),
