@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis.data import labels
+from analysis.data.goals import restarts_said
 from analysis.data.settings import Interval, Setting, paired_gain, settings
 from analysis.data.study_results import StudyResults
 from analysis.findings.published import FIGURES, published
@@ -49,6 +50,7 @@ def _made(results: StudyResults, command: str) -> list[str]:
         "",
         "Values are means over seeds with 95 % Student-t intervals, on held-out images unless the row says training. "
         "Published values stand in parentheses, with their source below the table.",
+        *(["", chosen] if (chosen := restarts_said(results.spec)) else []),
     ]
 
 

@@ -192,6 +192,17 @@ def one_seed(root: Path) -> Path:
     return store(root, lambda_rows([0]))
 
 
+def restarted(root: Path) -> Path:
+    """Two groups of two seeds each, chosen by the ELBO: at λ = 4 a seed has failed, at λ = 8 one was stopped early, at
+    λ = 1 one is missing."""
+    kinds = {(4, 0): "failed", (8, 3): "pruned"}
+    space = {"preset": choice("vae", "corrected"), "layout": choice(*LAYOUTS[:2]), "mi_weight": choice(0, 1, 4, 8)}
+    points = [p for p in grid(space, range(4)) if (p["mi_weight"], p["seed"]) != (1, 1)]
+    points = [p for p in points if (p["preset"] == "vae") == (p["mi_weight"] == 0)]
+    rows = [trial("restarted", outcome=kinds.get((p["mi_weight"], p["seed"]), "completed"), **p) for p in points]
+    return store(root, rows, name="restarted", space=space, planned=32, restarts=2, choose_by="elbo_nats")
+
+
 def all_equal(root: Path) -> Path:
     rows = [trial(seed=s) for s in range(4)]
     own = {"trial_id", "seed", "finished_at", "suggestion_id"}
@@ -209,6 +220,6 @@ CASES: Mapping[str, Callable[[Path], Path]] = {
     for f in (
         usual, layouts, repeated, searched, temperatures, normal_only, presets, hostile,
         hostile_name, hostile_goals, heated, violated, none, one, one_seed,
-        all_equal, all_failed,
+        all_equal, all_failed, restarted,
     )
 }  # fmt: skip

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from analysis.data.settings import CONFIG_COLUMNS, Interval, interval, paired_gain, settings, varied
+from analysis.data.study_results import open_study
+from tests.analysis.cases import restarted
 from tests.analysis.factory import LAMBDA_SPACE, lambda_rows, trial
 
 SPEC = {"space": LAMBDA_SPACE}
@@ -85,3 +88,37 @@ def test_gain_is_paired_by_seed() -> None:
 def test_configuration_columns_are_the_schemas() -> None:
     assert {"dataset", "layout", "mi_weight", "data_fingerprint"} <= set(CONFIG_COLUMNS)
     assert not {"seed", "preset", "outcome", "accuracy_majority"} & set(CONFIG_COLUMNS)
+
+
+def test_of_restarts_a_setting_has_the_chosen_trial_of_each_group_that_has_ended(tmp_path: Path) -> None:
+    read = open_study(restarted(tmp_path))
+    found = {(s.get("layout"), s.get("mi_weight")): s for s in settings(read.compared, read.spec)}
+    own = {weight: found["n16+c10*", weight] for weight in (0, 1, 4, 8)}
+    seeds = {weight: {group: row["seed"] for group, row in s.by_group.items()} for weight, s in own.items()}
+    assert {weight: list(groups) for weight, groups in seeds.items()} == {
+        0: [(0, 1), (2, 3)], 1: [(2, 3)], 4: [(0, 1), (2, 3)], 8: [(0, 1), (2, 3)],
+    }  # fmt: skip
+    assert seeds[4][0, 1] == 1 and seeds[8][2, 3] == 2, "the other one failed, or was stopped early"
+    for s in own.values():
+        for group, row in s.by_group.items():
+            mates = [r for r in s.completed if r["seed"] in group]
+            assert row["elbo_nats"] == max(r["elbo_nats"] for r in mates)
+        assert s.values("nmi") == [row["nmi"] for row in s.rows] and s.replicate == "group"
+    assert [len(s.completed) for s in own.values()] == [4, 2, 3, 3]
+    gain = paired_gain(own[1], own[4], "nmi")
+    assert gain is not None and gain.count == 1
+    assert gain.mean == own[1].by_group[2, 3]["nmi"] - own[4].by_group[2, 3]["nmi"]
+    every = own[4].all_trials("nmi")
+    assert every is not None and every.count == 3 and found["n16+c10*", 0].all_trials("absent") is None
+
+
+def test_without_restarts_each_seed_is_its_own_group() -> None:
+    found = settings(lambda_rows(), SPEC)[0]
+    assert list(found.by_group) == [(seed,) for seed in range(5)]
+    assert found.replicate == "seed" and found.all_trials("nmi") is None
+
+
+def test_seeds_are_paired_with_no_group_of_restarts(tmp_path: Path) -> None:
+    read = open_study(restarted(tmp_path))
+    groups, seeds = (settings(read.completed, spec)[0] for spec in (read.spec, {**read.spec, "restarts": 1}))
+    assert paired_gain(groups, seeds, "nmi") is None
