@@ -224,6 +224,19 @@ def test_a_pruner_judges_by_the_choice_and_leaves_each_group_its_best(tmp_path: 
     assert (results.settings["seeds"] == 2).all() and len(results.settings) == 9
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [("3", "nearest: 2 or 4, or 3 or 6 seeds"), ("ten", "a whole number from 1")]
+)
+def test_a_command_line_refuses_what_makes_no_groups_before_anything_is_written(
+    tmp_path: Path, given: str, said: str
+) -> None:
+    script = tmp_path / "study.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    done = run(script, "--local", "--restarts", given, "--pack-size", "0", cwd=tmp_path)
+    assert done.code == 2 and "restarts = " in done.err and said in done.err
+    assert "--pack-size" in done.err and not (tmp_path / "results").exists()
+
+
 SCRIPT = """
 import vmi
 

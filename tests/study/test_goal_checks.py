@@ -85,7 +85,8 @@ def test_a_good_study_is_taken() -> None:
         ({"confirm": 1, "confirm_seeds": (7, 1)}, "confirm_seeds = (7, 1): seeds that the search does not use: a"),
         *[({"restarts": x}, f"restarts = {x!r}: how many seeds form one replicate: a whole number from 1")
           for x in (0, -1, 2.0, "2", None, True)],
-        ({"restarts": 3}, "restarts = 3: at most the 2 seeds"),
+        ({"restarts": 3},
+         "restarts = 3: at most the 2 seeds, of which so many form one replicate (nearest: 2, or 3 seeds)"),
         ({"restarts": 8, "seeds": range(20)},
          "restarts = 8: a count that divides the 20 seeds into groups (nearest: 5 or 10, or 16 or 24 seeds)"),
         ({"restarts": 2, "confirm": 1, "confirm_seeds": (7, 8, 9)},

@@ -130,7 +130,8 @@ def _restart_problems(study: Study) -> Iterator[Problem]:
         return
     found = len(study.seeds) if isinstance(study.seeds, tuple) else 0
     if 0 < found < count:
-        yield Problem("restarts", count, f"at most the {found} seeds, of which so many form one replicate")
+        allowed = f"at most the {found} seeds, of which so many form one replicate"
+        yield Problem("restarts", count, allowed, f"nearest: {found}, or {count} seeds")
     elif found % count:
         divisors = [n for n in range(1, found + 1) if found % n == 0]
         near = [max(n for n in divisors if n < count), min(n for n in divisors if n > count)]
