@@ -14,6 +14,7 @@ from analysis.html.page import document
 from analysis.paper import figures as paper_figures
 from analysis.paper import verdict
 from analysis.sections import (
+    choice,
     codes,
     cost,
     curves,
@@ -84,7 +85,8 @@ def body(results: StudyResults) -> Markup:
     if plan.settings:
         parts += [pareto.section(results, plan, found), summary.figures(results, plan, found)]
         parts += [heatmaps.section(plan, found), layouts.section(results, plan, found)]
-        parts += [importance.section(results, plan, found), codes.section(results, plan, found)]
+        parts += [importance.section(results, plan, found), choice.section(results, plan, found)]
+        parts += [codes.section(results, plan, found)]
         few = representative(plan.settings, found.score, found.maximize, curves.MAX_LINES)
         parts += [curves.section(results, few), paper_figures.section(results, found.violations)]
         parts += [differences.section(results, plan, found)]
