@@ -6,7 +6,7 @@ UV     := uv==0.13.9
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick test-slow test-cluster faults soak check docs lock wheel bench clean
+.PHONY: help install demo test test-quick test-slow test-cluster faults soak check docs lock wheel bench science clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,17 @@ soak: install  ## the same for long: thousands of kills and commits, Tune's own 
 
 bench: install  ## training speed of packs against named peers, as ratios (a quarter of an hour; MNIST from VMI_DATA_DIR)
 	@$(BIN)/python benchmarks/packs.py
+
+# Each part is a study: it finds what is there, and goes on from there.
+science: install  ## docs/paper.md, objectives.md and calibration.md anew (hours on two cores; MNIST from VMI_DATA_DIR)
+	@$(BIN)/python sweeps/paper.py
+	@$(BIN)/vmi presets results/paper --command "python sweeps/paper.py --scale laptop" --out docs/paper.md
+	@$(BIN)/python sweeps/objectives.py
+	@$(BIN)/vmi presets results/objectives --command "python sweeps/objectives.py" --out docs/objectives.md
+	@$(BIN)/python benchmarks/calibration.py
+	@for data in mnist fashion_mnist; do \
+	    $(BIN)/python sweeps/invariant.py --scale $$data && $(BIN)/vmi report results/invariant-$$data || exit 1; done
+	@$(BIN)/python sweeps/steps.py && $(BIN)/vmi report results/steps
 
 check: install  ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -14,6 +14,8 @@ study = vmi.Study(
     direction="maximize",
     scales={
         "laptop": {"network": "mlp"},
+        # On two cores three hours of MNIST: python sweeps/paper.py --scale workstation --data mnist
+        "workstation": {"network": "conv", "steps": 20_000, "precision": "bfloat16"},
         "full": {
             "network": "conv",
             "hidden": "64-128-512",
