@@ -1,4 +1,4 @@
-"""Does time alone bring the categories to the classes? Accuracy of each objective against the steps it is trained."""
+"""At how many steps do categories become classes, and does time alone bring the accuracy that the paper has?"""
 
 import vmi
 
