@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from vmi.data import digits
-from vmi.spec.datasets import DatasetSpec, data_folder, spec_of
+from vmi.spec.datasets import DatasetSpec, data_folder, register, spec_of
 from vmi.spec.errors import InputError, Problem
 
 
 class Split(NamedTuple):
-    """Images as integers [N, D] and their classes [N]."""
+    """Images [N, D] as integers (or numbers in [0, 1]) and their classes [N], all 0 where none has a label."""
 
     pixels_ND: Tensor
     labels_N: Tensor
@@ -35,9 +35,9 @@ class Dataset(NamedTuple):
     def images(self, split: Split, index: Tensor | slice, dtype: torch.dtype) -> Tensor:
         """The images of `index` (any shape), scaled to [0, 1]: [..., D]."""
         if isinstance(index, slice):
-            return split.pixels_ND[index].to(dtype) / self.spec.levels
+            return split.pixels_ND[index].to(dtype) / (self.spec.levels or 1)
         # Row by row: indexing with a tensor of two dimensions takes three times as long.
-        rows = split.pixels_ND.index_select(0, index.reshape(-1)).to(dtype).div_(self.spec.levels)
+        rows = split.pixels_ND.index_select(0, index.reshape(-1)).to(dtype).div_(self.spec.levels or 1)
         return rows.view(*index.shape, -1)
 
     def first(self, count: int) -> Dataset:
@@ -50,13 +50,31 @@ class Dataset(NamedTuple):
         return Dataset(self.spec, train, held_out)
 
 
-@lru_cache(maxsize=2)
+_held: dict[str, Dataset] = {}
+
+
+def hold(dataset: Dataset) -> None:
+    """Keep a data set of the user's own: its name is known in this process from here on, and `load` gives it."""
+    register(dataset.spec)
+    _held[dataset.spec.name] = dataset
+
+
 def load(name: str, folder: Path | None = None) -> Dataset:
     """The data set on the CPU, once per process.
 
     `digits` is embedded; the others are read from `folder` (default: VMI_DATA_DIR, else the user's cache), or
     downloaded into it when absent. Raises InputError naming path, expected and found; a damaged file is kept.
     """
+    return _held.get(name) or _loaded(name, folder)
+
+
+def forget() -> None:
+    """What was loaded is loaded anew when it is asked for again."""
+    _loaded.cache_clear()
+
+
+@lru_cache(maxsize=2)
+def _loaded(name: str, folder: Path | None) -> Dataset:
     spec = spec_of(name)
     dataset = _digits(spec) if name == "digits" else _torchvision(spec, folder or data_folder())
     found = fingerprint(dataset)

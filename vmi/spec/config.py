@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from vmi.spec import rules
-from vmi.spec.datasets import DATASETS, spec_of
+from vmi.spec.datasets import DATASETS, find, spec_of
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.spec.fields import Field, Memory, Range, declared, records
 from vmi.spec.presets import NETWORK_DEFAULTS, PRESETS, Preset
@@ -283,8 +283,8 @@ def field_problems(name: str, value: Any) -> list[Problem]:
 
 def _with_defaults(typed: Mapping[str, Any]) -> dict[str, Any]:
     """The fields given over the preset's, the network's and the data set's defaults."""
-    dataset = typed.get("dataset", TrialConfig.dataset)
-    defaults = DATASETS[dataset].defaults if dataset in DATASETS else {}
+    spec = find(typed.get("dataset", TrialConfig.dataset))
+    defaults = spec.defaults if spec else {}
     preset = PRESETS.get(typed.get("preset", "custom"), Preset({}))
     network = typed.get("network", preset.sets.get("network"))
     merged = {**defaults, **NETWORK_DEFAULTS.get(str(network), {}), **preset.suggests, **preset.sets, **typed}

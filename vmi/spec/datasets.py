@@ -19,7 +19,11 @@ Defaults = Mapping[str, float | int | str]
 
 
 class DatasetSpec(NamedTuple):
-    """One data set. `fingerprint` is the SHA-256 over pixels, labels and split of `vmi.data.dataset.fingerprint`."""
+    """One data set. `fingerprint` is the SHA-256 over pixels, labels and split of `vmi.data.dataset.fingerprint`.
+
+    An image is `channels` planes of `image_shape`, [C, H, W], one row of D pixels. `classes` is 0 where none has a
+    label. Pixels are whole numbers up to `levels`, or with `levels` 0 numbers in [0, 1].
+    """
 
     name: str
     image_shape: tuple[int, int]
@@ -32,10 +36,11 @@ class DatasetSpec(NamedTuple):
     source: str
     folder: str = ""
     md5: Mapping[str, str] = {}
+    channels: int = 1
 
     @property
     def pixels(self) -> int:
-        return math.prod(self.image_shape)
+        return self.channels * math.prod(self.image_shape)
 
 
 # Likelihood variance, step count and learning rate are those under which the code is neither ignored nor forced.
@@ -96,11 +101,25 @@ DATASETS: Mapping[str, DatasetSpec] = {
 }
 
 
+# Data sets of the user's own, which this process was told of, by their names.
+_own: dict[str, DatasetSpec] = {}
+
+
+def register(spec: DatasetSpec) -> None:
+    """Make a data set known by its name in this process, beside those of the catalogue."""
+    _own[spec.name] = spec
+
+
+def find(name: object) -> DatasetSpec | None:
+    """The data set of that name; None where this process knows none."""
+    return (DATASETS.get(name) or _own.get(name)) if isinstance(name, str) else None
+
+
 def spec_of(name: str) -> DatasetSpec:
     """The data set of that name. Raises InputError with the nearest valid name."""
-    if name not in DATASETS:
+    if (spec := find(name)) is None:
         raise InputError([Problem("dataset", name, one_of(list(DATASETS)), did_you_mean(name, DATASETS))])
-    return DATASETS[name]
+    return spec
 
 
 def data_folder() -> Path:

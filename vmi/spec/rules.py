@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vmi.spec import layout as latents
-from vmi.spec.datasets import DATASETS
+from vmi.spec.datasets import find
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.spec.fields import Field
 
@@ -31,11 +31,12 @@ def problems(fields: Mapping[str, Field], values: Mapping[str, Any], complete: b
         if field.range and values[name] not in field.range:
             yield Problem(name, values[name], str(field.range))
     for name, field in given.items():
-        if field.choices and values[name] not in field.choices:
+        own = name == "dataset" and find(values[name])
+        if field.choices and values[name] not in field.choices and not own:
             yield Problem(name, values[name], one_of(field.choices), did_you_mean(values[name], field.choices))
     yield from _layout_problems(fields, values, complete)
     yield from _network_problems(values, complete)
-    spec, batch_size = DATASETS.get(values.get("dataset", "")), values.get("batch_size")
+    spec, batch_size = find(values.get("dataset")), values.get("batch_size")
     if spec and isinstance(batch_size, int) and batch_size > spec.train_count:
         yield Problem("batch_size", batch_size, f"at most the {spec.train_count} training images of {spec.name}")
 
@@ -87,8 +88,8 @@ def _network_problems(values: Mapping[str, Any], complete: bool) -> Iterator[Pro
     # One spelling per network, hence no leading zero and only ASCII digits: the text is hashed.
     if not (1 <= len(widths) <= 8 and all(_WIDTH.fullmatch(w) and int(w) <= 65536 for w in widths)):
         yield Problem("hidden", hidden, "one to eight widths from 1 to 65536 joined by '-', such as 256-128")
-    elif complete and values["network"] == "conv" and values["dataset"] in DATASETS:
-        side = math.gcd(*DATASETS[values["dataset"]].image_shape)
+    elif complete and values["network"] == "conv" and (spec := find(values["dataset"])):
+        side = math.gcd(*spec.image_shape)
         halvings = len(widths) - 1
         if side % 2**halvings:
             allowed = f"channels and one last width; {side} x {side} pixels can't be halved {halvings} times"

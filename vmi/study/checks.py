@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmi.spec.config import FIELD_TYPES, TrialConfig, field_problems, resolve
-from vmi.spec.datasets import DATASETS
+from vmi.spec.datasets import spec_of
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.spec.redaction import holds_secret
 from vmi.study import conditions as dependence
@@ -188,8 +188,8 @@ def _resolve_problems(point: Mapping[str, Any]) -> tuple[Problem, ...]:
 
 def _dataset_problems(valid: _Valid) -> Iterator[Problem]:
     names = _used("dataset", valid)
-    specs = [DATASETS[name] for name in names]
-    if len({(spec.image_shape, spec.classes) for spec in specs}) > 1:
+    specs = [spec_of(name) for name in names]
+    if len({(spec.channels, spec.image_shape, spec.classes) for spec in specs}) > 1:
         shapes = ", ".join(f"{s.name} {s.image_shape[0]}x{s.image_shape[1]} {s.classes} classes" for s in specs)
         allowed = "data sets of one image shape and one number of classes"
         yield Problem("dataset", names, allowed, f"{shapes}; make one study of each")

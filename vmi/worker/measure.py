@@ -25,7 +25,7 @@ from vmi.cost.footprint import members_within
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import ZERO, Entry, Kind, Seconds, sizes_up_to
 from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, room_here
-from vmi.data.dataset import Dataset, load
+from vmi.data.dataset import Dataset, forget, load
 from vmi.spec.config import COSTLY, Architecture, TrialConfig
 from vmi.spec.datasets import data_folder
 from vmi.spec.layout import parse
@@ -193,7 +193,7 @@ class _Bench:
 
     def _load(self, name: str) -> Seconds:
         if name not in self._loaded:
-            load.cache_clear()
+            forget()
             device = torch.device(self.device)
             self._loaded[name] = self._time(lambda: load(name, self._folder).to(device))
         return self._loaded[name]
