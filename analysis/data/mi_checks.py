@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from analysis.data.settings import Interval, Setting, interval
 from vmi.spec import layout as latents
-from vmi.spec.datasets import DATASETS
+from vmi.spec.datasets import find
 from vmi.spec.errors import InputError
 from vmi.spec.trial import Row
 
@@ -103,7 +103,7 @@ def _categorical(row: Row, block: latents.Block) -> Iterator[Violation]:
 
 def _normal(row: Row, block: latents.Block) -> Iterator[Violation]:
     lower, upper, rate = (row.get(f"{q}_{block.name}_nats") for q in ("mi_encoder_lower", "mi_encoder_upper", "rate"))
-    symbol, spec = f"I_q(x;{block.name})", DATASETS.get(str(row.get("dataset")))
+    symbol, spec = f"I_q(x;{block.name})", find(row.get("dataset"))
     images = min(spec.held_out_count, SANDWICH_IMAGES) if spec else 1
     # From the same draws, each image's upper term is at least its lower one less ln N - ln(N - 1), about 1/N.
     same_draws, sampled = TOLERANCE_NATS + 1 / images, STANDARD_ERRORS * math.sqrt(block.size / images)

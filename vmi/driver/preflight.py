@@ -10,7 +10,7 @@ from vmi.driver.options import RunOptions
 from vmi.mirror.access import Mode, mode_from
 from vmi.results.store import Store
 from vmi.search.trial_count import planned_trials, values_of
-from vmi.spec.datasets import DATASETS, data_folder
+from vmi.spec.datasets import DATASETS, data_folder, spec_of
 from vmi.spec.errors import InputError, Problem, near
 from vmi.storage.paths import local
 from vmi.study.checks import NAME, validate
@@ -93,7 +93,7 @@ def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:
 def _load_data(study: Study) -> None:
     """Read (or fetch) each data set that is not embedded, once, before any worker needs it."""
     for name in values_of(study, "dataset"):
-        if DATASETS[name].folder:
+        if spec_of(name).folder:
             from vmi.data import dataset  # loads torch
 
             dataset.load(name, data_folder())

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vmi.spec.datasets import DATASETS, data_folder
+from vmi.spec.datasets import data_folder, spec_of
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.version import version
 from vmi.storage.paths import AnyPath, hasty, local, path_of
@@ -49,7 +49,7 @@ Everywhere = Callable[..., Iterable[tuple[str, Any]]]
 
 def needs_of(results: AnyPath, datasets: Iterable[str]) -> Needs:
     """What a study with these data sets needs, as this node has it."""
-    specs = [DATASETS[name] for name in datasets]
+    specs = [spec_of(name) for name in datasets]
     files = [data_folder().absolute() / spec.folder / name for spec in specs for name in spec.md5]
     return Needs(str(results.absolute()), {str(path): path.stat().st_size for path in files}, code())
 
