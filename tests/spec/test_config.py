@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.coloured import held
 
 from vmi.spec.config import ADDED, FIELD_TYPES, FIELDS, MAX_SEED, TrialConfig, field_problems, resolve
 from vmi.spec.errors import InputError, Problem, printable
@@ -103,6 +104,16 @@ def test_a_batch_whose_pairs_in_informed_normal_blocks_are_too_many_is_refused(l
     if most < 50_000:
         with pytest.raises(InputError, match=r"at most 1 GB per trial with the informed Normal blocks? of 'n2"):
             resolve({**fields, "batch_size": most + 1})
+
+
+@pytest.mark.parametrize(("shape", "most"), [((3, 10, 7), 2), ((1, 1, 30), 0), ((4, 32, 9), 3), ((1, 2, 3), 1)])
+def test_a_side_that_cannot_be_halved_so_often_is_refused(shape: tuple[int, int, int], most: int) -> None:
+    fields = {"dataset": held(shape), "network": "conv"}
+    allowed = "4-" * most + "16"
+    assert resolve({**fields, "hidden": allowed}).hidden == allowed
+    said = f"{shape[1]} x {shape[2]} pixels can't be halved {most + 1} times, at most {most}"
+    with pytest.raises(InputError, match=said):
+        resolve({**fields, "hidden": f"4-{allowed}"})
 
 
 def test_every_problem_is_shown_at_once() -> None:

@@ -1,4 +1,7 @@
-"""Convolutional trunks for K members: 4 x 4 kernels, stride 2, so that each layer halves or doubles the image's side.
+"""Convolutional trunks for K members: 4 x 4 kernels, stride 2, so that each layer halves or doubles the image's sides.
+
+An odd side is rounded down, and its transpose gives the odd row back (torch's output padding): kernels reach every
+pixel, and each decoder layer has exactly the planes of the encoder layer that it mirrors.
 
 Activations are parts [B, M C, H, W] of M members each. On CUDA there is one part, whose members are groups of one
 convolution; on a CPU there is one for every member, with the channels innermost in memory, because grouped convolution
@@ -9,7 +12,9 @@ Shapes: K member, M members of a part, B batch, D pixels, C channels, H x W imag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,15 +28,24 @@ from vmi.nn.layers import Norm, Product, StackedMLP
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
 
+Plane = tuple[int, int]
+
 
 class StackedConvolution(Product):
     """Convolution, or with `transposed` its transpose, per member; initialised as torch.nn.Conv2d and its transpose."""
 
     def __init__(
-        self, inputs: int, outputs: int, generators: Sequence[Generator], dtype: torch.dtype, transposed: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        generators: Sequence[Generator],
+        dtype: torch.dtype,
+        transposed: bool = False,
+        odd: Plane = (0, 0),
     ) -> None:
+        """`odd`: 1 for each side of the larger plane that is odd, of a transposed one, which can't tell."""
         super().__init__()
-        self.transposed = transposed
+        self.transposed, self.odd = transposed, odd
         # With one channel on the side of the larger plane.
         self.narrow = (outputs if transposed else inputs) == 1
         # torch's fan-in: weight.size(1) * kernel area, which for a transposed convolution counts the outputs.
@@ -52,7 +66,9 @@ class StackedConvolution(Product):
         return [layer(x, w.flatten(0, 1), b.flatten()) for x, (w, b) in zip(parts, pairs, strict=True)]
 
     def _convolved(self, x_BCHW: Tensor, weight: Tensor, bias_C: Tensor) -> Tensor:
-        convolve: Callable[..., Tensor] = conv_transpose2d if self.transposed else conv2d
+        convolve: Callable[..., Tensor] = conv2d
+        if self.transposed:
+            convolve = partial(conv_transpose2d, output_padding=self.odd)
         groups = x_BCHW.shape[1] // self.weight_K.shape[1 if self.transposed else 2]
         x, weight, bias = (in_precision(tensor, self.lower) for tensor in (x_BCHW, weight, bias_C))
         return convolve(x, weight, bias, stride=STRIDE, padding=PADDING, groups=groups)
@@ -64,7 +80,8 @@ class StackedConvolution(Product):
         if self.transposed:
             flat_NC = in_precision(x_BCHW, self.lower).permute(0, 2, 3, 1).reshape(-1, len(weight_CP))
             patches_BNP = (flat_NC @ weight_CP).to(bias_C.dtype).view(batch, height * width, -1)
-            return fold(patches_BNP.mT, (STRIDE * height, STRIDE * width), KERNEL, 1, PADDING, STRIDE) + bias_C
+            plane = (STRIDE * height + self.odd[0], STRIDE * width + self.odd[1])
+            return fold(patches_BNP.mT, plane, KERNEL, 1, PADDING, STRIDE) + bias_C
         patches_BPN = unfold(x_BCHW, KERNEL, 1, PADDING, STRIDE)
         patches_NP = in_precision(patches_BPN, self.lower).mT.reshape(-1, KERNEL**2)
         y_NC = torch.addmm(in_precision(bias_C, self.lower), patches_NP, weight_CP.mT)
@@ -108,29 +125,31 @@ class _Aligned(Function):
 class ConvolutionalEncoder(nn.Module):
     """Convolutions with batch norm and LeakyReLU(0.2), then one hidden and one linear layer: [K, B, D] -> [K, B, O].
 
-    `hidden` is the channels of the convolutions and, last, the width of the fully connected layer.
+    `shape` is (C, H, W) of an image; `hidden` the channels of the convolutions and, last, the width of the fully
+    connected layer.
     """
 
     def __init__(
         self,
-        image_shape: tuple[int, int],
+        shape: tuple[int, int, int],
         hidden: Sequence[int],
         outputs: int,
         generators: Sequence[Generator],
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        self.image_shape = image_shape
-        pairs = list(pairwise([1, *hidden[:-1]]))
+        self.shape = shape
+        channels = [shape[0], *hidden[:-1]]
+        pairs = list(pairwise(channels))
         members = len(generators)
         self.convolutions = nn.ModuleList([StackedConvolution(i, o, generators, dtype) for i, o in pairs])
         self.norms = nn.ModuleList([PlaneNorm(o, members, dtype) for _, o in pairs])
-        height, width = _plane(image_shape, len(pairs))
-        flat = pairs[-1][1] * height * width if pairs else height * width
+        height, width = _plane(shape, len(pairs))
+        flat = channels[-1] * height * width
         self.dense = StackedMLP(flat, hidden[-1:], outputs, generators, dtype)
 
     def forward(self, x_KBD: Tensor, track: bool = True) -> Tensor:
-        parts = parted(x_KBD.reshape(*x_KBD.shape[:2], 1, *self.image_shape))
+        parts = parted(x_KBD.reshape(*x_KBD.shape[:2], *self.shape))
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             parts = norm(convolution(parts), track)
         output: Tensor = self.dense(joined(parts, len(x_KBD), x_KBD.dtype), track)
@@ -140,28 +159,31 @@ class ConvolutionalEncoder(nn.Module):
 class ConvolutionalDecoder(nn.Module):
     """The encoder mirrored: two fully connected layers, then transposed convolutions: [K, B, L] -> [K, B, D].
 
-    `hidden` is, first, the width of the fully connected layer, then the channels of the transposed convolutions.
+    `shape` is (C, H, W) of an image; `hidden`, first, the width of the fully connected layer, then the channels of the
+    transposed convolutions.
     """
 
     def __init__(
         self,
-        image_shape: tuple[int, int],
+        shape: tuple[int, int, int],
         code_width: int,
         hidden: Sequence[int],
         generators: Sequence[Generator],
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        channels = [*hidden[1:], 1]
-        members, plane = len(generators), _plane(image_shape, len(hidden) - 1)
-        self.first_plane = (channels[0], *plane)
-        self.dense = StackedMLP(code_width, hidden[:1], channels[0] * plane[0] * plane[1], generators, dtype, True)
+        channels = [*hidden[1:], shape[0]]
+        members, planes = len(generators), [_plane(shape, depth) for depth in reversed(range(len(hidden)))]
+        self.first = (channels[0], *planes[0])
+        self.dense = StackedMLP(code_width, hidden[:1], math.prod(self.first), generators, dtype, True)
         self.norms = nn.ModuleList([PlaneNorm(c, members, dtype) for c in channels[:-1]])
-        pairs = list(pairwise(channels))
-        self.convolutions = nn.ModuleList([StackedConvolution(i, o, generators, dtype, True) for i, o in pairs])
+        layers = zip(channels[:-1], channels[1:], planes[1:], strict=True)
+        self.convolutions = nn.ModuleList(
+            [StackedConvolution(i, o, generators, dtype, True, (h % 2, w % 2)) for i, o, (h, w) in layers]
+        )
 
     def forward(self, code_KBL: Tensor, track: bool = True) -> Tensor:
-        parts = parted(self.dense(code_KBL, track).reshape(*code_KBL.shape[:2], *self.first_plane))
+        parts = parted(self.dense(code_KBL, track).reshape(*code_KBL.shape[:2], *self.first))
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             parts = convolution(norm(parts, track))
         return joined(parts, len(code_KBL), code_KBL.dtype)
@@ -180,6 +202,6 @@ def joined(parts: Sequence[Tensor], members: int, dtype: torch.dtype) -> Tensor:
     return torch.cat([y.to(dtype).reshape(len(y), size, -1).transpose(0, 1) for y in parts])
 
 
-def _plane(image_shape: tuple[int, int], halvings: int) -> tuple[int, int]:
-    """Side lengths of the smallest plane."""
-    return image_shape[0] // 2**halvings, image_shape[1] // 2**halvings
+def _plane(shape: tuple[int, int, int], halvings: int) -> Plane:
+    """Sides of an image's planes after so many convolutions."""
+    return shape[1] >> halvings, shape[2] >> halvings

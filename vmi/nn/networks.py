@@ -29,7 +29,7 @@ class Inference(nn.Module):
         spec, outputs = spec_of(architecture.dataset), sum(block.parameters for block in blocks)
         self.trunk: nn.Module
         if architecture.network == "conv":
-            self.trunk = ConvolutionalEncoder(spec.image_shape, architecture.widths, outputs, generators, dtype)
+            self.trunk = ConvolutionalEncoder(spec.shape, architecture.widths, outputs, generators, dtype)
         else:
             self.trunk = StackedMLP(spec.pixels, architecture.widths, outputs, generators, dtype)
 
@@ -51,7 +51,7 @@ class Decoder(nn.Module):
         )
         self.trunk: nn.Module
         if architecture.network == "conv":
-            self.trunk = ConvolutionalDecoder(spec.image_shape, width, mirrored, generators, dtype)
+            self.trunk = ConvolutionalDecoder(spec.shape, width, mirrored, generators, dtype)
         else:
             self.trunk = StackedMLP(width, mirrored, spec.pixels, generators, dtype, rows=True)
 

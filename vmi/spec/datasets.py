@@ -39,8 +39,13 @@ class DatasetSpec(NamedTuple):
     channels: int = 1
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, *self.image_shape
+
+    @property
     def pixels(self) -> int:
-        return self.channels * math.prod(self.image_shape)
+        return math.prod(self.shape)
 
 
 # Likelihood variance, step count and learning rate are those under which the code is neither ignored nor forced.

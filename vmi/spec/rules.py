@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -89,8 +88,10 @@ def _network_problems(values: Mapping[str, Any], complete: bool) -> Iterator[Pro
     if not (1 <= len(widths) <= 8 and all(_WIDTH.fullmatch(w) and int(w) <= 65536 for w in widths)):
         yield Problem("hidden", hidden, "one to eight widths from 1 to 65536 joined by '-', such as 256-128")
     elif complete and values["network"] == "conv" and (spec := find(values["dataset"])):
-        side = math.gcd(*spec.image_shape)
-        halvings = len(widths) - 1
-        if side % 2**halvings:
-            allowed = f"channels and one last width; {side} x {side} pixels can't be halved {halvings} times"
-            yield Problem("hidden", hidden, allowed)
+        (height, width), halvings = spec.image_shape, len(widths) - 1
+        most = min(height, width).bit_length() - 1  # as often as the shorter side, rounded down, stays above 0
+        if halvings > most:
+            allowed = (
+                f"channels and one last width; {height} x {width} pixels can't be halved {halvings} times, at most "
+            )
+            yield Problem("hidden", hidden, f"{allowed}{most}")
