@@ -12,6 +12,7 @@ from vmi.data.random_streams import seeded
 from vmi.spec.config import TrialConfig
 
 SHAPE = (8, 8)
+Shape = tuple[int, int, int]
 
 
 def images(members: int = 3, batch: int = 5, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -29,10 +30,12 @@ def ranges(members: int, dtype: torch.dtype = torch.float64, **fields: float | l
     return Ranges.of(column)
 
 
-def seen(x: torch.Tensor, strengths: list[float], seeds: list[int], **fields: float | list[float]) -> torch.Tensor:
+def seen(
+    x: torch.Tensor, strengths: list[float], seeds: list[int], shape: Shape = (1, *SHAPE), **fields: float | list[float]
+) -> torch.Tensor:
     generators = ([seeded(seed, purpose) for seed in seeds] for purpose in ("views", "views form"))
     strength_K = torch.tensor(strengths, dtype=x.dtype)
-    return augmentation.view(x, SHAPE, strength_K, ranges(len(seeds), x.dtype, **fields), *generators)
+    return augmentation.view(x, shape, strength_K, ranges(len(seeds), x.dtype, **fields), *generators)
 
 
 STILL = {"view_angle": 0, "view_log_scale": 0, "view_shear": 0, "view_shift": 0}
@@ -128,6 +131,33 @@ def test_a_member_sees_the_same_alone_and_in_any_pack(dtype: torch.dtype, fields
     for k, (strength, seed) in enumerate(zip(strengths, seeds, strict=True)):
         own = {name: values[k] for name, values in fields.items()}
         assert torch.equal(seen(x[k : k + 1], [strength], [seed], **own)[0], together[k])
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (4, 5, 9), (2, 7, 4)])
+@pytest.mark.parametrize("fields", [{}, {"view_flip": 0.5, "view_crop": 0.3, "view_elastic": 0.2}])
+def test_all_planes_of_an_image_get_the_same_view(shape: Shape, fields: dict[str, float]) -> None:
+    x = torch.rand(2, 5, math.prod(shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = seen(x, [1.0, 0.5], [1, 2], shape, **fields).unflatten(-1, shape)
+    for c, plane in enumerate(x.unflatten(-1, shape).unbind(2)):
+        alone = seen(plane.flatten(2), [1.0, 0.5], [1, 2], (1, *shape[1:]), **fields)
+        torch.testing.assert_close(found[:, :, c].flatten(2), alone, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("plane", [(5, 9), (6, 4)])
+def test_a_quarter_turn_of_an_oblong_image_turns_pixels_and_stretches_nothing(
+    plane: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading at R(90 degrees) p, p in pixels from the middle; black where that is outside of the image."""
+    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]], dtype=torch.float64)
+    monkeypatch.setattr(augmentation, "affine", lambda p, _: quarter.repeat(1, 1, 1, 1))
+    x = torch.rand(1, 1, math.prod(plane), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = seen(x, [1.0], [1], (1, *plane)).reshape(plane)
+    height, width = plane
+    for row in range(height):
+        for column in range(width):
+            i, j = column + (height - width) // 2, (height + width) // 2 - 1 - row
+            wanted = x.reshape(plane)[i, j] if 0 <= i < height and 0 <= j < width else torch.zeros_like(x[0, 0, 0])
+            torch.testing.assert_close(found[row, column], wanted, atol=1e-9, rtol=0)
 
 
 def test_views_stay_within_the_pixels_range_and_differ() -> None:

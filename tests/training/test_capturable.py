@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.coloured import held
 from support.packs import trial
 from torch import Tag, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -112,14 +113,16 @@ def test_a_step_of_every_method_waits_for_nothing_and_calls_what_can_be_captured
     assert not waits.unknown, "see the top of this file"
 
 
-def test_layouts_and_likelihoods_call_nothing_else() -> None:
-    for fields in ({"layout": "n2*+n30"}, {"layout": "c10*+c3+n4*"}, {"likelihood": "bernoulli"}):
+def test_layouts_likelihoods_and_colours_call_nothing_else() -> None:
+    oblong = {"dataset": held((3, 10, 7)), "view_strength": 1.0}
+    coloured = {**oblong, "network": "conv", "hidden": "4-8-16"}
+    for fields in ({"layout": "n2*+n30"}, {"layout": "c10*+c3+n4*"}, {"likelihood": "bernoulli"}, oblong, coloured):
         pack = Pack([trial(**fields)])
         pack.train_mode(True)
         batches = pack.minibatches.resident(pack.device)
         batches.renew()
         with Waits() as waits:
-            captured.step(pack, data.load("digits"), batches)
+            captured.step(pack, data.load(pack.architecture.dataset), batches)
         assert not waits.seen and not waits.unknown, fields
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.coloured import held
 from support.packs import trial
 
 from vmi.data import dataset as data
@@ -36,28 +37,31 @@ ODD: dict[str, dict[str, Any]] = {
     },
     "odd planes": {"network": "conv", "hidden": "3-5-9", "batch_size": 127},
     "one plane": {"network": "conv", "hidden": "1-1-4", "batch_size": 17},
+    **{f"{network} in colour, {'x'.join(map(str, shape))}": {
+        "dataset": held(shape, levels), "network": network, "hidden": "3-5-9", "batch_size": 17, "view_strength": 1.0,
+    } for network in ("mlp", "conv") for shape, levels in (((3, 10, 7), 255), ((4, 9, 9), 0), ((1, 11, 6), 0))},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_member_is_bitwise_the_same_in_every_place_of_every_pack(name: str) -> None:
     trials = [trial(**{**BASE, "learning_rate": 1e-3 * (1 + seed % 2), **ODD[name], "seed": seed}) for seed in range(5)]
-    digits = data.load("digits")
+    images = data.load(trials[0].config.dataset)
 
     def trained(members: tuple[int, ...]) -> Pack:
         pack = Pack([trials[k] for k in members])
         pack.train_mode(True)
-        run_steps(pack, digits, 3)
+        run_steps(pack, images, 3)
         return pack
 
     whole = trained((0, 1, 2, 3, 4))
-    scores = evaluate(whole, digits)
+    scores = evaluate(whole, images)
     for members in ((3,), (0, 3), (2, 3, 4)):
         part = trained(members)
         k = members.index(3)
         differ = [key for key, tensor in part.tensors().items() if not torch.equal(tensor[k], whole.tensors()[key][3])]
         assert not differ, members
-        metrics, _ = evaluate(part, digits)[k]
+        metrics, _ = evaluate(part, images)[k]
         assert metrics == scores[3][0], members
 
 

@@ -7,7 +7,7 @@ point to point of a grid of 4 x 4, each moved by up to s elastic. Bilinear betwe
 draws from its own generators, mirror, crop and bend from a second one, so that none of it changes what others are. A
 code q(c|view) that must rebuild the clean image, or another view of it, is asked to keep what views share (denoising
 criterion: Im et al. 2017; two views and MI: Hu et al. 2017, Ji et al. 2019; elastic: Simard et al. 2003).
-Shapes: K member, B batch, D pixels, P parameters.
+Shapes: K member, B batch, D pixels, P parameters, C channels, H x W image plane.
 """
 
 from __future__ import annotations
@@ -53,25 +53,32 @@ class Ranges(NamedTuple):
 
 def view(
     images_KBD: Tensor,
-    shape: tuple[int, int],
+    shape: tuple[int, int, int],
     strength_K: Tensor,
     ranges: Ranges,
     generators: Sequence[Generator],
     more_generators: Sequence[Generator] = (),
 ) -> Tensor:
-    """One random view of every image, [K, B, D]; the very images of members whose strength is 0."""
+    """One random view of every image, [K, B, D], the same for its C planes [H, W]: `shape` is (C, H, W).
+
+    Members whose strength is 0 get the very images.
+    """
     members, batch, _ = images_KBD.shape
+    height, width = shape[1:]
     theta_KB23 = affine(_uniform(images_KBD, PARAMETERS, generators) * strength_K[:, None, None], ranges)
+    if height != width:  # grids are in halves of each side, angles in pixels
+        theta_KB23[..., 0, 1].mul_(height / width)
+        theta_KB23[..., 1, 0].mul_(width / height)
     has_more, bends = ranges.more
     uniform_KBP = _uniform(images_KBD, MORE_PARAMETERS, more_generators) if has_more else None
     if uniform_KBP is not None:
         theta_KB23 = mirrored_and_cut(theta_KB23, uniform_KBP[..., :4], strength_K, ranges)
-    stacked = images_KBD.reshape(members * batch, 1, *shape)
+    stacked = images_KBD.reshape(members * batch, *shape)
     grid = functional.affine_grid(theta_KB23.flatten(0, 1), list(stacked.shape), align_corners=False)
     if uniform_KBP is not None and bends:
         moved_KBP = uniform_KBP[..., 4:] * (strength_K * ranges.elastic_K)[:, None, None]
         points = moved_KBP.reshape(members * batch, 2, GRID, GRID)
-        bend = functional.interpolate(points, size=list(shape), mode="bicubic", align_corners=True)
+        bend = functional.interpolate(points, size=[height, width], mode="bicubic", align_corners=True)
         grid = grid + bend.permute(0, 2, 3, 1)
     seen_KBD = functional.grid_sample(stacked, grid, align_corners=False).reshape(images_KBD.shape)
     return torch.where(strength_K[:, None, None] > 0, seen_KBD, images_KBD)

@@ -57,7 +57,7 @@ class View(NamedTuple):
             return _posterior(self.layout.blocks, self.model.encode(images_1ND[0]))
 
         chunks = (images_ND[None] for images_ND in _chunks(self.data, self.data.held_out))
-        return compared_with_views(encode, self.layout, self.held_out, chunks, self.data.spec.image_shape)
+        return compared_with_views(encode, self.layout, self.held_out, chunks, self.data.spec.shape)
 
     @torch.no_grad()
     def decode(self, codes: Sequence[Tensor]) -> Tensor:

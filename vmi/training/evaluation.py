@@ -77,7 +77,7 @@ def _metrics(
 ) -> list[dict[str, float]]:
     """Card and accuracies of every member, with the k-means reference of the whole data set beside them."""
     chunks = _looking(_chunks(pack, data, data.held_out), look)
-    views_K = view_scores(pack.encoder, pack.layout, passed.posterior, chunks, data.spec.image_shape)
+    views_K = view_scores(pack.encoder, pack.layout, passed.posterior, chunks, data.spec.shape)
     cards = {name: value_K.tolist() for name, value_K in {**cards_K, **views_K}.items()}
     scores = code_scores(pack, data, passed.posterior, look)
     block = pack.layout.primary("c")

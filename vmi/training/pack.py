@@ -140,7 +140,7 @@ class Pack:
         return self._view("pair", images_KBD, self.pair_strength_K)
 
     def _view(self, name: str, images_KBD: Tensor, strength_K: Tensor) -> Tensor:
-        shape = spec_of(self.architecture.dataset).image_shape
+        shape = spec_of(self.architecture.dataset).shape
         generators = (self.view_generators[f"{name}{part}"] for part in ("", " form"))
         return view(images_KBD, shape, strength_K, self.view_ranges, *generators)
 

@@ -40,7 +40,7 @@ def view_scores(
     layout: Layout,
     posterior: Sequence[Distribution],
     chunks: Iterable[Tensor],
-    shape: tuple[int, int],
+    shape: tuple[int, int, int],
 ) -> dict[str, Tensor]:
     """mi_view of each categorical block and both figures of the primary one under their stored names, [K] float64.
 
@@ -63,7 +63,7 @@ def compared_with_views(
     layout: Layout,
     posterior: Sequence[Distribution],
     chunks: Iterable[Tensor],
-    shape: tuple[int, int],
+    shape: tuple[int, int, int],
 ) -> dict[int, Compared]:
     """Each categorical block, by its place in the layout, image by image: sum_c q(c|x) log q(c|t(x)), and agreement."""
     places = [i for i, block in enumerate(layout.blocks) if block.is_categorical]
