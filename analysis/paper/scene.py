@@ -1,7 +1,8 @@
 """What the paper's figures are drawn from: a group of presets, one row of each at one seed, arrays and curves.
 
-Arrays are bytes [.., H, W]: `vmi.spec.arrays`. Every trial's pictures start from the same held-out images, which the
-store keeps as `inputs`; stores written before these were kept have the first input's traversal alone.
+Arrays are bytes [.., H, W], in colour [.., H, W, C]: `vmi.spec.arrays`. Every trial's pictures start from the same
+held-out images, which the store keeps as `inputs`; stores written before these were kept have the first input's
+traversal alone.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vmi.spec.datasets import spec_of
+from vmi.spec.datasets import DatasetSpec, spec_of
 from vmi.spec.layout import Block, Layout
 
 HISTOGRAM_BINS = 20
@@ -18,8 +18,13 @@ MANIPULATED_DIMS = 2
 _COUNTS = ("assignments", "probabilities")
 
 
+def picture_shape(spec: DatasetSpec) -> tuple[int, ...]:
+    """[H, W] of one channel; of more [H, W, C], as image files have them."""
+    return spec.image_shape if spec.channels == 1 else (*spec.image_shape, spec.channels)
+
+
 def array_shapes(block: Block, dataset: str) -> Mapping[str, tuple[int, ...]]:
-    """Shape of each array of a block, by column name.
+    """Shape of each array of a block, by column name; where images have several channels, [H, W] is [H, W, C].
 
     assignments_c10    [C, classes]     held-out images per assigned category and true class (int32)
     probabilities_c10  [C, bins]        histogram of q(c|x) over [0, 1] per category, held-out (int32)
@@ -27,12 +32,13 @@ def array_shapes(block: Block, dataset: str) -> Mapping[str, tuple[int, ...]]:
     traversal_n16      [dims, steps, H, W]  one image's code with one dimension moved from -2 to 2 (uint8)
     """
     spec = spec_of(dataset)
+    image = picture_shape(spec)
     if not block.is_categorical:
-        return {f"traversal_{block.name}": (min(block.size, TRAVERSAL_DIMS), TRAVERSAL_STEPS, *spec.image_shape)}
+        return {f"traversal_{block.name}": (min(block.size, TRAVERSAL_DIMS), TRAVERSAL_STEPS, *image)}
     return {
         f"assignments_{block.name}": (block.size, spec.classes),
         f"probabilities_{block.name}": (block.size, HISTOGRAM_BINS),
-        f"traversal_{block.name}": (TRAVERSAL_ROWS, block.size, *spec.image_shape),
+        f"traversal_{block.name}": (TRAVERSAL_ROWS, block.size, *image),
     }
 
 
@@ -44,7 +50,7 @@ def layout_shapes(layout: Layout, dataset: str) -> Mapping[str, tuple[int, ...]]
     manipulation_n2    [dims, inputs, steps, H, W]  each of these codes with one dimension moved from -2 to 2
     plane_n2           [steps, steps, H, W]  blocks of two dimensions: the first code with both moved (rows: the first)
     """
-    image = spec_of(dataset).image_shape
+    image = picture_shape(spec_of(dataset))
     shapes = {name: shape for block in layout.blocks for name, shape in array_shapes(block, dataset).items()}
     shapes |= dict.fromkeys(("inputs", "reconstructions"), (TRAVERSAL_ROWS, *image))
     block = layout.primary("n")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vmi.spec.arrays import picture_shape
 from vmi.spec.config import FIELD_TYPES, TrialConfig, field_problems, resolve
 from vmi.spec.datasets import spec_of
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
@@ -189,8 +190,8 @@ def _resolve_problems(point: Mapping[str, Any]) -> tuple[Problem, ...]:
 def _dataset_problems(valid: _Valid) -> Iterator[Problem]:
     names = _used("dataset", valid)
     specs = [spec_of(name) for name in names]
-    if len({(spec.channels, spec.image_shape, spec.classes) for spec in specs}) > 1:
-        shapes = ", ".join(f"{s.name} {s.image_shape[0]}x{s.image_shape[1]} {s.classes} classes" for s in specs)
+    if len({(spec.shape, spec.classes) for spec in specs}) > 1:
+        shapes = ", ".join(f"{s.name} {'x'.join(map(str, picture_shape(s)))} {s.classes} classes" for s in specs)
         allowed = "data sets of one image shape and one number of classes"
         yield Problem("dataset", names, allowed, f"{shapes}; make one study of each")
 

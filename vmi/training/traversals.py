@@ -2,7 +2,8 @@
 
 All pictures start from the same held-out images, whatever the trial: the first one of each class.
 
-Shapes: N images, C categories, H x W pixels, L width of the code. Arrays are NumPy, as `vmi.spec.arrays` has them.
+Shapes: N images, D pixels, L width of the code; C categories, of pictures channels. Arrays are NumPy, as
+`vmi.spec.arrays` has them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from vmi.spec.arrays import (
     array_shapes,
     layout_shapes,
 )
+from vmi.spec.datasets import spec_of
 from vmi.training.accuracy import contingency
 from vmi.training.pack import Pack
 
@@ -59,7 +61,7 @@ def _of_layout(pack: Pack, data: Dataset, images: list[int], codes_RL: Tensor, k
     shapes = layout_shapes(pack.layout, data.spec.name)
     index_R = torch.tensor(images, device=codes_RL.device)
     inputs_RD = data.images(data.held_out, index_R, pack.dtype)
-    arrays = {"inputs": _bytes(inputs_RD), "reconstructions": _decode(pack, codes_RL, k)}
+    arrays = {"inputs": _pictures(inputs_RD, data.spec.shape), "reconstructions": _decode(pack, codes_RL, k)}
     block = pack.layout.primary("n")
     if block is not None:
         start = sum(b.size for b in pack.layout.blocks[: pack.layout.blocks.index(block)])
@@ -142,12 +144,14 @@ def _values(like: Tensor, steps: int) -> Tensor:
 
 
 def _decode(pack: Pack, codes_NL: Tensor, k: int) -> Array:
-    """Mean images of member k as bytes, [N, D]: the other members decode zeros beside it."""
+    """Mean images of member k as bytes, [N, H, W, C]: the other members decode zeros beside it."""
     stacked = torch.zeros(pack.size, *codes_NL.shape, dtype=pack.dtype, device=pack.device)
     stacked[k] = codes_NL
-    return _bytes(pack.decoder(stacked)[k].sigmoid())
+    return _pictures(pack.decoder(stacked)[k].sigmoid(), spec_of(pack.architecture.dataset).shape)
 
 
-def _bytes(images_ND: Tensor) -> Array:
-    bytes_ND: Array = (images_ND * 255).round().to(torch.uint8).cpu().numpy()
-    return bytes_ND
+def _pictures(images_ND: Tensor, shape: tuple[int, int, int]) -> Array:
+    """Bytes [N, H, W, C] of images [N, D], planes row by row; `shape` is (C, H, W)."""
+    planes = (images_ND * 255).round().to(torch.uint8).unflatten(-1, shape)
+    pictures: Array = planes.movedim(-3, -1).contiguous().cpu().numpy()
+    return pictures
