@@ -45,7 +45,7 @@ def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def with_inputs(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> np.ndarray:
-    """Images [rows, columns, ..] as one, on the left of each row its input and reconstruction where these are stored."""
+    """Images [rows, columns, ..] as one, on the left of each row its input and reconstruction where they are stored."""
     kept = [arrays[name][: len(images)] for name in ("inputs", "reconstructions") if name in arrays]
     return beside(tile(np.stack(kept, 1)), tile(images)) if len(kept) == 2 else tile(images)
 
