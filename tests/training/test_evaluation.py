@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from support.coloured import held
 from support.packs import small_pack, trial, varied
 
 from vmi.data import dataset as data
-from vmi.spec.arrays import HISTOGRAM_BINS, MANIPULATED_INPUTS, TRAVERSAL_ROWS, layout_shapes
+from vmi.spec.arrays import HISTOGRAM_BINS, MANIPULATED_INPUTS, TRAVERSAL_ROWS, is_picture, layout_shapes
 from vmi.spec.metrics import METRICS, available
 from vmi.training import accuracy
 from vmi.training.evaluation import Evaluation, evaluate
@@ -97,6 +98,26 @@ def test_every_trial_starts_its_pictures_from_the_same_held_out_images() -> None
         (found,) = evaluated(Pack([trial(**fields)]))
         assert found.arrays["inputs"].dtype == np.uint8
         assert np.array_equal(found.arrays["inputs"].reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize("shape", [(3, 10, 7), (2, 9, 6), (4, 8, 8)])
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_pictures_of_several_channels_have_them_last(shape: tuple[int, int, int], network: str) -> None:
+    coloured = data.load(held(shape, levels=0))
+    pack = Pack([trial(dataset=coloured.spec.name, network=network, hidden="4-12", layout="n2*+c10*")])
+    (found,) = evaluate(pack, coloured)
+    for name, wanted in layout_shapes(pack.layout, coloured.spec.name).items():
+        assert found.arrays[name].shape == wanted, name
+        assert wanted[-3:] == (*shape[1:], shape[0]) or not is_picture(name)
+    images_NCHW = coloured.held_out.pixels_ND[:TRAVERSAL_ROWS].unflatten(1, shape)  # the classes in turn
+    for c in range(shape[0]):
+        assert np.array_equal(found.arrays["inputs"][..., c], (255 * images_NCHW[:, c]).round().numpy())
+    with torch.no_grad():
+        normal, category = pack.encoder.eval()(images_NCHW.flatten(1)[None])
+        one_hot_KRC = torch.nn.functional.one_hot(category.log_probs_KBC.argmax(-1), 10)
+        again_KRD = pack.decoder.eval()(torch.cat([normal.mean_KBZ, one_hot_KRC], -1)).sigmoid()
+    again_RCHW = again_KRD[0].unflatten(1, shape)
+    assert np.abs(found.arrays["reconstructions"] - 255.0 * again_RCHW.permute(0, 2, 3, 1).numpy()).max() < 0.51
 
 
 def test_a_manipulation_moves_each_input_along_one_dimension_and_a_plane_along_both() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from analysis.data.axes import Design, design, representative
 from analysis.data.mi_checks import violations
@@ -15,7 +18,7 @@ from analysis.data.study_results import StudyResults, open_study
 from analysis.figures import captions as plots
 from analysis.figures import information as figures_mi
 from analysis.figures import scores as figures
-from analysis.figures.images import GAP, png_uri, tile
+from analysis.figures.images import BACKGROUND, GAP, png_uri, tile, with_inputs
 from analysis.figures.style import RED
 from tests.analysis.cases import CASES, layouts, searched, temperatures, usual, violated
 from tests.analysis.factory import choice, grid, store, trial
@@ -114,6 +117,24 @@ def test_tiles_keep_every_pixel() -> None:
     assert grid_of.shape == (2 * 4 + GAP, 3 * 5 + 2 * GAP)
     assert np.array_equal(grid_of[4 + GAP :, 2 * (5 + GAP) :], images[1, 2])
     assert png_uri(grid_of).startswith("data:image/png;base64,")
+
+
+def test_pictures_of_several_channels_are_drawn_in_colour_over_white_and_two_side_by_side() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 4), dtype=np.uint8)
+    drawn = tile(images[..., :3])
+    assert drawn.shape == (2 * 4 + GAP, 3 * 5 + 2 * GAP, 3)
+    assert np.array_equal(drawn[4 + GAP :, 2 * (5 + GAP) :], images[1, 2, ..., :3])
+    assert (drawn[4] == BACKGROUND).all()
+    for opaque, wanted in ((255, images[..., :3]), (0, np.full_like(images[..., :3], 255))):
+        images[..., 3] = opaque
+        assert np.array_equal(tile(images), tile(wanted))
+    one, other = tile(images[..., :2])[:4, :10].reshape(4, 2, 5).swapaxes(0, 1)
+    assert np.array_equal(one, images[0, 0, ..., 0]) and np.array_equal(other, images[0, 0, ..., 1])
+    stored = {"inputs": images[:, 0, ..., :3], "reconstructions": images[:, 1, ..., :3]}
+    both = with_inputs(stored, images[..., :3])
+    assert np.array_equal(both[:4, :5], images[0, 0, ..., :3]) and np.array_equal(both[:, -drawn.shape[1] :], drawn)
+    png = base64.b64decode(png_uri(both).partition(",")[2])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), both)
 
 
 def test_lines_of_equal_elbo_are_that_and_stay_inside_the_points(tmp_path: Path) -> None:
