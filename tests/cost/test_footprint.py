@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.coloured import held
+from support.memory_peaks import coloured
 from support.packs import trial
 
 from vmi.cost.footprint import base_bytes, member_bytes, members_within, own_parameters, shared_bytes, trunks
@@ -24,6 +26,9 @@ MEASURED: tuple[tuple[dict[str, Any], int], ...] = (
     ({"dataset": "digits", "network": "conv", "hidden": "64-128-512"}, 2),
     ({"dataset": "digits", "tc_weight": 4.0, "batch_size": 256}, 2),
     ({"dataset": "digits", "layout": "n8*+c10*", "batch_size": 1024}, 4),
+    ({"dataset": coloured(), "hidden": "512-128"}, 4),
+    ({"dataset": coloured(), "network": "conv", "hidden": "8-16-32"}, 4),
+    ({"dataset": coloured(), "network": "conv", "hidden": "32-64-128-256"}, 2),
 )
 FACTOR = 2.0
 
@@ -41,6 +46,8 @@ FACTOR = 2.0
         {"network": "conv", "hidden": "3-5-9", "dataset": "mnist"},
         {"network": "conv", "hidden": "16", "layout": "c4*"},
         {"preset": "authors", "dataset": "mnist"},
+        {"hidden": "7", "dataset": coloured()},
+        {"network": "conv", "hidden": "3-5-7-9", "dataset": coloured()},
     ],
 )
 def test_the_parameters_are_those_of_the_networks_one_for_one(fields: dict[str, Any]) -> None:
@@ -73,7 +80,7 @@ def test_the_kernels_peak_of_a_pack_is_within_twice_and_half_of_the_estimate() -
 @pytest.mark.parametrize("fields", [{}, {"network": "conv", "hidden": "64-128-512", "dataset": "mnist"}])
 def test_as_many_members_fit_as_the_room_holds_and_not_one_more(fields: dict[str, Any], device: str) -> None:
     architecture = resolve(fields).architecture
-    before = base_bytes(architecture.dataset, device) + shared_bytes(architecture)
+    before = base_bytes(architecture.dataset, device) + shared_bytes(architecture, device)
     seven = before + 7 * member_bytes(architecture, (), device)
     assert [members_within(architecture, seven + more, (), device) for more in (-1, 0, 1)] == [6, 7, 7]
     assert members_within(architecture, before, (), device) == members_within(architecture, 0, (), device) == 0
@@ -91,6 +98,13 @@ def test_as_many_members_fit_as_the_room_holds_and_not_one_more(fields: dict[str
 )
 def test_what_is_larger_takes_more(more: dict[str, Any]) -> None:
     assert member_bytes(resolve(more).architecture) > 1.2 * member_bytes(resolve({}).architecture)
+
+
+def test_numbers_in_0_to_1_are_kept_as_float32() -> None:
+    bytes_, floats = held((3, 10, 7)), held((3, 10, 7), levels=0)
+    pixels = (512 + 256) * 210
+    for device in ("cpu", "cuda"):
+        assert base_bytes(floats, device) - base_bytes(bytes_, device) == 3 * pixels
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ SMALL = CONFIG.architecture
 
 def room_for(members: float, architecture: Architecture = SMALL, device: str = "cpu") -> Room:
     """Room for so many members, with what is held back."""
-    needed = base_bytes(architecture.dataset, device) + shared_bytes(architecture)
+    needed = base_bytes(architecture.dataset, device) + shared_bytes(architecture, device)
     return Room(device, round((needed + members * member_bytes(architecture, (), device)) / SHARE))
 
 

@@ -2,7 +2,8 @@
 
     python memory_peaks.py CONFIGURATION MEMBERS [CONFIGURATION MEMBERS ...]
 
-In bytes, as the kernel counts the peak of two steps, an evaluation of a thousand images and a checkpoint.
+In bytes, as the kernel counts the peak of two steps, an evaluation of a thousand images and a checkpoint. Beside the
+catalogue's data sets there is that of `coloured()`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from typing import Any
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.coloured import held
+
 from vmi.data.dataset import Dataset, load
 from vmi.spec.config import resolve
 from vmi.spec.trial import Trial
@@ -23,6 +28,11 @@ from vmi.training.evaluation import evaluate
 from vmi.training.pack import Pack
 from vmi.training.train import run_steps
 from vmi.worker.allocator import keep_freed_memory
+
+
+def coloured() -> str:
+    """The name of a data set of colour images with odd sides."""
+    return held((3, 33, 45), train=1000, held_out=1000)
 
 
 def kilobytes(name: str) -> int:
@@ -59,6 +69,7 @@ def grown(fields: dict[str, Any], members: int) -> int:
 
 
 def main() -> None:
+    coloured()  # first: what it frees is given back
     keep_freed_memory()  # as a worker does
     torch.set_num_threads(1)
     digits = load("digits")

@@ -28,16 +28,18 @@ from vmi.spec.layout import Layout, parse
 FLOAT, ORDER = 4, 8
 KERNEL = 16
 EVALUATED = 1000
-# Tensors of the widest layer while a chunk is evaluated, of each member, and more of the one whose turn it is.
-HELD, WORKED = {"mlp": 3, "conv": 8}, {"mlp": 0, "conv": 14}
+# Tensors of the widest layer while a chunk is evaluated, of each member, and more of the one whose turn it is; on a
+# GPU, where convolutions were not measured, a guess on the safe side.
+HELD, WORKED = {"mlp": 3, "conv": 4}, {"mlp": 0, "conv": 6}
+GPU_HELD, GPU_WORKED = HELD | {"conv": 8}, WORKED | {"conv": 14}
 PAIRED, ROWS = 4096, 512
 # Tensors [B, B] of an informed Normal block, passes and what the allocator cannot give out again: measured were 3 to 9.
 PAIRS = 6
 # What the libraries keep and the allocator cannot give out again; measured, of the smallest packs.
 SCRATCH = 20_000_000
 # Of a process of its own: Python, torch, scikit-learn and Ray's worker, without the libraries' code, which processes
-# share; and what a data set with its k-means reference takes, in its pixels.
-PROCESS, LOADING = 500_000_000, 5
+# share.
+PROCESS = 500_000_000
 # A GPU's context and the libraries' workspaces: a guess.
 CONTEXT = 1_000_000_000
 
@@ -51,11 +53,11 @@ class Trunk(NamedTuple):
 
 def encoder(architecture: Architecture, outputs: int) -> Trunk:
     """From an image to so many outputs: the encoder, or Q."""
-    widths, shape = architecture.widths, spec_of(architecture.dataset).image_shape
+    widths, spec = architecture.widths, spec_of(architecture.dataset)
     if architecture.network != "conv":
-        return _dense(shape[0] * shape[1], widths, outputs)
-    channels = (1, *widths[:-1])
-    planes = [_plane(shape, depth) for depth in range(len(channels))]
+        return _dense(spec.pixels, widths, outputs)
+    channels = (spec.channels, *widths[:-1])
+    planes = [_plane(spec.image_shape, depth) for depth in range(len(channels))]
     convolutions = sum(KERNEL * i * o + o + 2 * o for i, o in pairwise(channels))
     layers = tuple(c * plane for c, plane in zip(channels[1:], planes[1:], strict=True))
     dense = _dense(channels[-1] * planes[-1], widths[-1:], outputs)
@@ -68,7 +70,7 @@ def decoder(architecture: Architecture) -> Trunk:
     width = parse(architecture.layout).width
     if architecture.network != "conv":
         return _dense(width, widths, spec.pixels)
-    channels = (*widths[1:], 1)
+    channels = (*widths[1:], spec.channels)
     depth = len(widths) - 1
     planes = [_plane(spec.image_shape, depth - i) for i in range(len(channels))]
     dense = _dense(width, widths[:1], channels[0] * planes[0])
@@ -104,31 +106,37 @@ def member_bytes(architecture: Architecture, terms: Collection[str] = (), device
     kept = (2 + half) * sum(sum(net.layers) for net in nets) + 3 * widest + 8 * spec.pixels
     step = (4 + half) * parameters + batch * kept + _terms(architecture, layout, nets, terms)
     train, held_out = min(EVALUATED, spec.train_count), min(EVALUATED, spec.held_out_count)
-    evaluation = 3 * parameters + train * HELD[architecture.network] * widest
+    held = (HELD if device == "cpu" else GPU_HELD)[architecture.network]
+    evaluation = 3 * parameters + train * held * widest
     evaluation += held_out * 8 * spec.pixels + 32 * spec.held_out_count * layout.width
     most = max(step, evaluation) if device == "cpu" else step + evaluation - 3 * parameters
     return round(FLOAT * max(most, 9 * parameters)) + ORDER * spec.train_count
 
 
-def shared_bytes(architecture: Architecture) -> int:
+def shared_bytes(architecture: Architecture, device: str = "cpu") -> int:
     """Bytes that a pack takes whatever its size: what is done for one member after the other."""
     layout = parse(architecture.layout)
-    chunk = EVALUATED * WORKED[architecture.network] * _widest(trunks(architecture), layout)
+    worked = (WORKED if device == "cpu" else GPU_WORKED)[architecture.network]
+    chunk = EVALUATED * worked * _widest(trunks(architecture), layout)
     pairs = ROWS * min(PAIRED, spec_of(architecture.dataset).held_out_count)
     return SCRATCH + FLOAT * chunk + (8 * FLOAT * pairs if layout.normal else 0)
 
 
 def members_within(architecture: Architecture, room: int, terms: Collection[str] = (), device: str = "cpu") -> int:
     """How many members fit into so many bytes of a worker or of its GPU; 0 where not even one does."""
-    left = room - base_bytes(architecture.dataset, device) - shared_bytes(architecture)
+    left = room - base_bytes(architecture.dataset, device) - shared_bytes(architecture, device)
     return max(0, left // member_bytes(architecture, terms, device))
 
 
 def base_bytes(dataset: str, device: str = "cpu") -> int:
-    """Bytes of a worker without any member: on a CPU its process with the data set, on a GPU context and images."""
+    """Bytes of a worker without any member: on a CPU its process with the data set, on a GPU context and images.
+
+    The k-means reference takes the pixels in float32 beside the data set's own, which are bytes or, in [0, 1], float32.
+    """
     spec = spec_of(dataset)
     pixels = (spec.train_count + spec.held_out_count) * spec.pixels
-    return PROCESS + LOADING * pixels if device == "cpu" else CONTEXT + pixels
+    stored = pixels if spec.levels else FLOAT * pixels
+    return PROCESS + stored + FLOAT * pixels if device == "cpu" else CONTEXT + stored
 
 
 def _dense(inputs: int, hidden: Sequence[int], outputs: int) -> Trunk:

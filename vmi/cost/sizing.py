@@ -84,7 +84,7 @@ class Sizing:
             fits = self.chosen(architecture).fits
             if fits is not None and members > fits and self._asked is not None:
                 room = self._asked[0]
-                needs = base_bytes(architecture.dataset, room.device) + shared_bytes(architecture)
+                needs = base_bytes(architecture.dataset, room.device) + shared_bytes(architecture, room.device)
                 needs += members * member_bytes(architecture, self._terms, room.device)
                 yield (
                     f"a pack of {members} of {architecture.dataset} {architecture.layout} {architecture.network} "
