@@ -41,7 +41,7 @@ class FixedModel(Protocol):
     `layout` names the blocks of the code, such as `"n16+c10"`; every block is measured, starred or not. `encode` maps
     images [N, D] in [0, 1] to the parameters of each block: for a Normal block the pair (mean [N, Z], log variance
     [N, Z]), for a categorical block logits [N, C]. `decode` maps a code [N, L], one-hot in categorical blocks, to a
-    mean image [N, D] in [0, 1].
+    mean image [N, D] in [0, 1]. A row of D pixels is channels x height x width, flattened in this order.
 
     An attribute `name`, if there is one, names the model in messages. Every torch module that the model is, or holds
     as an attribute, is put into evaluation mode while it is measured, and back afterwards.

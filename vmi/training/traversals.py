@@ -152,6 +152,6 @@ def _decode(pack: Pack, codes_NL: Tensor, k: int) -> Array:
 
 def _pictures(images_ND: Tensor, shape: tuple[int, int, int]) -> Array:
     """Bytes [N, H, W, C] of images [N, D], planes row by row; `shape` is (C, H, W)."""
-    planes = (images_ND * 255).round().to(torch.uint8).unflatten(-1, shape)
+    planes = (images_ND * 255).round().to(torch.uint8).view(-1, *shape)
     pictures: Array = planes.movedim(-3, -1).contiguous().cpu().numpy()
     return pictures
