@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vmi.cli.run import main as main
     from vmi.estimation.evaluate import evaluate as evaluate
     from vmi.runners.watchdog import ClusterLostError as ClusterLostError
+    from vmi.sources.dataset import Dataset as Dataset
     from vmi.spec.errors import InputError as InputError
     from vmi.spec.errors import Problem as Problem
     from vmi.spec.errors import StoreError as StoreError
@@ -44,6 +45,7 @@ _HOMES = {
     "vmi.cli.run": ("main",),
     "vmi.estimation.evaluate": ("evaluate",),
     "vmi.runners.watchdog": ("ClusterLostError",),
+    "vmi.sources.dataset": ("Dataset",),
     "vmi.spec.errors": ("InputError", "Problem", "StoreError"),
     "vmi.spec.goals": ("Bound", "at_least", "at_most"),
     "vmi.spec.intervals": ("Interval",),

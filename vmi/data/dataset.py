@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vmi.data import digits
@@ -51,6 +52,24 @@ class Dataset(NamedTuple):
 
 
 _held: dict[str, Dataset] = {}
+
+
+def of_arrays(
+    spec: DatasetSpec, train: tuple[NDArray[Any], NDArray[Any]], held_out: tuple[NDArray[Any], NDArray[Any]]
+) -> Dataset:
+    """Rows of pixels [N, D] and classes [N] of either split, as they lie in memory."""
+    return Dataset(spec, *(Split(*map(torch.from_numpy, pair)) for pair in (train, held_out)))
+
+
+def as_dataset(given: Any) -> Dataset:
+    """By its name, or what is one already: of tensors, or of arrays with `spec`, `train` and `held_out`."""
+    if isinstance(given, str):
+        return load(given)
+    return given if isinstance(given, Dataset) else of_arrays(given.spec, given.train, given.held_out)
+
+
+def is_held(name: str) -> bool:
+    return name in _held
 
 
 def hold(dataset: Dataset) -> None:

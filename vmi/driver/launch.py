@@ -21,6 +21,7 @@ from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
 from vmi.driver.options import RunOptions
+from vmi.driver.own_data import own_data
 from vmi.driver.preflight import check, check_rows
 from vmi.driver.progress import Display
 from vmi.driver.pruning import pruning_of
@@ -239,6 +240,7 @@ class _Run:
                 attempt=attempt,
                 device=device,
                 data_folder=folder,
+                own_data=own_data(pack.trials[0].config.dataset),
                 keep_models=self.options.keep_models,
                 places=self.ledger.places_of(pack),
                 pruning=pruning_of(self.study, self.store, pack),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vmi.cost.packing import AUTO, MAX_PACK_SIZE
+from vmi.driver.own_data import adopted
 from vmi.spec.errors import InputError, Problem, did_you_mean
 from vmi.storage.paths import ALLOWED, AnyPath, local, path_of
 from vmi.study.overrides import wished
@@ -32,7 +33,7 @@ class StudyOptions:
     """What `vmi plan` takes as well: what is asked of the study, and where its results are. Holds anything."""
 
     smoke: bool = option(False, "A tiny version: 20 steps, 2 seeds, ends of each axis.")
-    data: str | None = option(None, "Data set: digits, mnist or fashion_mnist.")
+    data: str | None = option(None, "Data set: digits, mnist, fashion_mnist, or a file or folder of your own images.")
     steps: int | None = option(None, "Training steps of every trial.", "INTEGER")
     seeds: int | str | Iterable[int] | None = option(None, f"Replicates: {SEEDS}.")
     restarts: int | None = option(None, "Seeds that form one replicate, the one chosen without labels.", "INTEGER")
@@ -69,7 +70,7 @@ class StudyOptions:
     def applied(self, study: Study) -> tuple[Study, tuple[Problem, ...]]:
         """The study as these options want it, and what is wrong with its scale."""
         seeds = replicates(self.seeds) if self.seeds is not None else None
-        return wished(
+        changed, wrong = wished(
             study,
             dataset=self.data,
             steps=self.steps,
@@ -79,6 +80,8 @@ class StudyOptions:
             name=self.name,
             scale=self.scale,
         )
+        read, unreadable = adopted(changed)
+        return read, (*wrong, *unreadable)
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options themselves; study, data set and steps are judged together."""

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from vmi.driver.options import RunOptions
+from vmi.driver.own_data import keep
 from vmi.mirror.access import Mode, mode_from
 from vmi.results.store import Store
 from vmi.search.trial_count import planned_trials, values_of
-from vmi.spec.datasets import DATASETS, data_folder, spec_of
+from vmi.spec.datasets import data_folder, find, spec_of
 from vmi.spec.errors import InputError, Problem, near
-from vmi.storage.paths import local
+from vmi.storage.paths import AnyPath, local
 from vmi.study.checks import NAME, validate
 from vmi.study.study import Study
 from vmi.study.study_json import differences, spec
@@ -36,7 +37,7 @@ def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tupl
     if problems:
         raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
     asked = asked_of(study, store)
-    _load_data(study)
+    _load_data(study, store.root)
     return store, asked, _mode(store, environ)
 
 
@@ -62,11 +63,9 @@ def check_rows(rows: Iterable[Mapping[str, Any]], study: str) -> None:
     """Raises InputError where stored trials saw other data than this program has under the name of their data set."""
     seen = {(str(row["dataset"]), str(row["data_fingerprint"])) for row in rows}
     problems = [
-        Problem(
-            "dataset", name, f"content {DATASETS[name].fingerprint}", f"trials of {study!r} were trained on {found}"
-        )
+        Problem("dataset", name, f"content {known.fingerprint}", f"trials of {study!r} were trained on {found}")
         for name, found in sorted(seen)
-        if name in DATASETS and found != DATASETS[name].fingerprint
+        if (known := find(name)) and found != known.fingerprint
     ]
     if problems:
         raise InputError(problems, "results of another version of the data (choose another study with --name)")
@@ -90,9 +89,10 @@ def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:
     return ()
 
 
-def _load_data(study: Study) -> None:
+def _load_data(study: Study, root: AnyPath) -> None:
     """Read (or fetch) each data set that is not embedded, once, before any worker needs it."""
     for name in values_of(study, "dataset"):
+        keep(name, root)
         if spec_of(name).folder:
             from vmi.data import dataset  # loads torch
 

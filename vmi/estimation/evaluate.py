@@ -9,12 +9,13 @@ Shapes: K member (seed of Q), N images, B batch, V validation images, D pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from vmi.data.dataset import Dataset, load
+from vmi.data.dataset import Dataset, as_dataset
 from vmi.data.random_streams import seeded
 from vmi.estimation.encoding import View, gathered, view
 from vmi.estimation.model import FixedModel, frozen, name_of
@@ -22,6 +23,7 @@ from vmi.estimation.q_fit import FittedQ, Pairs, Settings, fit
 from vmi.information.bootstrap import Estimate, Statistic, estimate
 from vmi.information.statistics import decoder_terms, encoder_terms, real_terms, total_rate, view_terms
 from vmi.nn.distributions import Categorical
+from vmi.spec.datasets import DatasetSpec
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.rules import MAX_SEED, parse_hidden
 from vmi.training import accuracy
@@ -29,6 +31,17 @@ from vmi.training import accuracy
 VALIDATION_SHARE = 0.2
 VALIDATION_IMAGES = 4096
 MIN_TRAIN, MIN_HELD_OUT, MAX_SEEDS, MIN_RESAMPLES, MAX_RESAMPLES = 10, 2, 64, 100, 100_000
+
+
+class Arrays(Protocol):
+    """A `vmi.Dataset`: what it is, and pixels [N, D] and classes [N] of either split."""
+
+    @property
+    def spec(self) -> DatasetSpec: ...
+    @property
+    def train(self) -> tuple[NDArray[Any], NDArray[Any]]: ...
+    @property
+    def held_out(self) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
 
 class Account(NamedTuple):
@@ -57,7 +70,7 @@ class Account(NamedTuple):
 
 def evaluate(
     model: FixedModel,
-    data: Dataset | str,
+    data: Dataset | Arrays | str,
     *,
     seeds: int = 3,
     seed: int = 0,
@@ -68,7 +81,7 @@ def evaluate(
 
     Arguments:
         model: a `FixedModel`; `vmi.estimation.model.wrap` makes one of two functions
-        data: the name of a data set, or a `vmi.data.dataset.Dataset`
+        data: the name of a data set, or a `vmi.Dataset`
         seeds: how many Q are fitted, with `seed`, `seed + 1`, ...: their spread is part of the result
         seed: the first of them
         resamples: of the bootstrap over held-out images
@@ -80,7 +93,7 @@ def evaluate(
     Raises:
         vmi.InputError: the model's shapes do not match the data, or an option is out of range; nothing was trained
     """
-    dataset = load(data) if isinstance(data, str) else data
+    dataset = as_dataset(data)
     _check_options(dataset, seeds, seed, resamples)
     with frozen(model):
         seen = view(model, dataset)

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.spec.home import home
@@ -106,13 +106,30 @@ DATASETS: Mapping[str, DatasetSpec] = {
 }
 
 
-# Data sets of the user's own, which this process was told of, by their names.
+# Data sets of the user's own, which this process was told of, and where they are kept, by their names.
 _own: dict[str, DatasetSpec] = {}
+_places: dict[str, str] = {}
 
 
-def register(spec: DatasetSpec) -> None:
+def register(spec: DatasetSpec, place: str = "") -> None:
     """Make a data set known by its name in this process, beside those of the catalogue."""
     _own[spec.name] = spec
+    if place:
+        _places[spec.name] = place
+
+
+def place_of(name: str) -> str:
+    """Where a data set of the user's own is kept; empty for one of the catalogue, and where that is not known."""
+    return _places.get(name, "")
+
+
+def spec_to_json(spec: DatasetSpec) -> dict[str, Any]:
+    return {**spec._asdict(), "image_shape": list(spec.image_shape), "defaults": dict(spec.defaults), "md5": {}}
+
+
+def spec_from_json(content: Mapping[str, Any]) -> DatasetSpec:
+    known = {name: content[name] for name in DatasetSpec._fields if name in content}
+    return DatasetSpec(**{**known, "image_shape": tuple(content["image_shape"])})
 
 
 def find(name: object) -> DatasetSpec | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vmi.spec.config import TrialConfig
-from vmi.spec.datasets import DATASETS
+from vmi.spec.datasets import find
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.study import space as domains
 from vmi.study.condition_checks import condition_problems
@@ -52,9 +55,9 @@ def override(
     declared = None if "dataset" in study.space else study.fixed.get("dataset", TrialConfig.dataset)
     if dataset is not None and dataset != declared:
         # What is no data set is refused as such, not as a part of a name.
-        known = isinstance(dataset, str) and dataset in DATASETS
+        ending = dataset if find(dataset) else _slug(dataset)
         changed = replace(
-            _fix(changed, {"dataset": dataset}), name=f"{changed.name}-{dataset}" if known else changed.name
+            _fix(changed, {"dataset": dataset}), name=f"{changed.name}-{ending}" if ending else changed.name
         )
     if smoke:
         changed = _smoke(changed)
@@ -65,6 +68,13 @@ def override(
     if restarts is not None:
         changed = replace(changed, restarts=restarts)
     return changed if name is None else replace(changed, name=name)
+
+
+def _slug(place: object) -> str:
+    """What a study of one's own images is called by: the file's name, in letters, digits and hyphens."""
+    if not isinstance(place, str) or not (os.sep in place or "." in place or Path(place).exists()):
+        return ""
+    return re.sub(r"[^A-Za-z0-9]+", "-", Path(place.partition("::")[0]).stem).strip("-").lower()[:40]
 
 
 def _scaled(study: Study, scale: str | None) -> Study:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from vmi.spec.datasets import DatasetSpec
 from vmi.spec.goals import Bound
 from vmi.study.space import Choice, Float, Integer
 
@@ -57,6 +58,8 @@ def _plain(value: Any, depth: int) -> Any:
             return exact(value)
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and value.dtype.kind in "iuf":
         return value.item()
+    if isinstance(spec := getattr(value, "spec", None), DatasetSpec):
+        return spec.name  # a `vmi.Dataset`, which this process knows by its name
     if depth and isinstance(value, Mapping):
         return {plain(name, 0): plain(held, depth - 1) for name, held in dict(value).items()}
     if depth and type(value) in (list, tuple):

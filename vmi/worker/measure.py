@@ -34,6 +34,7 @@ from vmi.spec.trial import PackSpec, Trial
 from vmi.training import accuracy, cuda_graph
 from vmi.training.pack import Pack
 from vmi.training.train import launch_steps, run_steps
+from vmi.worker import own_images
 from vmi.worker.cost_fit import Stepped, beyond, linear, median, stepped
 from vmi.worker.messages import Task
 from vmi.worker.work import prepare, work
@@ -194,6 +195,7 @@ class _Bench:
     def _load(self, name: str) -> Seconds:
         if name not in self._loaded:
             forget()
+            own_images.hold(name)
             device = torch.device(self.device)
             self._loaded[name] = self._time(lambda: load(name, self._folder).to(device))
         return self._loaded[name]

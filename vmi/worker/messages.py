@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vmi.spec.config import FIELD_TYPES, TrialConfig
+from vmi.spec.datasets import register, spec_from_json
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Row, Trial
 
@@ -21,6 +22,7 @@ UPDATE_SECONDS = 3.0
 class Task:
     """Trials of one Architecture and where their results go. `layouts` are the whole study's: they fix the columns.
 
+    own_data  of a data set of the user's own: its `spec` and the `place` where it is kept
     places   how many trials are trained at a time (None: all); the others wait for a place
     pruning  what a judge is made from (`vmi.worker.judge`; None: no trial is stopped early). Its "pruner" is the name
              that the rows of stopped trials bear, its "metric" is what is judged
@@ -37,6 +39,7 @@ class Task:
     attempt: int
     device: str
     data_folder: str
+    own_data: Mapping[str, Any] | None = None
     keep_models: bool = False
     places: int | None = None
     pruning: Mapping[str, Any] | None = None
@@ -59,6 +62,8 @@ class Task:
     @classmethod
     def from_json(cls, text: str) -> Task:
         content = json.loads(text)
+        if own := content["own_data"]:
+            register(spec_from_json(own["spec"]), own["place"])
         pack_id, trials = content.pop("pack")
         spec = PackSpec(pack_id, tuple(Trial(i, s, TrialConfig(**config)) for i, s, config in trials))
         return cls(pack=spec, **{**content, "layouts": tuple(content["layouts"])})

@@ -16,6 +16,7 @@ from vmi.spec.trial import Judge
 from vmi.training import accuracy
 from vmi.training.out_of_memory import ExhaustedError, is_out_of_memory
 from vmi.training.train import train
+from vmi.worker import own_images
 from vmi.worker.allocator import keep_freed_memory, return_freed_memory
 from vmi.worker.halting import HaltedError, never
 from vmi.worker.messages import Task, Update
@@ -109,6 +110,7 @@ def _attempt(
         members = session.members
         if members.pack is not None and members.pack.layout.primary("c"):
             accuracy.load_libraries()
+        own_images.hold(task.dataset)
         images = dataset.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
         while members.pack is not None:
             for progress in train(

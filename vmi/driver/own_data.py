@@ -1,0 +1,69 @@
+"""Data sets of the user's own in a study: files that it names are read, named by content, kept beside the results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vmi.spec.config import TrialConfig
+from vmi.spec.datasets import DATASETS, find, place_of, spec_of, spec_to_json
+from vmi.spec.errors import InputError, Problem
+from vmi.storage.paths import AnyPath
+from vmi.study.space import Choice
+from vmi.study.study import Study
+
+SUFFIXES = (".npz", ".npy", ".parquet", ".arrow", ".feather")
+
+
+def is_place(value: object) -> bool:
+    """Whether a study's `dataset` names a file or a folder, and none of the catalogue."""
+    if not isinstance(value, str) or find(value) is not None:
+        return False
+    return "::" in value or os.sep in value or value.lower().endswith(SUFFIXES) or Path(value).exists()
+
+
+def adopted(study: Study) -> tuple[Study, tuple[Problem, ...]]:
+    """The study with names in place of files, which are read; and what is wrong with these, for which digits stand."""
+    problems: list[Problem] = []
+
+    def named(value: Any) -> Any:
+        if not is_place(value):
+            return value
+        from vmi.sources.dataset import Dataset  # loads pyarrow
+
+        try:
+            return Dataset.from_file(value).name
+        except InputError as error:
+            problems.extend(error.problems)
+            return TrialConfig.dataset
+
+    def within(fields: Any) -> Any:
+        if not isinstance(fields, Mapping) or "dataset" not in fields:
+            return fields
+        value = fields["dataset"]
+        of_choice = isinstance(value, Choice) and isinstance(value.values, tuple)
+        return {**fields, "dataset": Choice(tuple(map(named, value.values))) if of_choice else named(value)}
+
+    changed = replace(study, fixed=within(study.fixed), space=within(study.space), baseline=within(study.baseline))
+    return changed, tuple(dict.fromkeys(problems))
+
+
+def keep(name: str, root: AnyPath) -> None:
+    """Put a data set of the user's own beside the results, where every worker finds it."""
+    if name in DATASETS:
+        return
+    from vmi.sources import kept
+    from vmi.sources.dataset import made
+
+    if (found := made(name)) is not None:
+        kept.keep(found, root)
+    else:
+        kept.register_kept(root)
+
+
+def own_data(name: str) -> Mapping[str, Any] | None:
+    """What a worker has to be told of it; None for one of the catalogue."""
+    return None if name in DATASETS else {"spec": spec_to_json(spec_of(name)), "place": place_of(name)}

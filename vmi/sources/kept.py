@@ -1,0 +1,77 @@
+"""Data sets of the user's own beside the results: written once, read by every worker, mapped into memory."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+
+from vmi.sources.arrays import Array
+from vmi.sources.dataset import Dataset, fingerprint
+from vmi.spec.datasets import DatasetSpec, place_of, register, spec_from_json, spec_of, spec_to_json
+from vmi.spec.errors import StoreError
+from vmi.storage.durable import LOCAL, Files, put_new
+from vmi.storage.paths import AnyPath, local, path_of
+
+FOLDER, SPEC = ".data", "spec.json"
+
+
+def keep(dataset: Dataset, root: AnyPath, files: Files = LOCAL) -> AnyPath:
+    """Put the data set where all workers find it, once; this process knows its place from here on."""
+    folder = root / FOLDER / dataset.name
+    if not (folder / SPEC).exists():
+        for part, pair in (("train", dataset.train), ("held_out", dataset.held_out)):
+            for name, array in zip(("pixels", "labels"), pair, strict=True):
+                put_new(folder, f"{part}_{name}.npy", _bytes(array), files)
+        text = json.dumps({**spec_to_json(dataset.spec), "class_names": list(dataset.classes)}, indent=2)
+        put_new(folder, SPEC, text.encode(), files)
+    register(dataset.spec, str(folder))
+    return folder
+
+
+def load(name: str) -> Dataset:
+    """The kept data set of a name whose place this process knows; of a folder its pixels are mapped, not read.
+
+    Raises StoreError where a file is missing, cut short or not what it was.
+    """
+    spec, folder = spec_of(name), path_of(place_of(name))
+    parts = {}
+    for part in ("train", "held_out"):
+        parts[part] = (_array(folder, f"{part}_pixels.npy"), _array(folder, f"{part}_labels.npy"))
+    shape = (spec.channels, *spec.image_shape)
+    found = fingerprint(shape, spec.levels, spec.classes, parts["train"], parts["held_out"])
+    if found != spec.fingerprint:
+        raise StoreError(f"{folder}: its content is {found}, not {spec.fingerprint}: a file was changed")
+    names = json.loads((folder / SPEC).read_text(encoding="utf-8"))["class_names"]
+    return Dataset(spec, parts["train"], parts["held_out"], tuple(names))
+
+
+def register_kept(root: AnyPath) -> None:
+    """Make known what is kept beside these results."""
+    folder = root / FOLDER
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            if (entry / SPEC).is_file():
+                register(kept_spec(entry), str(entry))
+
+
+def kept_spec(folder: AnyPath) -> DatasetSpec:
+    return spec_from_json(json.loads((folder / SPEC).read_text(encoding="utf-8")))
+
+
+def _array(folder: AnyPath, name: str) -> Array:
+    path = folder / name
+    try:
+        here = local(path)
+        if here is None:
+            return np.asarray(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
+        return np.asarray(np.load(here, mmap_mode="c", allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _bytes(array: Array) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
