@@ -225,6 +225,23 @@ def fsck(
 
 
 @app.command(cls=Command)
+def data(
+    place: Annotated[str, typer.Argument(help="A file or folder of images; photos::32x32 gives them a size.")],
+    preview: Annotated[Path | None, typer.Option("--preview", help="A PNG to draw some of them into.")] = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave broken images out.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Say what images of your own are: shape, count, classes, split, name, copies, and their problems."""
+
+    def action() -> int:
+        from vmi.cli.data import describe
+
+        return describe(place, skip_broken, preview, Console(width=None if sys.stdout.isatty() else PIPED_WIDTH))
+
+    raise typer.Exit(guarded(action, debug))
+
+
+@app.command(cls=Command)
 def version() -> None:
     """Print the version."""
     typer.echo(installed())
