@@ -98,14 +98,18 @@ def evaluate(
 
     def action() -> int:
         from vmi.cli.results import model_of
+        from vmi.driver.own_data import is_place, read
         from vmi.estimation.evaluate import evaluate as account_of  # loads torch
         from vmi.estimation.tables import account_table
+        from vmi.worker.own_images import hold
         from vmi.worker.work import prepare
 
         prepare("cpu")
-        fixed = model_of(opened(model, "model"), member, data, seeds)
+        images = read(data) if data and is_place(data) else data
+        fixed = model_of(opened(model, "model"), member, images, seeds)
+        hold(images or fixed.dataset)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
-        for part in account_table(account_of(fixed, data or fixed.dataset, seeds=seeds)):
+        for part in account_table(account_of(fixed, images or fixed.dataset, seeds=seeds)):
             console.print(part, highlight=False)
         return 0
 

@@ -12,9 +12,10 @@ import typer
 from analysis.data.study_results import StudyResults, open_study
 from analysis.figures.images import tile
 from vmi.driver.options import is_whole
+from vmi.driver.own_data import register_beside
 from vmi.mirror.access import need_key, target
 from vmi.results.store import Store
-from vmi.spec.datasets import DATASETS
+from vmi.spec.datasets import DATASETS, find
 from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean, one_of, printable
 from vmi.spec.redaction import redacted
 from vmi.storage.paths import AnyPath
@@ -33,8 +34,9 @@ def model_of(model: AnyPath, member: str | None, data: str | None, seeds: int) -
     problems = (
         [] if is_whole(seeds, 1, MAX_SEEDS) else [Problem("--seeds", seeds, f"a whole number from 1 to {MAX_SEEDS}")]
     )
-    if data is not None and data not in DATASETS:
+    if data is not None and find(data) is None:
         problems.append(Problem("--data", data, one_of(list(DATASETS)), did_you_mean(data, DATASETS)))
+    register_beside(model)
     try:
         is_study = (model / "models").is_dir() or (model / "study.json").is_file()
         found = from_folder(model, member) if is_study else from_checkpoint(model, member)

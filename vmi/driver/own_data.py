@@ -32,10 +32,8 @@ def adopted(study: Study) -> tuple[Study, tuple[Problem, ...]]:
     def named(value: Any) -> Any:
         if not is_place(value):
             return value
-        from vmi.sources.dataset import Dataset  # loads pyarrow
-
         try:
-            return Dataset.from_file(value).name
+            return read(value)
         except InputError as error:
             problems.extend(error.problems)
             return TrialConfig.dataset
@@ -62,6 +60,22 @@ def keep(name: str, root: AnyPath) -> None:
         kept.keep(found, root)
     else:
         kept.register_kept(root)
+
+
+def register_beside(path: AnyPath) -> None:
+    """Make known what is kept beside the results that this path belongs to: a study, or a file of one."""
+    from vmi.sources import kept
+
+    for _ in range(4):
+        kept.register_kept(path)
+        path = path.parent
+
+
+def read(place: str) -> str:
+    """The name of the data set that lies there. Raises InputError with what is wrong with it."""
+    from vmi.sources.dataset import Dataset
+
+    return Dataset.from_file(place).name
 
 
 def own_data(name: str) -> Mapping[str, Any] | None:

@@ -1,0 +1,266 @@
+"""The same pixels from every kind of file are the same data set; what is none is refused, with what was found."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from vmi.sources.dataset import Dataset
+from vmi.spec.errors import InputError
+
+COUNT, HEIGHT, WIDTH = 60, 9, 7
+NAMES = ("ant", "bee", "cat")
+
+
+def pixels(channels: int = 1) -> Any:
+    """[N, C, H, W] that no two images have in common."""
+    return np.random.default_rng(channels).integers(0, 256, (COUNT, channels, HEIGHT, WIDTH), dtype=np.uint8)
+
+
+def labels() -> Any:
+    return np.array([NAMES[i % 3] for i in range(COUNT)])
+
+
+def encoded(image_CHW: Any, kind: str = "png") -> bytes:
+    plain = image_CHW[0] if len(image_CHW) == 1 else np.moveaxis(image_CHW, 0, -1)
+    buffer = io.BytesIO()
+    Image.fromarray(plain).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def shuffled(x: Any, y: Any) -> tuple[Any, Any]:
+    order = np.random.default_rng(9).permutation(len(x))
+    return x[order], y[order]
+
+
+def npz(root: Path, x: Any, y: Any) -> Path:
+    np.savez(root / "a.npz", images=np.moveaxis(x, 1, -1), labels=y)
+    return root / "a.npz"
+
+
+def npz_of_bytes(root: Path, x: Any, y: Any) -> Path:
+    np.savez_compressed(root / "b.npz", images=x, labels=y.astype("S"))
+    return root / "b.npz"
+
+
+def floats(root: Path, x: Any, y: Any) -> Path:
+    np.savez(root / "f.npz", images=x / 255, labels=y[:, None])
+    return root / "f.npz"
+
+
+def huggingface(root: Path, x: Any, y: Any) -> Path:
+    rows = [{"bytes": encoded(image), "path": f"{i}.png"} for i, image in enumerate(x)]
+    pq.write_table(pa.table({"image": rows, "label": y.tolist()}), root / "hf.parquet")
+    return root / "hf.parquet"
+
+
+def tensors(root: Path, x: Any, y: Any) -> Path:
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(x))
+    table = pa.table({"images": column, "label": pa.array(y.tolist()).dictionary_encode()})
+    with pa.OSFile(str(root / "t.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return root / "t.arrow"
+
+
+def lists(root: Path, x: Any, y: Any) -> Path:
+    kind = pa.uint8()
+    for _ in range(3):
+        kind = pa.list_(kind)
+    (root / "shards").mkdir()
+    for i, part in enumerate((slice(0, 25), slice(25, None))):
+        table = pa.table({"image": pa.array(x[part].tolist(), kind), "label": y[part].tolist()})
+        pq.write_table(table, root / "shards" / f"{i}.parquet")
+    return root / "shards"
+
+
+def folder(root: Path, x: Any, y: Any) -> Path:
+    for i, (image, label) in enumerate(zip(x, y, strict=True)):
+        path = root / "photos" / label / f"{i:03}.PNG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(image))
+    return root / "photos"
+
+
+FORMATS: tuple[Callable[[Path, Any, Any], Path], ...] = (
+    npz, npz_of_bytes, floats, huggingface, tensors, lists, folder
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("written", FORMATS)
+def test_the_name_is_the_contents_whatever_format_and_order(
+    written: Callable[[Path, Any, Any], Path], channels: int, tmp_path: Path
+) -> None:
+    x, y = pixels(channels), labels()
+    wanted = Dataset.from_arrays(x, y)
+    found = Dataset.from_file(written(tmp_path, *shuffled(x, y)))
+    assert found.spec._replace(source="") == wanted.spec._replace(source="")
+    assert found.classes == NAMES and found.spec.channels == channels
+    for ours, theirs in zip((*found.train, *found.held_out), (*wanted.train, *wanted.held_out), strict=True):
+        assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
+    rows = {row.tobytes() for part in (found.train, found.held_out) for row in part[0]}
+    assert rows == {image.tobytes() for image in x}
+
+
+def test_a_declared_split_is_kept_and_another_split_is_another_data_set(tmp_path: Path) -> None:
+    x, y = pixels(), labels()
+    sides = np.where(np.arange(COUNT) < 40, "train", "test")
+    whole = Dataset.from_arrays(x, y, sides)
+    assert (whole.spec.train_count, whole.spec.held_out_count) == (40, 20)
+    assert {row.tobytes() for row in whole.train[0]} == {image.tobytes() for image in x[:40]}
+    # MedMNIST's files: what is to choose a model by is trained on, and labels are a column.
+    parts = {"train": slice(0, 30), "val": slice(30, 40), "test": slice(40, None)}
+    arrays = {f"{part}_images": x[at, 0] for part, at in parts.items()}
+    np.savez(tmp_path / "med.npz", **arrays, **{f"{part}_labels": y[at, None] for part, at in parts.items()})
+    assert Dataset.from_file(tmp_path / "med.npz").name == whole.name
+    for part, at in (("train", slice(0, 40)), ("test", slice(40, None))):
+        place = folder(tmp_path / part, x[at], y[at])
+        (tmp_path / "split").mkdir(exist_ok=True)
+        place.rename(tmp_path / "split" / part)
+    assert Dataset.from_file(tmp_path / "split").name == whole.name
+    assert Dataset.from_arrays(x, y).name != whole.name != Dataset.from_arrays(x, y, sides == "train").name
+
+
+def test_copies_of_an_image_are_on_one_side_and_each_class_on_both() -> None:
+    x, y = np.repeat(pixels()[:20], 3, axis=0), np.repeat(np.arange(20) % 4, 3)
+    found = Dataset.from_arrays(x, y)
+    sides = [{row.tobytes() for row in part[0]} for part in (found.train, found.held_out)]
+    assert not sides[0] & sides[1]
+    assert all({*part[1].tolist()} == {0, 1, 2, 3} for part in (found.train, found.held_out))
+    assert 0.15 <= found.spec.held_out_count / len(x) <= 0.4
+
+
+def test_flat_images_are_square_or_declared_and_pictures_may_be_given_a_size(tmp_path: Path) -> None:
+    np.save(tmp_path / "flat.npy", np.random.default_rng(0).random((50, 36)))
+    assert Dataset.from_file(tmp_path / "flat.npy").spec.image_shape == (6, 6)
+    assert Dataset.from_file(f"{tmp_path}/flat.npy::3x3x4").spec.channels == 3
+    place = folder(tmp_path, pixels(3), labels())
+    assert Dataset.from_file(f"{place}::16x12").spec.image_shape == (16, 12)
+    assert Dataset.from_file(f"{place}::1x9x7").spec.channels == 1
+
+
+def test_numbers_have_their_order_and_classes_without_labels_are_none() -> None:
+    x = pixels()
+    assert Dataset.from_arrays(x, np.arange(COUNT) % 12).classes == tuple(map(str, range(12)))
+    assert Dataset.from_arrays(x, [str(i % 12) for i in range(COUNT)]).name == Dataset.from_arrays(
+        x, np.arange(COUNT) % 12
+    ).name  # fmt: skip
+    unlabelled = Dataset.from_arrays(x)
+    assert unlabelled.classes == () and unlabelled.spec.classes == 0
+    assert unlabelled.name != Dataset.from_arrays(x, np.zeros(COUNT, int)).name
+
+
+def test_defaults_follow_the_pixels() -> None:
+    x = np.random.default_rng(0).random((400, 8, 8)).astype(np.float32)
+    spec = Dataset.from_arrays(x).spec
+    train = Dataset.from_arrays(x).train[0].astype(float)
+    half = ((train - train.mean(0)) ** 2).mean() / 2
+    assert spec.levels == 0 and spec.defaults["likelihood_variance"] == pytest.approx(half, rel=5e-3)
+    assert Dataset.from_arrays(x > 0.5).spec.defaults["likelihood"] == "bernoulli"
+
+
+def object_array(root: Path) -> Path:
+    np.save(root / "o.npy", np.array([{"a": 1}, None], dtype=object), allow_pickle=True)
+    return root / "o.npy"
+
+
+def truncated(root: Path) -> Path:
+    path = npz(root, pixels(), labels())
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+def huge(root: Path) -> Path:
+    """Announced in its header: nothing of it is there."""
+    with (root / "h.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (2, 40_000, 40_000)}
+        )
+    return root / "h.npy"
+
+
+def broken_picture(root: Path) -> Path:
+    place = folder(root, pixels(), labels())
+    (place / "bee" / "001.PNG").write_bytes(b"\x89PNG not much")
+    return place
+
+
+def saved(**arrays: Any) -> Callable[[Path], Path]:
+    def written(root: Path) -> Path:
+        np.savez(root / "s.npz", **arrays)
+        return root / "s.npz"
+
+    return written
+
+
+def text_file(root: Path) -> Path:
+    (root / "notes.txt").write_text("no images")
+    return root / "notes.txt"
+
+
+def empty(root: Path) -> Path:
+    (root / "e.npz").touch()
+    return root / "e.npz"
+
+
+def differing(root: Path) -> Path:
+    place = folder(root, pixels(), labels())
+    (place / "cat" / "zz.png").write_bytes(encoded(np.zeros((1, 3, 3), np.uint8)))
+    return place
+
+
+GOOD = pixels()
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "missing": (lambda root: root / "nothing.npz", "no such file"),
+    "empty file": (empty, "the file is empty"),
+    "truncated": (truncated, "a whole .npz file"),
+    "another kind": (text_file, "found a file .txt"),
+    "empty folder": (lambda root: root, "no PNG or JPEG is there"),
+    "sizes differ": (differing, "3x3 pixels"),
+    "objects": (object_array, "unpickled"),
+    "40,000 pixels a side": (huge, "40,000 x 40,000"),
+    "one broken picture": (broken_picture, "001.PNG"),
+    "not a number": (saved(images=np.full((50, 4, 4), np.nan)), "not finite"),
+    "negative": (saved(images=np.full((50, 4, 4), -0.5)), "-0.5"),
+    "above 1": (saved(images=np.linspace(0, 16, 800).reshape(50, 4, 4)), "0 to 16"),
+    "wide integers": (saved(images=np.ones((50, 4, 4), np.int64)), "int64"),
+    "no images": (saved(pictures=GOOD), "found pictures"),
+    "labels of another length": (saved(images=GOOD, labels=np.arange(7)), "one for each of the 60 images"),
+    "labels that are floats": (saved(images=GOOD, labels=np.linspace(0, 1, COUNT)), "float64"),
+    "several labels an image": (saved(images=GOOD, labels=np.ones((COUNT, 2), int)), "[60, 2]"),
+    "a class of one image": (saved(images=GOOD, labels=[1] * 59 + [2]), "one image of 2"),
+    "one image": (saved(images=GOOD[:1]), "found 1"),
+    "a side without images": (saved(images=GOOD, split=["train"] * COUNT), "both sides"),
+    "an unknown side": (saved(images=GOOD, split=["train"] * 59 + ["later"]), "'later'"),
+    "ambiguous channels": (saved(images=np.zeros((50, 3, 5, 4), np.uint8)), "declare CxHxW"),
+    "five channels": (saved(images=np.zeros((50, 5, 8, 8), np.uint8)), "no 1 to 4 channels"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_data_set_is_refused_with_what_was_found(case: str, tmp_path: Path) -> None:
+    written, said = BAD[case]
+    with pytest.raises(InputError) as error:
+        Dataset.from_file(written(tmp_path))
+    assert said in str(error.value) and str(tmp_path) in str(error.value)
+
+
+def test_broken_pictures_are_left_out_and_named_where_that_is_asked_for(tmp_path: Path) -> None:
+    found = Dataset.from_file(broken_picture(tmp_path), skip_broken=True)
+    assert found.spec.train_count + found.spec.held_out_count == COUNT - 1
+    assert [Path(name).name for name in found.skipped] == ["001.PNG"]
+
+
+@pytest.mark.parametrize("name", ["my images", "a#b", "größe", "x'y"])
+def test_paths_may_have_any_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    npz(tmp_path, pixels(), labels()).rename(tmp_path / name / "größe #1.npz")
+    assert Dataset.from_file(tmp_path / name / "größe #1.npz").name == Dataset.from_arrays(pixels(), labels()).name
