@@ -15,6 +15,11 @@ from vmi.storage.paths import AnyPath
 from vmi.study.space import Choice
 from vmi.study.study import Study
 
+# Of `vmi.sources.published`, which is loaded when one is read.
+PUBLISHED = frozenset(
+    {"kmnist", "qmnist", "usps", "svhn", "cifar10"}
+    | {f"emnist_{split}" for split in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")}
+)
 SUFFIXES = (".npz", ".npy", ".parquet", ".arrow", ".feather")
 
 
@@ -22,7 +27,13 @@ def is_place(value: object) -> bool:
     """Whether a study's `dataset` names a file or a folder, and none of the catalogue."""
     if not isinstance(value, str) or find(value) is not None:
         return False
-    return "::" in value or os.sep in value or value.lower().endswith(SUFFIXES) or Path(value).exists()
+    return (
+        value in PUBLISHED
+        or "::" in value
+        or os.sep in value
+        or value.lower().endswith(SUFFIXES)
+        or Path(value).exists()
+    )
 
 
 def adopted(study: Study) -> tuple[Study, tuple[Problem, ...]]:

@@ -91,7 +91,8 @@ class Dataset(NamedTuple):
 def held(dataset: Dataset) -> Dataset:
     """Known by its name in this process from here on."""
     register(dataset.spec)
-    return _made.setdefault(dataset.name, dataset)
+    _made[dataset.name] = dataset
+    return dataset
 
 
 def made(name: str) -> Dataset | None:
