@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torchvision.datasets
 
-from vmi.driver.own_data import PUBLISHED, is_place
 from vmi.sources import published
 from vmi.sources.dataset import Dataset
+from vmi.spec.datasets import PUBLISHED, is_place
 from vmi.spec.errors import InputError
 
 COUNTS = {"train": 50, "test": 20}
@@ -138,4 +138,4 @@ def test_what_is_not_there_is_refused_with_where_it_was_looked_for(
 
 
 def test_the_names_are_those_that_a_study_takes() -> None:
-    assert set(published.NAMES) == PUBLISHED and all(is_place(name) for name in PUBLISHED)
+    assert set(published.NAMES) == set(PUBLISHED) and all(is_place(name) for name in PUBLISHED)

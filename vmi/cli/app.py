@@ -98,9 +98,10 @@ def evaluate(
 
     def action() -> int:
         from vmi.cli.results import model_of
-        from vmi.driver.own_data import is_place, read
+        from vmi.driver.own_data import read
         from vmi.estimation.evaluate import evaluate as account_of  # loads torch
         from vmi.estimation.tables import account_table
+        from vmi.spec.datasets import is_place
         from vmi.worker.own_images import hold
         from vmi.worker.work import prepare
 

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from vmi.spec.config import TrialConfig
-from vmi.spec.datasets import DATASETS, find, place_of, spec_of, spec_to_json
+from vmi.spec.datasets import DATASETS, is_place, place_of, spec_of, spec_to_json
 from vmi.spec.errors import InputError, Problem
 from vmi.storage.paths import AnyPath
 from vmi.study.space import Choice
 from vmi.study.study import Study
-
-# Of `vmi.sources.published`, which is loaded when one is read.
-PUBLISHED = frozenset(
-    {"kmnist", "qmnist", "usps", "svhn", "cifar10"}
-    | {f"emnist_{split}" for split in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")}
-)
-SUFFIXES = (".npz", ".npy", ".parquet", ".arrow", ".feather")
-
-
-def is_place(value: object) -> bool:
-    """Whether a study's `dataset` names a file or a folder, and none of the catalogue."""
-    if not isinstance(value, str) or find(value) is not None:
-        return False
-    return (
-        value in PUBLISHED
-        or "::" in value
-        or os.sep in value
-        or value.lower().endswith(SUFFIXES)
-        or Path(value).exists()
-    )
 
 
 def adopted(study: Study) -> tuple[Study, tuple[Problem, ...]]:

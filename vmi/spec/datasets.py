@@ -137,6 +137,23 @@ def find(name: object) -> DatasetSpec | None:
     return (DATASETS.get(name) or _own.get(name)) if isinstance(name, str) else None
 
 
+# Read by `vmi.sources.published`.
+PUBLISHED = (
+    "kmnist", "qmnist", "usps", "svhn", "cifar10",
+    *(f"emnist_{split}" for split in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")),
+)  # fmt: skip
+# Of files that `vmi.sources.files` reads.
+SUFFIXES = (".npz", ".npy", ".parquet", ".arrow", ".feather")
+
+
+def is_place(value: object) -> bool:
+    """Whether what a study calls its data set has to be read first: a file, a folder, or a published one."""
+    if not isinstance(value, str) or find(value) is not None:
+        return False
+    named = value in PUBLISHED or "::" in value or os.sep in value or value.lower().endswith(SUFFIXES)
+    return named or Path(value).exists()
+
+
 def spec_of(name: str) -> DatasetSpec:
     """The data set of that name. Raises InputError with the nearest valid name."""
     if (spec := find(name)) is None:

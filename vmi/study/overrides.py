@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vmi.spec.config import TrialConfig
-from vmi.spec.datasets import find
+from vmi.spec.datasets import find, is_place
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.study import space as domains
 from vmi.study.condition_checks import condition_problems
@@ -72,9 +71,9 @@ def override(
 
 def _slug(place: object) -> str:
     """What a study of one's own images is called by: the file's name, in letters, digits and hyphens."""
-    if not isinstance(place, str) or not (os.sep in place or "." in place or Path(place).exists()):
+    if not is_place(place):
         return ""
-    return re.sub(r"[^A-Za-z0-9]+", "-", Path(place.partition("::")[0]).stem).strip("-").lower()[:40]
+    return re.sub(r"[^A-Za-z0-9]+", "-", Path(str(place).partition("::")[0]).stem).strip("-").lower()[:40]
 
 
 def _scaled(study: Study, scale: str | None) -> Study:
