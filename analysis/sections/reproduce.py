@@ -11,6 +11,7 @@ from typing import Any
 from analysis.data import labels
 from analysis.data.study_results import StudyResults
 from analysis.html.markup import Markup, element, folded, join, wrap
+from vmi.spec.datasets import told
 
 MAX_SEEDS = 50
 # Fields of study.json in the order of a study file; seeds and bounds are written on their own.
@@ -50,7 +51,7 @@ def made_with(results: StudyResults) -> Mapping[str, str]:
     """What decides the numbers beside the study itself."""
     versions = Counter(_versions(row["versions"]) for row in results.trials).most_common(5)
     finished = max((row["finished_at"] for row in results.trials if row["finished_at"]), default=None)
-    data = {f"{row['dataset']} {(row['data_fingerprint'] or '')[:16]}".strip() for row in results.trials}
+    data = {f"{told(str(row['dataset']))} {(row['data_fingerprint'] or '')[:16]}".strip() for row in results.trials}
     devices = Counter(labels.value(row.get("device")) for row in results.trials).most_common(5)
     fresh = results.spec.get("confirm_seeds")
     return {

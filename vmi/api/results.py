@@ -205,8 +205,11 @@ class Results:
     @cached_property
     def _read(self) -> StudyResults:
         from analysis.data.study_results import open_study
+        from vmi.driver.own_data import register_beside
 
-        return open_study(self.folder)
+        found = open_study(self.folder)
+        register_beside(self.folder)
+        return found
 
     @cached_property
     def _plots(self) -> dict[str, Any]:

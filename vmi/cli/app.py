@@ -68,9 +68,11 @@ def report(
         from analysis.report import FILE, publish
         from analysis.terminal import terminal
         from vmi.cli.results import check_wandb, report_to_wandb, undamaged
+        from vmi.driver.own_data import register_beside
 
         target = check_wandb(wandb, offline)
         results = open_study(opened(folder))
+        register_beside(results.folder)
         page = publish(results)
         console = Console(width=None if Console().is_terminal else PIPED_WIDTH)
         console.print(terminal(results, console.width, console.encoding))

@@ -15,6 +15,7 @@ from vmi.driver.preflight import asked_of, check_rows
 from vmi.results.store import Store
 from vmi.search.trial_count import values_of
 from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.datasets import told
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.spec.layout import parse
 from vmi.storage.paths import AnyPath, local
@@ -61,7 +62,7 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     store = _store(study, results)
     planned, finished = asked_of(study, store)["planned"], store.finished()
     check_rows(finished.values(), study.name)
-    seeds, datasets = len(tuple(study.seeds)), ", ".join(values_of(study, "dataset"))
+    seeds, datasets = len(tuple(study.seeds)), ", ".join(map(told, values_of(study, "dataset")))
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
     yield from _wanted(study)
     yield f"in the store already: {len(finished)}"

@@ -10,7 +10,7 @@ import numpy as np
 from vmi.sources import pictures, published, tables
 from vmi.sources.arrays import Images, arrays, check_size, joined, refused
 from vmi.sources.places import Place, place_of
-from vmi.spec.errors import did_you_mean
+from vmi.spec.errors import InputError, did_you_mean
 
 KINDS = "a .npz, .npy, .parquet or .arrow file, or a folder of these tables or of PNG or JPEG images"
 _PARTS = ("train", "val", "test")
@@ -36,8 +36,10 @@ def read(text: str, skip_broken: bool = False) -> Images:
         if not path.stat().st_size:
             raise refused(text, KINDS, "the file is empty")
         return reader(place)
-    except OSError as error:
-        raise refused(text, "a file that can be read", error.strerror or str(error)) from error
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise refused(text, "a file that can be read", getattr(error, "strerror", None) or str(error)) from error
 
 
 def _folder(place: Place, skip_broken: bool) -> Images:

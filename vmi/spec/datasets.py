@@ -150,8 +150,11 @@ def is_place(value: object) -> bool:
     """Whether what a study calls its data set has to be read first: a file, a folder, or a published one."""
     if not isinstance(value, str) or find(value) is not None:
         return False
-    named = value in PUBLISHED or "::" in value or os.sep in value or value.lower().endswith(SUFFIXES)
-    return named or Path(value).exists()
+    try:
+        there = Path(value).exists()
+    except (OSError, ValueError):  # no path of this system
+        there = False
+    return there or value in PUBLISHED or "::" in value or os.sep in value or value.lower().endswith(SUFFIXES)
 
 
 def spec_of(name: str) -> DatasetSpec:
@@ -159,6 +162,12 @@ def spec_of(name: str) -> DatasetSpec:
     if (spec := find(name)) is None:
         raise InputError([Problem("dataset", name, one_of(list(DATASETS)), did_you_mean(name, DATASETS))])
     return spec
+
+
+def told(name: str) -> str:
+    """What a reader is told of a data set: its name, and of the user's own where it came from."""
+    spec = _own.get(name)
+    return f"{name} ({spec.source})" if spec else name
 
 
 def data_folder() -> Path:
