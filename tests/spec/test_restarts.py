@@ -71,4 +71,5 @@ def test_what_maps_categories_to_classes_says_that_it_was_fitted_on_labels(name:
 def test_no_metric_in_nats_looks_at_labels() -> None:
     assert {name for name, metric in METRICS.items() if metric.labels} == {
         "accuracy_majority", "accuracy_hungarian", "accuracy_train", "accuracy_kmeans", "nmi", "ari",
+            "majority_class_share",
     }  # fmt: skip

@@ -47,6 +47,10 @@ class DatasetSpec(NamedTuple):
     def pixels(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def is_labelled(self) -> bool:
+        return self.classes > 0
+
 
 # Likelihood variance, step count and learning rate are those under which the code is neither ignored nor forced.
 _MLP_28: Defaults = {"hidden": "256-128", "likelihood_variance": 0.49, "learning_rate": 1e-3, "steps": 1200}

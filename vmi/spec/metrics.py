@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -70,9 +70,10 @@ class Metric(NamedTuple):
 
 _MAPPED = "its map of categories to classes is fitted on training labels"
 _COMPARED = "compares with held-out labels"
+_COUNTED = "looks at labels alone, at no image"
 
-# The final metrics of a trial, held-out unless said otherwise; None where the layout cannot give it. The order is the
-# store's, so a new one comes last.
+# The final metrics of a trial, held-out unless said otherwise; None where the layout cannot give it, and where it looks
+# at labels and there are none. The order is the store's, so a new one comes last.
 METRICS: Mapping[str, Metric] = {
     "accuracy_majority": Metric(
         "1", "categorical code as a classifier; each category takes its majority class on the training split",
@@ -169,6 +170,11 @@ METRICS: Mapping[str, Metric] = {
         "view agr.", "agreement of an image's category with its view's", 3,
         direction="maximize", given=_categorical, shown=Shown.PAGE, place=74,
     ),
+    "majority_class_share": Metric(
+        "1", "reference: always the majority class of the training split",
+        "maj. class", "accuracy of always saying the majority class", 3,
+        labels=_COUNTED, given=_categorical, place=65,
+    ),
 }  # fmt: skip
 
 # Means over the training minibatches since the last report.
@@ -184,9 +190,16 @@ CURVE_METRICS: Mapping[str, Metric] = {
 }
 
 
-def available(layout: Layout) -> tuple[str, ...]:
-    """The METRICS that this layout can give."""
-    return tuple(name for name, metric in METRICS.items() if metric.given(layout))
+def available(layout: Layout, labelled: bool = True) -> tuple[str, ...]:
+    """The METRICS that this layout can give, on images with labels or without."""
+    return tuple(name for name, m in METRICS.items() if m.given(layout) and (labelled or not m.labels))
+
+
+def default_metric(layouts: Sequence[Layout], labelled: bool) -> str:
+    """What suggestions are compared by where nobody says: the accuracy; without labels, what every layout can give."""
+    wanted = ("mi_encoder_nats", "mi_encoder_lower_nats", "elbo_nats")
+    able = (name for name in wanted if all(name in available(layout) for layout in layouts))
+    return "accuracy_majority" if labelled else next(able)
 
 
 def unsupervised() -> tuple[str, ...]:

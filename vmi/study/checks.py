@@ -55,7 +55,7 @@ def study_problems(study: Study) -> list[Problem]:
         *_suggestion_problems(study),
         *_count_problems(study, valid),
         *_cross_problems(valid),
-        *goal_problems(study, _used("layout", valid)),
+        *goal_problems(study, _used("layout", valid), _used("dataset", valid)),
         *_dataset_problems(valid),
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vmi.spec import layout
+from vmi.spec.datasets import spec_of
 from vmi.spec.errors import Problem, did_you_mean, one_of
 from vmi.spec.goals import DIRECTIONS, Bound
 from vmi.spec.metrics import METRICS, available, unsupervised
@@ -22,13 +23,13 @@ MAX_CONFIRM = 1000
 BOUNDS = "at_least(x) or at_most(x) of finite numbers"
 
 
-def goal_problems(study: Study, layouts: Sequence[str]) -> Iterator[Problem]:
-    """Everything that is wrong with what is wanted; `layouts` are those of the study that are right by themselves."""
+def goal_problems(study: Study, layouts: Sequence[str], datasets: Sequence[str]) -> Iterator[Problem]:
+    """Everything that is wrong with what is wanted; layouts and data sets of the study are those that are right."""
     yield from named("metric", study.metric, tuple(METRICS))
     yield from named("direction", study.direction, DIRECTIONS)
     yield from _objective_problems(study)
     yield from _constraint_problems(study.constraints)
-    yield from _missing_metrics(study, layouts)
+    yield from _missing_metrics(study, layouts, datasets)
     yield from _pruner_problems(study)
     yield from _confirm_problems(study)
     yield from _restart_problems(study)
@@ -83,15 +84,22 @@ def _is_finite(side: object) -> bool:
     return isinstance(side, int | float) and not isinstance(side, bool) and abs(side) < 2**53
 
 
-def _missing_metrics(study: Study, layouts: Sequence[str]) -> Iterator[Problem]:
-    """Metrics that a layout of the study cannot give: it could never be compared, or never be feasible."""
+def _missing_metrics(study: Study, layouts: Sequence[str], datasets: Sequence[str]) -> Iterator[Problem]:
+    """Metrics that data or a layout of the study cannot give: it could never be compared, or never be feasible."""
     wanted: list[tuple[str, Any]] = [("metric", study.metric)]
     for part, given in (("objectives", study.objectives), ("constraints", study.constraints)):
         wanted += [(f"{part}.{metric}", metric) for metric in given] if isinstance(given, Mapping) else []
+    known = [(field, metric) for field, metric in wanted if isinstance(metric, str) and metric in METRICS]
+    unlabelled = [name for name in datasets if not spec_of(name).is_labelled]
+    blind = {metric for text in layouts for metric in available(layout.parse(text), labelled=False)}
+    for field, metric in known if unlabelled else ():
+        if METRICS[metric].labels:
+            allowed = f"one that looks at no label, as {', '.join(unlabelled)} has none"
+            yield Problem(field, metric, allowed, one_of(sorted(blind or unsupervised())))
     for text in layouts:
-        given_by = available(layout.parse(text))
-        for field, metric in wanted:
-            if isinstance(metric, str) and metric in METRICS and metric not in given_by:
+        given_by = available(layout.parse(text), not unlabelled)
+        for field, metric in known:
+            if metric not in given_by and not (unlabelled and METRICS[metric].labels):
                 yield Problem(field, metric, f"one that layout {text!r} can give", one_of(given_by))
 
 

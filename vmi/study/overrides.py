@@ -66,7 +66,8 @@ def override(
         changed = replace(changed, seeds=seeds)
     if restarts is not None:
         changed = replace(changed, restarts=restarts)
-    return changed if name is None else replace(changed, name=name)
+    # Replaced in any case, as a metric that nobody gave follows a data set that was made known since.
+    return replace(changed, name=changed.name if name is None else name)
 
 
 def _slug(place: object) -> str:

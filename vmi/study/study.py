@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from typing import Any
 
-from vmi.spec.config import resolve
+from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.datasets import find
+from vmi.spec.errors import InputError
 from vmi.spec.goals import Bound
+from vmi.spec.layout import parse
+from vmi.spec.metrics import default_metric
 from vmi.spec.trial import Suggestion, Trial
 from vmi.study import seeds as replicates
-from vmi.study.space import Domain
+from vmi.study.space import Choice, Domain
 from vmi.study.values import plain
+
+
+class Unasked(str):
+    """A metric that nobody gave: it follows data set and layout, also where a command line changes these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +35,9 @@ class Study:
         seeds: the replicates of every suggestion
         restarts: how many seeds, in their order, form one replicate: the trial best by `choose_by` counts for them
         choose_by: the metric by which it is chosen, one that looks at no label
-        metric: what suggestions are compared by, as the mean over seeds
+        metric: what suggestions are compared by, as the mean over seeds; if it is not given the accuracy, of images
+            without labels `mi_encoder_nats`, or what each of the layouts can give of `mi_encoder_lower_nats` and
+            `elbo_nats`
         direction: `"maximize"` or `"minimize"`, of the metric
         objectives: two or more metrics with their directions: the study searches for the front that no suggestion
             beats, and ranks it by `metric`, which is one of them
@@ -49,7 +60,7 @@ class Study:
     seeds: Iterable[int] = range(5)
     restarts: int = 1
     choose_by: str = "mi_view_nats"
-    metric: str = "accuracy_majority"
+    metric: str = Unasked("accuracy_majority")
     direction: str = "maximize"
     objectives: Mapping[str, str] = field(default_factory=dict)
     constraints: Mapping[str, Bound] = field(default_factory=dict)
@@ -67,7 +78,9 @@ class Study:
         for part in fields(self):
             given = getattr(self, part.name)
             held = replicates.held(given) if part.name in ("seeds", "confirm_seeds") else plain(given)
-            object.__setattr__(self, part.name, held)
+            object.__setattr__(self, part.name, given if type(given) is Unasked else held)
+        if type(self.metric) is Unasked:
+            object.__setattr__(self, "metric", Unasked(_default_metric(self)))
 
 
 def _held(made: Callable[..., None]) -> Callable[..., None]:
@@ -86,6 +99,24 @@ def _held(made: Callable[..., None]) -> Callable[..., None]:
 
 
 setattr(Study, "__init__", _held(Study.__init__))  # noqa: B010 - what type checkers see stays the dataclass's own
+
+
+def _default_metric(study: Study) -> str:
+    """For what of the study is right: anything may be wrong with it."""
+    specs = [spec for name in _values(study, "dataset") if (spec := find(name))]
+    layouts = []
+    for text in _values(study, "layout"):
+        with suppress(InputError):
+            layouts.append(parse(text))
+    return default_metric(layouts, all(spec.is_labelled for spec in specs))
+
+
+def _values(study: Study, name: str) -> tuple[Any, ...]:
+    """What a field takes in the study, right or wrong."""
+    space, fixed, baseline = (m if isinstance(m, Mapping) else {} for m in (study.space, study.fixed, study.baseline))
+    domain = space.get(name)
+    searched = domain.values if isinstance(domain, Choice) else (fixed.get(name, getattr(TrialConfig, name)),)
+    return (*searched, baseline[name]) if name in baseline else tuple(searched)
 
 
 def trials(study: Study, suggestion: Suggestion, seeds: Iterable[int] | None = None) -> tuple[Trial, ...]:
