@@ -52,7 +52,8 @@ class Account(NamedTuple):
         dataset: what it was measured on
         layout: its blocks
         estimates: the MI card by metric; a block's own value carries the block's name: `mi_encoder_c10_nats`
-        accuracies: of the primary categorical block, with the k-means reference; empty where there is none
+        accuracies: of the primary categorical block, with the k-means reference; without labels `categories_used`
+            alone, empty where there is no such block
         q_steps: steps after which Q was best, the mean over its seeds, by what it was fitted on
         images: number of held-out images on which everything was measured
         seeds: number of Q that were fitted
@@ -195,9 +196,10 @@ def _accuracies(seen: View) -> dict[str, float]:
     place = seen.layout.blocks.index(block)
     train_N, held_out_N = (split[place][0][0].argmax(-1).cpu().numpy() for split in (seen.train, seen.held_out))
     train_labels, labels = (split.labels_N.cpu().numpy() for split in (data.train, data.held_out))
-    reference = accuracy.kmeans_accuracy(data.to(torch.device("cpu")), block.size)
     found = accuracy.scores(train_N, train_labels, held_out_N, labels, block.size, data.spec.classes)
-    return found | {"accuracy_kmeans": reference}
+    if not data.spec.is_labelled:
+        return found
+    return found | {"accuracy_kmeans": accuracy.kmeans_accuracy(data.to(torch.device("cpu")), block.size)}
 
 
 def _settings(data: Dataset) -> Settings:

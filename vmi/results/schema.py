@@ -46,7 +46,8 @@ MEANINGS: Mapping[str, str] = {
     "traversal": "decoder means as one dimension, or the category, is moved",
     "manipulation": "decoder means of several images' codes as one dimension is moved",
     "plane": "decoder means of one code as both dimensions are moved",
-    "inputs": "the first held-out image of each of the first classes",
+    "gallery": "the held-out images nearest to each category, where none has a label",
+    "inputs": "the first held-out image of each of the first classes, then the first others",
     "reconstructions": "decoder means of these images' most probable codes",
 }
 

@@ -48,12 +48,17 @@ def accuracy(mapping: Ints, categories: Ints, labels: Ints) -> float:
 def scores(
     train_categories: Ints, train_labels: Ints, categories: Ints, labels: Ints, size: int, classes: int
 ) -> dict[str, float]:
-    """Every accuracy of a code: maps fitted on the training split, scored on the held-out split (train: on itself)."""
+    """Every accuracy of a code: maps fitted on the training split, scored on the held-out split (train: on itself).
+
+    Where no image has a label (`classes` 0), the categories used alone.
+    """
+    used = np.bincount(categories, minlength=size) >= USED_SHARE * len(categories)
+    if not classes:
+        return {"categories_used": float(used.sum())}
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     counts_CY = contingency(train_categories, train_labels, size, classes)
     majority = majority_map(counts_CY)
-    used = np.bincount(categories, minlength=size) >= USED_SHARE * len(categories)
     return {
         "accuracy_majority": accuracy(majority, categories, labels),
         "accuracy_hungarian": accuracy(hungarian_map(counts_CY), categories, labels),
@@ -61,6 +66,7 @@ def scores(
         "nmi": float(normalized_mutual_info_score(labels, categories)),
         "ari": float(adjusted_rand_score(labels, categories)),
         "categories_used": float(used.sum()),
+        "majority_class_share": float((labels == np.bincount(train_labels).argmax()).mean()),
     }
 
 
@@ -93,6 +99,7 @@ def kmeans_accuracy(data: Dataset, clusters: int) -> float:
     from sklearn.cluster import KMeans
 
     fit = data.train.pixels_ND[:KMEANS_IMAGES].numpy().astype(np.float32)
+    clusters = min(clusters, len(fit))
     model = KMeans(clusters, n_init=4, random_state=0).fit(fit)
     held_out = model.predict(data.held_out.pixels_ND.numpy().astype(np.float32))
     labels = data.train.labels_N[:KMEANS_IMAGES].numpy()

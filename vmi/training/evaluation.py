@@ -75,13 +75,15 @@ def _metrics(
     whole: Dataset,
     look: Callable[[], None],
 ) -> list[dict[str, float]]:
-    """Card and accuracies of every member, with the k-means reference of the whole data set beside them."""
+    """Card and accuracies of every member, with the k-means reference of the whole data set where it has labels."""
     chunks = _looking(_chunks(pack, data, data.held_out), look)
     views_K = view_scores(pack.encoder, pack.layout, passed.posterior, chunks, data.spec.shape)
     cards = {name: value_K.tolist() for name, value_K in {**cards_K, **views_K}.items()}
     scores = code_scores(pack, data, passed.posterior, look)
     block = pack.layout.primary("c")
-    reference = {"accuracy_kmeans": accuracy.kmeans_reference(whole, block.size)} if block else {}
+    reference = {}
+    if block and data.spec.is_labelled:
+        reference = {"accuracy_kmeans": accuracy.kmeans_reference(whole, block.size)}
     return [{name: v[k] for name, v in cards.items()} | scores[k] | reference for k in range(pack.size)]
 
 

@@ -1,6 +1,7 @@
 """The arrays a member leaves beside its metrics: assignment counts, probability histograms, latent manipulations.
 
-All pictures start from the same held-out images, whatever the trial: the first one of each class.
+All pictures start from the same held-out images, whatever the trial: the first one of each class, then the first ones.
+Where no image has a label, the images nearest to each category stand for the counts.
 
 Shapes: N images, D pixels, L width of the code; C categories, of pictures channels. Arrays are NumPy, as
 `vmi.spec.arrays` has them.
@@ -9,6 +10,7 @@ Shapes: N images, D pixels, L width of the code; C categories, of pictures chann
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor
 from vmi.data.dataset import Dataset
 from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
 from vmi.spec.arrays import (
+    GALLERY_IMAGES,
     HISTOGRAM_BINS,
     MANIPULATED_INPUTS,
     TRAVERSAL_RANGE,
@@ -37,8 +40,8 @@ HISTOGRAM_IMAGES = 1000
 def member_arrays(pack: Pack, data: Dataset, posterior: Sequence[Distribution], k: int) -> dict[str, Array]:
     """Every array of member k, from the posterior of the held-out images."""
     arrays: dict[str, Array] = {}
-    first_of_class = [int((data.held_out.labels_N == y).nonzero()[0]) for y in range(data.spec.classes)]
-    codes_RL = torch.cat([_mode(q, k)[first_of_class] for q in posterior], dim=-1)
+    inputs = _inputs(data)
+    codes_RL = torch.cat([_mode(q, k)[inputs] for q in posterior], dim=-1)
     start = 0
     for block, q in zip(pack.layout.blocks, posterior, strict=True):
         shapes = array_shapes(block, data.spec.name)
@@ -46,14 +49,38 @@ def member_arrays(pack: Pack, data: Dataset, posterior: Sequence[Distribution], 
         place = slice(start, start + block.size)
         if isinstance(q, Categorical):
             probs_NC = q.log_probs_KBC[k].exp()
-            arrays[f"assignments_{block.name}"] = _assignments(probs_NC, data)
+            if data.spec.is_labelled:
+                arrays[f"assignments_{block.name}"] = _assignments(probs_NC, data)
             arrays[f"probabilities_{block.name}"] = _histograms(probs_NC)
-            moved = _each_category(codes_RL[:TRAVERSAL_ROWS], place)
+            moved = _each_category(codes_RL, place)
         else:
             moved = _each_dimension(codes_RL[0], place, shape[0], shape[1])
         arrays[f"traversal_{block.name}"] = _decode(pack, moved, k).reshape(shape)
         start += block.size
-    return arrays | _of_layout(pack, data, first_of_class[:TRAVERSAL_ROWS], codes_RL[:TRAVERSAL_ROWS], k)
+    of_layout = _of_layout(pack, data, inputs, codes_RL, k) | _galleries(pack, data, posterior, k)
+    shapes = layout_shapes(pack.layout, data.spec.name)
+    return arrays | {name: array.reshape(shapes[name]) for name, array in of_layout.items()}
+
+
+def _inputs(data: Dataset) -> list[int]:
+    """Places of the first held-out image of each class, then of the first others, TRAVERSAL_ROWS in all."""
+    labels = data.held_out.labels_N.tolist()
+    first_of_class = [labels.index(y) for y in sorted(set(labels))] if data.spec.is_labelled else []
+    others = (i for i in range(len(labels)) if i not in first_of_class)
+    return [*first_of_class, *islice(others, TRAVERSAL_ROWS)][:TRAVERSAL_ROWS]
+
+
+def _galleries(pack: Pack, data: Dataset, posterior: Sequence[Distribution], k: int) -> dict[str, Array]:
+    """The held-out images nearest to each category of the primary block, where none has a label: [C * images, D]."""
+    block = pack.layout.primary("c")
+    if block is None or data.spec.is_labelled:
+        return {}
+    q = posterior[pack.layout.blocks.index(block)]
+    assert isinstance(q, Categorical)
+    # Equals in their order: a code that is sure gives many images log q = 0.
+    nearest_NC = q.log_probs_KBC[k].argsort(dim=0, descending=True, stable=True)
+    index_CG = nearest_NC[:GALLERY_IMAGES].T.contiguous()
+    return {f"gallery_{block.name}": _bytes(data.images(data.held_out, index_CG, pack.dtype).flatten(0, 1))}
 
 
 def _of_layout(pack: Pack, data: Dataset, images: list[int], codes_RL: Tensor, k: int) -> dict[str, Array]:
@@ -72,7 +99,7 @@ def _of_layout(pack: Pack, data: Dataset, images: list[int], codes_RL: Tensor, k
         arrays[f"manipulation_{block.name}"] = _decode(pack, moved_ZRSL.flatten(0, 2), k)
         if f"plane_{block.name}" in shapes:
             arrays[f"plane_{block.name}"] = _decode(pack, _plane(codes_RL[0], place), k)
-    return {name: array.reshape(shapes[name]) for name, array in arrays.items()}
+    return arrays
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from vmi.cost.measurements import ZERO, Entry, Kind, Seconds, sizes_up_to
 from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, room_here
 from vmi.data.dataset import Dataset, forget, load
 from vmi.spec.config import COSTLY, Architecture, TrialConfig
-from vmi.spec.datasets import data_folder
+from vmi.spec.datasets import data_folder, spec_of
 from vmi.spec.layout import parse
 from vmi.spec.reports import LEAST_STEPS, REPORTS
 from vmi.spec.trial import PackSpec, Trial
@@ -202,7 +202,7 @@ class _Bench:
 
     def _reference(self, kind: Kind) -> Seconds:
         block = parse(kind.layout).primary("c")
-        if block is None:
+        if block is None or not spec_of(kind.dataset).is_labelled:
             return ZERO
         key = (kind.dataset, block.size)
         if key not in self._references:
