@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from analysis.data import labels
+from analysis.data.classes import with_share
 from analysis.data.goals import restarts_said
 from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, setting_of, varied
 from analysis.data.study_results import StudyResults
@@ -115,7 +116,7 @@ def _table(pair: Pair) -> Iterator[str]:
         yield ""
     yield "| | first | second | difference |"
     yield "|---|---|---|---|"
-    for metric in shown(Shown.COMPARISON):
+    for metric in with_share(shown(Shown.COMPARISON), [*pair.first.rows, *pair.second.rows]):
         if pair.first.values(metric) or pair.second.values(metric):
             name = labels.metric(metric)
             values = [labels.plus_minus(s.interval(metric), name.decimals) for s in pair]

@@ -92,5 +92,5 @@ def body(results: StudyResults) -> Markup:
         parts += [differences.section(results, plan, found)]
     parts += [listings.section(results, plan, found)] if results.trials else []
     parts += [troubles.troubles(results, found), spent.section(results, plan), cost.section(results.folder)]
-    parts += [troubles.methods(), reproduce.section(results)]
+    parts += [troubles.methods(results), reproduce.section(results)]
     return join([summary.summary(found), *parts])

@@ -29,7 +29,7 @@ def scores(plan: Design, found: Findings) -> Markup:
     pieces = []
     for metric in have:
         for i, axis in enumerate(plan.axes):
-            made = figures.score(plan, metric, axis, found.unused, found.kmeans)
+            made = figures.score(plan, metric, axis, found.unused, found.kmeans, found.majority)
             pieces.append(
                 plot(
                     f"score-{metric}-{i}",

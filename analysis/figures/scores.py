@@ -25,7 +25,14 @@ from analysis.figures.style import (
 )
 
 
-def score(plan: Design, metric: str, axis: Axis, unused: Interval | None, kmeans: Interval | None) -> go.Figure:
+def score(
+    plan: Design,
+    metric: str,
+    axis: Axis,
+    unused: Interval | None,
+    kmeans: Interval | None,
+    majority: Interval | None = None,
+) -> go.Figure:
     """A metric over a parameter: means with 95 % intervals, every seed a dot, references as level lines."""
     name = labels.metric(metric)
     made = figure(axis, name.title, zero=metric.startswith("accuracy") or metric in ("nmi", "ari"))
@@ -39,6 +46,8 @@ def score(plan: Design, metric: str, axis: Axis, unused: Interval | None, kmeans
         add_level(made, axis, "unused code (λ = 0)", unused.mean, "dash")
     if metric == "accuracy_majority" and kmeans is not None:
         add_level(made, axis, "k-means on pixels", kmeans.mean, "dot")
+    if metric == "accuracy_majority" and majority is not None:
+        add_level(made, axis, "majority class", majority.mean, "dashdot")
     return made
 
 

@@ -9,19 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis.data import labels
+from analysis.data.classes import unlabelled
 from analysis.data.preset_groups import Group
 from analysis.data.settings import Interval, paired_gain
 from analysis.findings.published import Published, published
 from vmi.spec.presets import PRESETS as DEFINED
 from vmi.spec.trial import Row
 
-ACCURACY, TRAINING, LOWER = "accuracy_majority", "accuracy_train", "mi_encoder_lower_nats"
+ACCURACY, TRAINING = "accuracy_majority", "accuracy_train"
+LOWER, ENCODER = "mi_encoder_lower_nats", "mi_encoder_nats"
+# What is compared: what it is called, and its decimals.
+COMPARED = {
+    ACCURACY: ("held-out accuracy", 3),
+    LOWER: ("the lower bound on I_q(x;z)", 2),
+    ENCODER: ("I_q(x;c)", 2),
+}
+NO_CATEGORIES = "the layout has no categorical block"
 
 
 def sentences(group: Group) -> tuple[str, ...]:
     """What was reached beside what was published, the differences between presets, and what the code does."""
-    metric = LOWER if group.block("c") is None else ACCURACY
-    parts = list(_information(group)) if metric == LOWER else [*_beside_published(group), *_corrected(group)]
+    blind = unlabelled(group.row)
+    metric = LOWER if group.block("c") is None else ENCODER if blind else ACCURACY
+    if metric == ACCURACY:
+        parts = [*_beside_published(group), *_corrected(group)]
+    else:
+        parts = list(_information(group, metric, "the images have no labels" if blind else NO_CATEGORIES))
     pairs = (("corrected", "paper"), ("paper", "vae"))
     parts += [s for one, other in pairs if (s := difference(group, one, other, metric))]
     return tuple(parts + [s for preset in ("paper", "corrected") if (s := _code(group, preset))])
@@ -58,7 +71,7 @@ def difference(group: Group, one: str, other: str, metric: str) -> str:
     if one not in group.settings or other not in group.settings:
         return ""
     found = paired_gain(group.settings[one], group.settings[other], metric)
-    name, decimals = ("held-out accuracy", 3) if metric == ACCURACY else ("the lower bound on I_q(x;z)", 2)
+    name, decimals = COMPARED[metric]
     if found is None:
         return f"“{one}” and “{other}” share no seed that has {name}."
     size = labels.number(abs(found.mean), decimals)
@@ -104,12 +117,12 @@ def _corrected(group: Group) -> Iterator[str]:
     yield f"{text}."
 
 
-def _information(group: Group) -> Iterator[str]:
-    yield "No accuracy: the layout has no categorical block."
-    found = [(p, i) for p, s in group.settings.items() if (i := s.interval(LOWER))]
+def _information(group: Group, metric: str, why: str) -> Iterator[str]:
+    yield f"No accuracy: {why}."
+    found = [(p, i) for p, s in group.settings.items() if (i := s.interval(metric))]
     if found:
         each = labels.listed([f"{_value(i, 2)} with “{p}”" for p, i in found])
-        yield f"I_q(x;z) is at least {each}, in nats."
+        yield f"{'I_q(x;z) is at least' if metric == LOWER else 'I_q(x;c) is'} {each}, in nats."
 
 
 def _code(group: Group, preset: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.data import labels
 from analysis.data.axes import Design
+from analysis.data.classes import SHARE, unbalanced, unlabelled
 from analysis.data.goals import goals_of
 from analysis.data.mi_checks import Violation, primary, verdict, violations
 from analysis.data.settings import Interval, Setting, interval, paired_gain
@@ -35,6 +36,7 @@ class Findings:
     best: Setting | None
     unused: Interval | None
     kmeans: Interval | None
+    majority: Interval | None
     violations: tuple[Violation, ...]
     sentences: tuple[str, ...]
 
@@ -48,10 +50,12 @@ def findings(results: StudyResults, plan: Design) -> Findings:
     best = _best(able, score, maximize)
     unused = _reference("accuracy_majority", plan, unused_only=True)
     kmeans = _reference("accuracy_kmeans", plan, unused_only=False)
+    majority = _reference(SHARE, plan, unused_only=False) if unbalanced(results.completed) else None
+    beside = _beside(unused, kmeans, majority) if score == "accuracy_majority" else ""
     broken = violations(results.completed)
     parts = [
         *confirmation.sentences(confirmation.confirmed(results, plan, score, maximize), goals, score),
-        *_best_sentences(able, score, maximize, unused, kmeans, bool(goals.confirm)),
+        *_best_sentences(able, score, maximize, beside, bool(goals.confirm)),
         *_chosen(results, best, score),
         *selection.sentences(results, plan, goals, able),
         *_state(results, plan),
@@ -67,6 +71,7 @@ def findings(results: StudyResults, plan: Design) -> Findings:
         best=best,
         unused=unused,
         kmeans=kmeans,
+        majority=majority,
         violations=broken,
         sentences=tuple(parts),
     )
@@ -161,20 +166,24 @@ def _best_sentences(
     found: Sequence[Setting],
     score: str | None,
     maximize: bool,
-    unused: Interval | None,
-    kmeans: Interval | None,
+    beside: str,
     leads: bool,
 ) -> Iterator[str]:
     """The best setting; of each data set where they vary, as no metric compares settings across data sets."""
     datasets = dict.fromkeys(s.get("dataset") for s in found)
     for dataset in datasets:
         of_dataset = [s for s in found if s.get("dataset") == dataset]
-        yield from _best_sentence(_best(of_dataset, score, maximize), score, unused, kmeans, leads)
+        yield from _best_sentence(_best(of_dataset, score, maximize), score, beside, leads)
 
 
-def _best_sentence(
-    best: Setting | None, score: str | None, unused: Interval | None, kmeans: Interval | None, leads: bool
-) -> Iterator[str]:
+def _beside(unused: Interval | None, kmeans: Interval | None, majority: Interval | None) -> str:
+    """What an accuracy is read beside, as the end of a sentence; empty where there is nothing."""
+    levels = {"an unused code (λ = 0)": unused, "k-means on the pixels": kmeans, "always the majority class": majority}
+    said = [f"{labels.number(level.mean, 3)} for {name}" for name, level in levels.items() if level]
+    return f", beside {labels.listed(said)}" if said else ""
+
+
+def _best_sentence(best: Setting | None, score: str | None, beside: str, leads: bool) -> Iterator[str]:
     found = best.interval(score) if best and score else None
     if best is None or score is None or found is None:
         return
@@ -183,9 +192,7 @@ def _best_sentence(
     text = f"{start}: {labels.setting(best)}, with" if best.params else "The one setting has"
     ends = labels.from_to(found, name.decimals, best.replicate)
     text += f" {name.short} {labels.number(found.mean, name.decimals)} ({ends})"
-    beside = [f"{labels.number(unused.mean, 3)} for an unused code (λ = 0)"] if unused else []
-    beside += [f"{labels.number(kmeans.mean, 3)} for k-means on the pixels"] if kmeans else []
-    yield text + (f", beside {labels.listed(beside)}." if beside and score == "accuracy_majority" else ".")
+    yield f"{text}{beside}."
 
 
 def _chosen(results: StudyResults, best: Setting | None, score: str | None) -> Iterator[str]:
@@ -229,6 +236,10 @@ def _evidence(s: Setting) -> str:
 
 
 def _no_accuracy(results: StudyResults) -> Iterator[str]:
+    if blind := sorted({str(r["dataset"]) for r in results.completed if unlabelled(r)}):
+        names = labels.listed([labels.value(v) for v in blind[:MAX_LISTED]])
+        yield f"No accuracy: the images of {names} have no labels."
+        return
     without = sorted({str(r["layout"]) for r in results.completed if r.get("accuracy_majority") is None})
     if without:
         names = labels.listed([labels.value(v) for v in without[:MAX_LISTED]])

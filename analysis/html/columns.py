@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from analysis.data import labels
 from analysis.data.axes import Design
+from analysis.data.classes import with_share
 from analysis.data.mi_checks import block_rate, primary, verdict
 from analysis.data.settings import Setting
 from analysis.html.cells import Cell, Head, written
 from vmi.spec.metrics import Shown, shown
+from vmi.spec.trial import Row
 
 SHORT, LONG = shown(Shown.TERMINAL), shown(Shown.PAGE)
 
@@ -35,7 +37,7 @@ def of_settings(plan: Design, score: str | None, metrics: Sequence[str]) -> list
     With restarts the score of all trials stands beside that of the chosen ones.
     """
     names = [name for name, _ in plan.settings[0].params] if plan.settings else []
-    wanted = list(dict.fromkeys([score, *metrics] if score else metrics))
+    wanted = with_share(list(dict.fromkeys([score, *metrics] if score else metrics)), _rows(plan))
     present = [m for m in wanted if any(s.values(m) for s in plan.settings)]
     columns = [Column(Head(labels.symbol(name), name), _parameter(name)) for name in names]
     columns += [Column(Head("n", "seeds"), lambda s: len(s.rows))]
@@ -47,6 +49,10 @@ def of_settings(plan: Design, score: str | None, metrics: Sequence[str]) -> list
         if metric == score and any(s.groups for s in plan.settings):
             columns.append(Column(Head("all trials", f"{metric}_all_trials", record.decimals), _all_trials(metric)))
     return columns
+
+
+def _rows(plan: Design) -> Iterator[Row]:
+    return (row for setting in plan.settings for row in setting.rows)
 
 
 def block_rates(plan: Design) -> list[Column]:

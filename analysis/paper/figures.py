@@ -39,8 +39,8 @@ INPUTS = "Left of the wider line, where the store has them, the input and its re
 INTRO = (
     "After the kinds of figure by which Serdega & Kim (2020) show what the regulariser does, drawn from this study: "
     "without it (vae), as the paper has it (paper), and with the code’s entropy estimated (corrected). Pictures start "
-    "from the first held-out image of each class, at the lowest seed that all presets have. How the paper numbers its "
-    "figures was not checked: the numbers here are this page’s own."
+    "from the first held-out image of each class, or from the first ones, at the lowest seed that all presets have. "
+    "How the paper numbers its figures was not checked: the numbers here are this page’s own."
 )
 
 

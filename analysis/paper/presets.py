@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis.data import labels
+from analysis.data.classes import with_share
 from analysis.data.goals import restarts_said
 from analysis.data.settings import Interval, Setting, paired_gain, settings
 from analysis.data.study_results import StudyResults
@@ -59,7 +60,7 @@ def _table(members: Sequence[Setting], dataset: str, layout: str) -> Iterator[st
     yield "| | " + " | ".join(f"`{p}`" for p in presets) + " |"
     yield "|---|" + "---|" * len(presets)
     yield f"| {members[0].replicate}s | " + " | ".join(str(len(s.rows)) for s in members) + " |"
-    for metric in _metrics(layout):
+    for metric in with_share(list(_metrics(layout)), [row for s in members for row in s.rows]):
         if any(s.values(metric) for s in members):
             name = labels.metric(metric).short
             yield f"| {name} | " + " | ".join(_cell(s, metric, dataset, layout) for s in members) + " |"
@@ -90,7 +91,7 @@ def _differences(members: Sequence[Setting], reference: str) -> Iterator[str]:
     if base is None:
         yield f"No completed trial of `{reference}`: nothing to compare the others with."
         return
-    metric = "accuracy_majority" if base.values("accuracy_majority") else "mi_encoder_lower_nats"
+    metric = next((m for m in ("accuracy_majority", "mi_encoder_nats") if base.values(m)), "mi_encoder_lower_nats")
     name = labels.metric(metric).short
     yield f"Paired by seed, {name} of `{reference}` minus that of (95 % Student-t interval over seeds):"
     yield ""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from analysis.data import labels
+from analysis.data.classes import unlabelled
 from analysis.data.preset_groups import Group, asked, groups
 from analysis.data.study_results import StudyResults
 from analysis.findings.against_published import conditions, sentences
@@ -16,10 +17,8 @@ from analysis.findings.published import published
 from analysis.html.markup import Markup, element, join, table, wrap
 
 MAX_GROUPS = 24
-CAPTION = (
-    "Means ± half of the 95 % Student-t interval over seeds. Published: without / with the regulariser; accuracies of "
-    "the training set (Serdega & Kim 2020)."
-)
+CAPTION = "Means ± half of the 95 % Student-t interval over seeds."
+PUBLISHED = " Published: without / with the regulariser; accuracies of the training set (Serdega & Kim 2020)."
 
 
 class Line(NamedTuple):
@@ -42,7 +41,7 @@ def section(results: StudyResults) -> Markup:
         for group, lines in shown
         for i, cells in enumerate(lines)
     ]
-    pieces = [element("h2", "Verdict"), table(heads, rows, CAPTION + _limited(found), text_columns=2)]
+    pieces = [element("h2", "Verdict"), table(heads, rows, _caption(found), text_columns=2)]
     points = [wrap("li", join([element("strong", f"{g.name}:"), element("span", said(g))])) for g, _ in shown]
     pieces.append(wrap("ul", join(points), "differs"))
     if how := conditions(results.completed):
@@ -56,7 +55,7 @@ def markdown(results: StudyResults) -> list[str]:
     if not found:
         return []
     heads = ["data set, layout", "quantity", *_columns(presets, "`")]
-    lines = ["## Verdict", "", CAPTION + _limited(found), "", _line(heads), "|---" * len(heads) + "|"]
+    lines = ["## Verdict", "", _caption(found), "", _line(heads), "|---" * len(heads) + "|"]
     for group in found[:MAX_GROUPS]:
         lines += [_line([_code(group) if i == 0 else "", *cells]) for i, cells in enumerate(_rows(group, presets))]
     lines += ["", *(f"- {_code(group)}: {said(group)}" for group in found[:MAX_GROUPS])]
@@ -104,6 +103,10 @@ def _published(group: Group, metric: str) -> str:
     """ "0.21 / 0.74": without and with the regulariser; empty where neither was published."""
     found = [published(group.dataset, group.layout, preset, metric) for preset in ("vae", "paper")]
     return " / ".join(f"{f.value:g}" if f else "–" for f in found) if any(found) else ""
+
+
+def _caption(found: Sequence[Group]) -> str:
+    return CAPTION + ("" if all(unlabelled(group.row) for group in found) else PUBLISHED) + _limited(found)
 
 
 def _limited(found: Sequence[Group]) -> str:

@@ -18,6 +18,7 @@ from analysis.html.markup import Markup, element, folded, join, picture, wrap
 from vmi.spec.trial import Row
 
 MAX_PICTURED = 12
+MAX_CATEGORIES = 20
 
 Arrays = Mapping[str, Mapping[str, np.ndarray]]
 Shown = Sequence[tuple[Setting, Row, np.ndarray]]
@@ -36,7 +37,13 @@ def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
     counts = _present(first, arrays, "assignments", "c")
     by_category, by_dimension = (_present(first, arrays, "traversal", kind) for kind in ("c", "n"))
     inputs = _inputs(arrays)
-    pieces = [*_assignments(counts, some), *_categories(by_category, arrays, f"{inputs}{some}")]
+    galleries = _present(first, arrays, "gallery", "c")
+    held = {row["trial_id"]: counts for _, row, counts in _present(first, arrays, "probabilities", "c")}
+    pieces = [
+        *_assignments(counts, some),
+        *_galleries(galleries, held, some),
+        *_categories(by_category, arrays, f"{inputs}{some}"),
+    ]
     return join([head, *pieces, *_normal(by_dimension, some)])
 
 
@@ -48,6 +55,30 @@ def _assignments(shown: Shown, some: str) -> Iterator[Markup]:
         yield element("h3", "Which classes a category holds")
         yield element("p", text, "soft")
         yield wrap("div", join(plots.assignment_plots(shown)), "small")
+
+
+def _galleries(shown: Shown, held: Mapping[str, np.ndarray], some: str) -> Iterator[Markup]:
+    """Of images without labels: those nearest to each category, and how many it surely holds."""
+    if shown:
+        text = "The held-out images nearest to each category, a category per row: those of largest q(c|x), the largest "
+        text += "first. Each row of one kind is a code that found kinds, rows alike one that is not used. A category "
+        text += f"that holds no image has nearest ones, too: how many have q(c|x) ≥ ½ stands below.{some}"
+        yield element("h3", "Which images a category holds")
+        yield element("p", text, "soft")
+        made = [
+            picture(png_uri(tile(a[:MAX_CATEGORIES])), labels.setting(s), _held(r, held.get(r["trial_id"])), a.shape[1])
+            for s, r, a in shown
+        ]
+        yield wrap("div", join(made), "medium")
+
+
+def _held(row: Row, counts: np.ndarray | None) -> str:
+    """Images of each category with q(c|x) in the upper half of the histogram [C, bins], which no other one can have."""
+    if counts is None:
+        return f"Seed {row['seed']}."
+    sure = counts[:MAX_CATEGORIES, counts.shape[1] // 2 :].sum(1)
+    few = f" The first {MAX_CATEGORIES} of {len(counts)} categories." if len(counts) > MAX_CATEGORIES else ""
+    return f"Seed {row['seed']}. Images with q(c|x) ≥ ½, from the first row on: {', '.join(map(str, sure))}.{few}"
 
 
 def _inputs(arrays: Arrays) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from analysis.data import labels
 from analysis.data.axes import Design, leading
+from analysis.data.classes import with_share
 from analysis.data.frames import chosen_trials
 from analysis.data.mi_checks import verdict
 from analysis.data.settings import Setting
@@ -36,7 +37,7 @@ def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
         wanted = columns.of_settings(plan, found.score, columns.LONG) + columns.block_rates(plan)
         best = leading(plan.settings, found.score, found.maximize, MAX_SETTINGS)
         lines = [Line(_css(s, found), [c.value(s) for c in wanted]) for s in best]
-        metrics = [m for m in columns.LONG if any(s.values(m) for s in plan.settings)]
+        metrics = [m for m in with_share(columns.LONG, results.completed) if any(s.values(m) for s in plan.settings)]
         caption = f"Settings: mean ± half of the 95 % interval over n {plan.settings[0].replicate}s. "
         caption += labels.saw_labels(metrics)
         caption += labels.limited(len(plan.settings), MAX_SETTINGS, "settings, the best by the score")
@@ -52,7 +53,8 @@ def _css(setting: Setting, found: Findings) -> str:
 
 def _trials(results: StudyResults, plan: Design) -> Markup:
     names = [name for name, _ in plan.settings[0].params] if plan.settings else list(results.spec.get("space", {}))
-    metrics = [m for m in shown(Shown.TRIALS) if any(row.get(m) is not None for row in results.trials)]
+    wanted = with_share(shown(Shown.TRIALS), results.completed)
+    metrics = [m for m in wanted if any(row.get(m) is not None for row in results.trials)]
     heads = [Head("trial", "trial_id"), *(Head(labels.symbol(n), n) for n in names)]
     chosen = chosen_trials(results) if restarts_of(results.spec).size > 1 else None
     heads += [Head("seed", "seed"), Head("outcome", "outcome")]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from analysis.data import labels
+from analysis.data.classes import unlabelled
 from analysis.data.mi_checks import TOLERANCE_NATS
 from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
@@ -31,9 +32,12 @@ METHODS = (
     "lost” is as high a bound while some seed leaves a category unused.",
     "With restarts a replicate is a group of seeds, and what is said of seeds holds of groups: each figure of a group "
     "is that of its one trial that an unsupervised metric chose, once all trials of the group had ended.",
+    "Quantities are in nats per image.",
+)
+LABELLED = (
     labels.saw_labels(METRICS),
     "Accuracy is held-out: the map from category to class is fitted on the training split. An unused "
-    "code and k-means on the pixels are scored in the same way. Quantities are in nats per image.",
+    "code and k-means on the pixels are scored in the same way.",
 )
 
 
@@ -91,6 +95,7 @@ def _files(results: StudyResults) -> Iterator[Markup]:
         yield element("p", text, "soft")
 
 
-def methods() -> Markup:
-    """How intervals, verdicts and references were made."""
-    return join([element("h2", "How this was made"), *(element("p", text) for text in METHODS)])
+def methods(results: StudyResults) -> Markup:
+    """How intervals, verdicts and, where images have labels, references were made."""
+    said = METHODS if any(map(unlabelled, results.completed)) else (*METHODS[:-1], *LABELLED, METHODS[-1])
+    return join([element("h2", "How this was made"), *(element("p", text) for text in said)])
