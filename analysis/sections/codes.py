@@ -61,8 +61,8 @@ def _galleries(shown: Shown, held: Mapping[str, np.ndarray], some: str) -> Itera
     """Of images without labels: those nearest to each category, and how many it surely holds."""
     if shown:
         text = "The held-out images nearest to each category, a category per row: those of largest q(c|x), the largest "
-        text += "first. Each row of one kind is a code that found kinds, rows alike one that is not used. A category "
-        text += f"that holds no image has nearest ones, too: how many have q(c|x) ≥ ½ stands below.{some}"
+        text += "first. A kind of image per row is a code that found kinds, rows alike are one that is not used. A "
+        text += f"category that holds no image has nearest ones, too: how many have q(c|x) ≥ ½ stands below.{some}"
         yield element("h3", "Which images a category holds")
         yield element("p", text, "soft")
         made = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.images import small_images
 
 from vmi.cli.plan import Request, plan_lines
 from vmi.search.trial_count import planned_trials
@@ -185,3 +186,48 @@ def test_the_plan_says_how_replicates_are_chosen(tmp_path: Path) -> None:
     lines = list(plan_lines(study(seeds=range(4), restarts=2, pruner="median"), Request(results=tmp_path)))
     assert "replicates: 2 of 2 seeds, the trial best by mi_view_nats (no labels) counts for each" in lines
     assert any(line.startswith("pruner: median, by mi_view_nats") for line in lines)
+
+
+def test_a_metric_that_nobody_gave_follows_data_and_layout() -> None:
+    small_images("blind")
+    blind = {"dataset": "blind"}
+    assert study().metric == "accuracy_majority"
+    assert study(fixed=blind).metric == "mi_encoder_nats"
+    assert study(fixed=blind | {"layout": "n2*+n4"}).metric == "mi_encoder_lower_nats"
+    assert study(fixed=blind, space={"layout": choice("n2*", "c10*")}, searcher="grid").metric == "elbo_nats"
+    assert (
+        study(space={"dataset": choice("blind"), "layout": choice("n2*", "n2*+c3")}).metric == "mi_encoder_lower_nats"
+    )
+    assert override(study(), dataset="blind").metric == "mi_encoder_nats"
+    assert override(study(fixed=blind), dataset="digits").metric == "accuracy_majority"
+    assert override(study(fixed=blind, metric="elbo_nats"), dataset="digits").metric == "elbo_nats"
+    for made in (study(fixed=blind), study(fixed=blind, restarts=2), override(study(), dataset="blind", smoke=True)):
+        validate(made)
+        assert json.loads(json.dumps(spec(made, 1)))["metric"] == "mi_encoder_nats"
+
+
+def test_a_data_set_may_be_made_known_after_the_study_was_written() -> None:
+    early = study(fixed={"dataset": "late"})
+    small_images("late")
+    assert override(early).metric == "mi_encoder_nats"
+
+
+@pytest.mark.parametrize("wrong", [3, None, {"dataset": ["blind"]}, {"layout": 4}, {"layout": "x"}, {"dataset": 1.5}])
+def test_a_default_is_found_for_what_is_wrong_too(wrong: Any) -> None:
+    assert study(fixed=wrong, baseline=wrong, space=wrong).metric == "accuracy_majority"
+
+
+def test_metrics_that_look_at_labels_are_refused_where_there_are_none() -> None:
+    small_images("blind")
+    wanted = {"nmi": "maximize", "elbo_nats": "maximize"}
+    bad = study(fixed={"dataset": "blind"}, metric="nmi", objectives=wanted, constraints={"ari": at_least(0.5)},
+                choose_by="accuracy_kmeans")  # fmt: skip
+    said = message(bad)
+    there = "one that looks at no label, as blind has none (one of categories_used, category_entropy_nats, distort"
+    for field in ("metric = 'nmi'", "objectives.nmi = 'nmi'", "constraints.ari = 'ari'"):
+        assert f"{field}: {there}" in said
+    assert "choose_by = 'accuracy_kmeans': a metric that looks at no label" in said
+    assert "4 problems" in said
+    # What the layout lacks as well is said once, and nothing is offered that needs labels.
+    said = message(study(fixed={"dataset": "blind", "layout": "n2*"}, metric="mi_encoder_nats"))
+    assert "1 problem\n" in said and "one that layout 'n2*' can give" in said and "accuracy" not in said
