@@ -13,7 +13,7 @@ SHARE = "majority_class_share"
 
 
 def unlabelled(row: Row) -> bool:
-    """Whether a completed trial's images have no labels: by its data set, or as categories were counted, not scored."""
+    """Whether a trial's images have no labels: by its data set, or as categories were counted, not scored."""
     spec = find(row.get("dataset"))
     if spec:
         return not spec.is_labelled

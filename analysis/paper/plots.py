@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from analysis.data import labels
 from analysis.data.axes import Axis
+from analysis.data.classes import SHARE, unbalanced
 from analysis.data.preset_groups import Group
 from analysis.data.settings import Setting
 from analysis.figures import information as figures_mi
@@ -164,4 +165,7 @@ def _accuracy(axis: Axis, labelled: Sequence[Setting], group: Group) -> go.Figur
     kmeans = [v for s in labelled for v in s.values("accuracy_kmeans")]
     if kmeans:
         add_level(made, axis, "k-means on pixels", sum(kmeans) / len(kmeans))
+    majority = [v for s in labelled for v in s.values(SHARE)]
+    if unbalanced(row for s in labelled for row in s.rows):
+        add_level(made, axis, "majority class", sum(majority) / len(majority), "dashdot")
     return made

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from analysis.data import labels
-from analysis.data.classes import unlabelled
+from analysis.data.classes import SHARE, unbalanced, unlabelled
 from analysis.data.preset_groups import Group, asked, groups
 from analysis.data.study_results import StudyResults
 from analysis.findings.against_published import conditions, sentences
@@ -87,6 +87,8 @@ def _lines(group: Group) -> Iterator[Line]:
     if category is not None:
         yield Line("held-out accuracy", "accuracy_majority", 3)
         yield Line("training accuracy", "accuracy_train", 3)
+        if unbalanced(row for setting in group.settings.values() for row in setting.rows):
+            yield Line("always the majority class", SHARE, 3)
         yield Line(f"categories used, of {category.size}", "categories_used", 1)
         yield Line("I_q(x;c), nats", f"mi_encoder_{category.name}_nats", 2)
         yield Line("the paper’s bound, nats", f"mi_paper_{category.name}_nats", 2)

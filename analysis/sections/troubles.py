@@ -97,5 +97,5 @@ def _files(results: StudyResults) -> Iterator[Markup]:
 
 def methods(results: StudyResults) -> Markup:
     """How intervals, verdicts and, where images have labels, references were made."""
-    said = METHODS if any(map(unlabelled, results.completed)) else (*METHODS[:-1], *LABELLED, METHODS[-1])
+    said = METHODS if any(map(unlabelled, results.trials)) else (*METHODS[:-1], *LABELLED, METHODS[-1])
     return join([element("h2", "How this was made"), *(element("p", text) for text in said)])

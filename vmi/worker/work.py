@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from vmi.data import dataset
+from vmi.spec.datasets import spec_of
 from vmi.spec.trial import Judge
 from vmi.training import accuracy
 from vmi.training.out_of_memory import ExhaustedError, is_out_of_memory
@@ -108,7 +109,7 @@ def _attempt(
         if exhausted and (steps := session.next_trials()):
             return _smaller(session, steps, 0.0)
         members = session.members
-        if members.pack is not None and members.pack.layout.primary("c"):
+        if members.pack is not None and members.pack.layout.primary("c") and spec_of(task.dataset).is_labelled:
             accuracy.load_libraries()
         own_images.hold(task.dataset)
         images = dataset.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
