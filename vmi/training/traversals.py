@@ -71,7 +71,7 @@ def _inputs(data: Dataset) -> list[int]:
 
 
 def _galleries(pack: Pack, data: Dataset, posterior: Sequence[Distribution], k: int) -> dict[str, Array]:
-    """The held-out images nearest to each category of the primary block, where none has a label: [C * images, D]."""
+    """The held-out images nearest to each category of the primary block, where none has a label: [C * images, ...]."""
     block = pack.layout.primary("c")
     if block is None or data.spec.is_labelled:
         return {}
@@ -80,7 +80,8 @@ def _galleries(pack: Pack, data: Dataset, posterior: Sequence[Distribution], k: 
     # Equals in their order: a code that is sure gives many images log q = 0.
     nearest_NC = q.log_probs_KBC[k].argsort(dim=0, descending=True, stable=True)
     index_CG = nearest_NC[:GALLERY_IMAGES].T.contiguous()
-    return {f"gallery_{block.name}": _bytes(data.images(data.held_out, index_CG, pack.dtype).flatten(0, 1))}
+    images_ND = data.images(data.held_out, index_CG, pack.dtype).flatten(0, 1)
+    return {f"gallery_{block.name}": _pictures(images_ND, data.spec.shape)}
 
 
 def _of_layout(pack: Pack, data: Dataset, images: list[int], codes_RL: Tensor, k: int) -> dict[str, Array]:
