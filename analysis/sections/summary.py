@@ -10,13 +10,15 @@ from analysis.figures import captions as plots
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, join, wrap
 from analysis.sections.spent import seconds
+from vmi.spec.datasets import told
 from vmi.spec.words import duration
 
 
 def header(results: StudyResults) -> Markup:
     """Name, what was swept, and the account of trials."""
     spec = results.spec
-    pairs = [f"{labels.symbol(str(k))} = {labels.value(v)}" for k, v in spec.get("fixed", {}).items()]
+    fixed = {k: told(str(v)) if k == "dataset" else v for k, v in spec.get("fixed", {}).items()}
+    pairs = [f"{labels.symbol(str(k))} = {labels.value(v)}" for k, v in fixed.items()]
     space = ", ".join(labels.symbol(str(name)) for name in spec.get("space", {}))
     about = f"Swept: {space or 'nothing'}. Fixed: {', '.join(pairs) or 'nothing'}. "
     about += " ".join([f"Searcher: {spec.get('searcher', 'unknown')}.", *phrases(spec, goals_of(spec))])
