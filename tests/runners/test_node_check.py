@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.owned import short_folder
 
 from vmi.runners import node_check
 from vmi.runners.node_check import Needs, check_nodes, look, needs_of
@@ -136,9 +137,11 @@ def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
     """What a driver of a real cluster with two nodes says, where all is well and where no node has its code."""
     folder = tmp_path_factory.mktemp("nodes")
     clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    own = str(short_folder())  # Ray leaves its logs and its agents' folders there
     done = subprocess.run(
-        [sys.executable, "-c", TWO_NODES, str(folder)], env=clean, capture_output=True, text=True, timeout=180
-    )
+        [sys.executable, "-c", TWO_NODES, str(folder)], env={**clean, "RAY_TMPDIR": own, "TMPDIR": own},
+        capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     yield done.stdout, folder
 
