@@ -20,6 +20,7 @@ from vmi.cli.arguments import Debug
 from vmi.cli.run import EXIT_CODES
 from vmi.driver.options import RunOptions, flag, options_of
 from vmi.results import schema
+from vmi.spec.arrays import picture_shape
 from vmi.spec.config import FIELD_TYPES, TrialConfig, field_problems, resolve
 from vmi.spec.datasets import DATASETS
 from vmi.spec.environment import VARIABLES
@@ -107,7 +108,7 @@ def datasets() -> str:
         (
             (
                 code(s.name),
-                "{} x {}".format(*s.image_shape),
+                " x ".join(map(str, picture_shape(s))),
                 s.train_count,
                 s.held_out_count,
                 s.classes,

@@ -33,7 +33,7 @@ def by_brightness(images_KND: Tensor) -> tuple[Categorical, ...]:
 def test_a_code_that_every_view_keeps_keeps_all_of_its_information() -> None:
     levels = torch.tensor([0.1, 0.2, 0.6, 0.9])
     images = levels.repeat(5)[None, :, None].expand(2, 20, 81).contiguous()
-    found = view_scores(by_brightness, LAYOUT, by_brightness(images), images.split(7, 1), (9, 9))
+    found = view_scores(by_brightness, LAYOUT, by_brightness(images), images.split(7, 1), (1, 9, 9))
     shares = (0.5, 0.25, 0.25)
     three = -sum(p * math.log(p) for p in shares)
     assert found["mi_view_c2_nats"].tolist() == pytest.approx([math.log(2)] * 2, abs=1e-9)
@@ -51,8 +51,8 @@ def test_views_are_few_and_the_same_for_every_call() -> None:
         return by_brightness(images_KND)
 
     images = torch.rand(1, 8, 81, generator=torch.Generator().manual_seed(0))
-    once = view_scores(encode, LAYOUT, by_brightness(images), images.split(5, 1), (9, 9))
-    again = view_scores(encode, LAYOUT, by_brightness(images), images.split(5, 1), (9, 9))
+    once = view_scores(encode, LAYOUT, by_brightness(images), images.split(5, 1), (1, 9, 9))
+    again = view_scores(encode, LAYOUT, by_brightness(images), images.split(5, 1), (1, 9, 9))
     assert len(calls) == 2 * 2 * VIEWS and all(torch.equal(once[name], again[name]) for name in once)
     assert all(torch.equal(a, b) for a, b in zip(calls[: 2 * VIEWS], calls[2 * VIEWS :], strict=True))
     assert not torch.equal(calls[0], calls[1])
