@@ -14,6 +14,8 @@ import torch
 from vmi.data import dataset, digits
 from vmi.data.minibatches import Minibatches
 from vmi.data.random_streams import seeded
+from vmi.sources.dataset import auto_variance
+from vmi.spec.config import resolve
 from vmi.spec.datasets import DATASETS, spec_of
 from vmi.spec.errors import InputError
 
@@ -28,6 +30,16 @@ def test_digits_are_whole_and_split_as_declared() -> None:
     assert loaded.held_out.labels_N.bincount().min() >= 25
     images = loaded.images(loaded.train, slice(None), torch.float32)
     assert images.min() == 0 and images.max() == 1
+
+
+def test_the_automatic_variance_is_that_of_the_pixels() -> None:
+    spec, train = spec_of("digits"), dataset.load("digits").train.pixels_ND.double() / 16
+    half = ((train - train.mean(0)) ** 2).mean().item() / 2
+    assert spec.auto_variance == auto_variance(dataset.load("digits").train.pixels_ND.numpy(), 16)
+    assert spec.auto_variance == pytest.approx(half, rel=5e-3)
+    assert resolve({"likelihood_variance": "auto"}) == resolve({"likelihood_variance": spec.auto_variance})
+    with pytest.raises(InputError, match="kl_weight"):
+        resolve({"likelihood_variance": "auto", "kl_weight": "auto"})
 
 
 def test_the_digits_are_read_without_scikit_learn_and_where_the_file_is_gone_from_it(

@@ -14,8 +14,8 @@ from vmi.cost.sizing import Room, Sizing, gigabytes, room_here
 from vmi.driver.preflight import asked_of, check_rows
 from vmi.results.store import Store
 from vmi.search.trial_count import values_of
-from vmi.spec.config import TrialConfig, resolve
-from vmi.spec.datasets import told
+from vmi.spec.config import AUTOMATIC, TrialConfig, resolve
+from vmi.spec.datasets import spec_of, told
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.spec.layout import parse
 from vmi.storage.paths import AnyPath, local
@@ -65,6 +65,9 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     seeds, datasets = len(tuple(study.seeds)), ", ".join(map(told, values_of(study, "dataset")))
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
     yield from _wanted(study)
+    if study.fixed.get("likelihood_variance") == AUTOMATIC:
+        found = (f"{spec_of(name).auto_variance:g} on {name}" for name in values_of(study, "dataset"))
+        yield f"likelihood_variance: {AUTOMATIC}, from the pixels: {', '.join(found)}"
     yield f"in the store already: {len(finished)}"
     path = request.calibration or results / FILE
     sizing = Sizing(study, request.pack_size, request.room, lambda: target.costs(path))

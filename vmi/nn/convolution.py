@@ -43,7 +43,7 @@ class StackedConvolution(Product):
         transposed: bool = False,
         odd: Plane = (0, 0),
     ) -> None:
-        """`odd`: 1 for each side of the larger plane that is odd, of a transposed one, which can't tell."""
+        """`odd`, of a transposed layer: 1 for each side of what it gives that is odd, as its input can't tell."""
         super().__init__()
         self.transposed, self.odd = transposed, odd
         # With one channel on the side of the larger plane.

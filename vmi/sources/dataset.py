@@ -172,6 +172,7 @@ def _described(
         fingerprint=name,
         defaults=_defaults(train[0], levels),
         source=source,
+        auto_variance=auto_variance(train[0], levels),
     )
 
 

@@ -76,7 +76,7 @@ class TrialConfig:
     )
     likelihood: str = declared("gaussian", "of the pixels, which are in [0, 1]", choices=("gaussian", "bernoulli"))
     likelihood_variance: float = declared(
-        0.04, "sigma^2 of the Gaussian likelihood; `bernoulli` has none",
+        0.04, "sigma^2 of the Gaussian likelihood, or 'auto': from the pixels; `bernoulli` has none",
         range=Range(0, 1e3, open_low=True), symbol="σ²", label="likelihood variance σ²",
     )  # fmt: skip
     phase_order: str = declared(
@@ -234,8 +234,15 @@ FIELD_TYPES: Mapping[str, type] = {
 _KINDS = {str: "a string", int: "a whole number", float: "a number"}
 
 
+# In place of the likelihood's variance: that which follows from the data set's pixels.
+AUTOMATIC = "auto"
+
+
 def resolve(given: Mapping[str, Any], where: str = "") -> TrialConfig:
     """A full, validated configuration from the fields given. Raises InputError with every bad field."""
+    spec = find(given.get("dataset", TrialConfig.dataset))
+    if _is_automatic("likelihood_variance", given.get("likelihood_variance")) and spec:
+        given = {**given, "likelihood_variance": spec.auto_variance}
     problems = [
         Problem(name, given[name], "no such field", did_you_mean(name, FIELD_TYPES) or one_of(list(FIELD_TYPES)))
         for name in given
@@ -258,6 +265,8 @@ def resolve(given: Mapping[str, Any], where: str = "") -> TrialConfig:
 
 def coerce(name: str, value: Any) -> tuple[Any, Problem | None]:
     """The value in the field's type: 4 becomes 4.0 for a float field; nothing else is converted."""
+    if _is_automatic(name, value):
+        return value, None
     wanted = FIELD_TYPES[name]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None, Problem(name, value, _kind(name))
@@ -275,10 +284,16 @@ def _kind(name: str) -> str:
     return f"{kind} {FIELDS[name].range}" if FIELDS[name].range else kind
 
 
+def _is_automatic(name: str, value: object) -> bool:
+    return name == "likelihood_variance" and value == AUTOMATIC
+
+
 def field_problems(name: str, value: Any) -> list[Problem]:
     """What is wrong with this value of the TrialConfig field `name`, whatever the other fields are."""
     typed, problem = coerce(name, value)
-    return [problem] if problem else list(rules.problems(FIELDS, {name: typed}, complete=False))
+    if problem or _is_automatic(name, value):
+        return [problem] if problem else []
+    return list(rules.problems(FIELDS, {name: typed}, complete=False))
 
 
 def _with_defaults(typed: Mapping[str, Any]) -> dict[str, Any]:
