@@ -10,7 +10,7 @@ from cost.test_measurements import CONFIG, KIND, entry
 from runners.test_ledger import all_trials, completed, end, none, row_of, run
 
 from vmi.cli.plan import Request, plan_lines
-from vmi.cost.footprint import base_bytes, member_bytes, shared_bytes
+from vmi.cost.footprint import base_bytes, data_bytes, member_bytes, shared_bytes
 from vmi.cost.measurements import Entry, costs_on, write
 from vmi.cost.packing import AUTO, MAX_PACK_SIZE, pack
 from vmi.cost.prediction import Target
@@ -18,6 +18,8 @@ from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, Chosen, Room, Sizing, roun
 from vmi.runners.ledger import Ledger
 from vmi.search.factory import searcher_for
 from vmi.spec.config import Architecture, resolve
+from vmi.spec.datasets import register, spec_of
+from vmi.spec.errors import InputError
 from vmi.study.space import choice, integers, uniform
 from vmi.study.study import Study
 
@@ -91,6 +93,16 @@ def test_a_pack_never_gets_more_members_than_memory_holds_but_one(members: float
         chosen = made.chosen(SMALL)
         assert chosen.size == size and chosen.fits == max(0, int(members))
         assert ("memory: " in chosen.why) == (members < 16)
+
+
+def test_images_that_fit_beside_no_pack_are_refused_with_both_numbers() -> None:
+    register(spec_of("digits")._replace(name="data-many", train_count=10**7))
+    architecture = resolve({"dataset": "data-many"}).architecture
+    assert data_bytes("data-many") == 64 * (10**7 + 360)
+    assert sizing(room=Room("cpu", 10**9)).chosen(architecture).size == 1
+    for wanted in (AUTO, 4):
+        with pytest.raises(InputError, match=r"data-many.*these take 0\.6 GB, and 0\.5 GB are free"):
+            sizing(room=Room("cpu", 5 * 10**8), wanted=wanted).chosen(architecture)
 
 
 def test_a_number_of_the_users_wins_and_is_warned_of_where_a_pack_does_not_fit() -> None:

@@ -133,10 +133,15 @@ def base_bytes(dataset: str, device: str = "cpu") -> int:
 
     The k-means reference takes the pixels in float32 beside the data set's own, which are bytes or, in [0, 1], float32.
     """
+    spec, stored = spec_of(dataset), data_bytes(dataset)
+    floats = FLOAT * (spec.train_count + spec.held_out_count) * spec.pixels
+    return PROCESS + stored + floats if device == "cpu" else CONTEXT + stored
+
+
+def data_bytes(dataset: str) -> int:
+    """Bytes of a data set's pixels as they are stored."""
     spec = spec_of(dataset)
-    pixels = (spec.train_count + spec.held_out_count) * spec.pixels
-    stored = pixels if spec.levels else FLOAT * pixels
-    return PROCESS + stored + FLOAT * pixels if device == "cpu" else CONTEXT + stored
+    return (spec.train_count + spec.held_out_count) * spec.pixels * (1 if spec.levels else FLOAT)
 
 
 def _dense(inputs: int, hidden: Sequence[int], outputs: int) -> Trunk:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from vmi.cost import hardware
-from vmi.cost.footprint import base_bytes, member_bytes, members_within, shared_bytes
+from vmi.cost.footprint import base_bytes, data_bytes, member_bytes, members_within, shared_bytes
 from vmi.cost.measurements import Costs, Entry, kind_of
 from vmi.cost.packing import MAX_PACK_SIZE, Size
 from vmi.spec.config import COSTLY, Architecture
+from vmi.spec.errors import InputError, Problem
 from vmi.spec.presets import PRESETS
 from vmi.spec.trial import PackSpec
 from vmi.study import space
@@ -95,6 +96,10 @@ class Sizing:
     def _choose(self, architecture: Architecture, room: Room, costs: Costs | None) -> Chosen:
         fits = None
         if room.free is not None:
+            if (needs := data_bytes(architecture.dataset)) > room.free:
+                allowed = f"images that fit beside a pack: these take {gigabytes(needs)}, and "
+                allowed += f"{gigabytes(room.free)} are free for each"
+                raise InputError([Problem("dataset", architecture.dataset, allowed)])
             fits = members_within(architecture, round(SHARE * room.free), self._terms, room.device)
         if isinstance(self._wanted, int):
             return Chosen(self._wanted, "as asked for", fits)
