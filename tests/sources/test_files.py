@@ -257,6 +257,7 @@ def test_broken_pictures_are_left_out_and_named_where_that_is_asked_for(tmp_path
     found = Dataset.from_file(broken_picture(tmp_path), skip_broken=True)
     assert found.spec.train_count + found.spec.held_out_count == COUNT - 1
     assert [Path(name).name for name in found.skipped] == ["001.PNG"]
+    assert found.spec.source.endswith("photos, 1 broken left out")
 
 
 @pytest.mark.parametrize("name", ["my images", "a#b", "größe", "x'y"])

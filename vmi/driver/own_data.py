@@ -14,7 +14,7 @@ from vmi.study.space import Choice
 from vmi.study.study import Study
 
 
-def adopted(study: Study) -> tuple[Study, tuple[Problem, ...]]:
+def adopted(study: Study, skip_broken: bool = False) -> tuple[Study, tuple[Problem, ...]]:
     """The study with names in place of files, which are read; and what is wrong with these, for which digits stand."""
     problems: list[Problem] = []
 
@@ -22,7 +22,7 @@ def adopted(study: Study) -> tuple[Study, tuple[Problem, ...]]:
         if not is_place(value):
             return value
         try:
-            return read(value)
+            return read(value, skip_broken)
         except InputError as error:
             problems.extend(error.problems)
             return TrialConfig.dataset
@@ -60,11 +60,11 @@ def register_beside(path: AnyPath) -> None:
         path = path.parent
 
 
-def read(place: str) -> str:
+def read(place: str, skip_broken: bool = False) -> str:
     """The name of the data set that lies there. Raises InputError with what is wrong with it."""
     from vmi.sources.dataset import Dataset
 
-    return Dataset.from_file(place).name
+    return Dataset.from_file(place, skip_broken).name
 
 
 def own_data(name: str) -> Mapping[str, Any] | None:

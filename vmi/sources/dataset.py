@@ -113,7 +113,8 @@ def dataset_of(images: Images, source: str) -> Dataset:
     if not len(of_train) or not len(of_held_out):
         raise refused(source, "a split with images on both sides", f"{len(of_train)} and {len(of_held_out)} of {count}")
     train, held = ((rows[side], labels[side]) for side in (of_train, of_held_out))
-    spec = _described(images.pixels.shape[1:], train, held, len(classes), source)
+    told = f"{source}, {len(images.skipped)} broken left out" if images.skipped else source
+    spec = _described(images.pixels.shape[1:], train, held, len(classes), told)
     return Dataset(spec, train, held, classes, images.skipped)
 
 
