@@ -109,7 +109,7 @@ ROWS: dict[str, list[Variant]] = {
         options("--local --xyzzy --stps 3 --smkoe", "3 problems", "--xyzzy", "--smoke"),
         command("comapre a b", "command = 'comapre'", "did you mean 'compare'?"),
         command("reprot x", "did you mean 'report'?"),
-        command("zzz", "one of calibrate, compact, compare, evaluate"),
+        command("zzz", "one of calibrate, compact, compare, data, evaluate"),
         command("--vresion", "--vresion: no such option"),
         command("plan SMOKE --setps 3", "did you mean '--steps'?"),
         command("plan SMOKE SMOKE", "extra argument"),

@@ -72,7 +72,11 @@ def test_resolve_raises_nothing_but_input_error(given_fields: dict[Any, Any]) ->
         ("seed", 2**63, "from 0"),
         ("seed", 2**64, "from 0"),
         ("seed", 1.5, "a whole number"),
-        ("dataset", "mnits", "one of digits, fashion_mnist, mnist (did you mean 'mnist'?)"),
+        (
+            "dataset",
+            "mnits",
+            "one of digits, fashion_mnist, mnist, or a file or folder of images (did you mean 'mnist'?)",
+        ),
         ("preset", "papper", "(did you mean 'paper'?)"),
         ("network", "cnn", "one of "),
         ("likelihood", "gauss", "did you mean 'gaussian'?"),

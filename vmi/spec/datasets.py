@@ -157,7 +157,7 @@ SUFFIXES = (".npz", ".npy", ".parquet", ".arrow", ".feather")
 
 def is_place(value: object) -> bool:
     """Whether what a study calls its data set has to be read first: a file, a folder, or a published one."""
-    if not isinstance(value, str) or find(value) is not None:
+    if not isinstance(value, str) or not value.strip() or find(value) is not None:
         return False
     try:
         there = Path(value).exists()

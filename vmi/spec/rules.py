@@ -32,7 +32,8 @@ def problems(fields: Mapping[str, Field], values: Mapping[str, Any], complete: b
     for name, field in given.items():
         own = name == "dataset" and find(values[name])
         if field.choices and values[name] not in field.choices and not own:
-            yield Problem(name, values[name], one_of(field.choices), did_you_mean(values[name], field.choices))
+            more = ", or a file or folder of images" if name == "dataset" else ""
+            yield Problem(name, values[name], one_of(field.choices) + more, did_you_mean(values[name], field.choices))
     yield from _layout_problems(fields, values, complete)
     yield from _network_problems(values, complete)
     spec, batch_size = find(values.get("dataset")), values.get("batch_size")
