@@ -75,5 +75,5 @@ def run(study: Study, **options: Any) -> Results:
     console = Console(force_jupyter=False, force_terminal=False if in_notebook() else None)
     with contextlib.suppress(TrialsFailedError):  # its lines say so, and the results list them
         drive(study, given, console, "the same call of vmi.run")
-    changed, _ = given.applied(study)
+    changed, _ = given.wished(study)
     return Results(given.root / changed.name)

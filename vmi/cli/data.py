@@ -28,9 +28,12 @@ def describe(place: str, skip_broken: bool, preview: Path | None, console: Conso
     if preview is not None:
         draw(dataset, preview)
     table = Table("of the images", "", box=None, pad_edge=False, show_header=False)
+    across, within = copies(dataset)
     for name, value in _facts(dataset):
         table.add_row(name, Text(printable(value)))
-    lines: list[RenderableType] = [Text(printable(place)), table, *map(Text, _notes(dataset))]
+    found = f"{across:,} held-out images are also trained on; {within:,} images are copies within a split"
+    table.add_row("copies", found)
+    lines: list[RenderableType] = [Text(printable(place)), table, *map(Text, _notes(dataset, across))]
     console.print(*lines, sep="\n")
     if preview is not None:
         say(console, f"preview: {preview}")
@@ -47,8 +50,6 @@ def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
     yield "shape", f"{height} x {width} pixels, {spec.channels} channel{'s' if spec.channels > 1 else ''}"
     yield "pixels", f"{kind}, from {low:.6g} to {high:.6g}; {sum(part.nbytes for part in pixels) / 1e6:,.1f} MB"
     yield "classes", _classes(dataset)
-    across, within = copies(dataset)
-    yield "copies", f"{across:,} held-out images are also trained on; {within:,} images are copies within a split"
     yield "defaults", ", ".join(f"{name} {value}" for name, value in spec.defaults.items())
 
 
@@ -62,12 +63,11 @@ def _classes(dataset: Dataset) -> str:
     return f"{len(names)}: {', '.join(names[:NAMED])}{more}"
 
 
-def _notes(dataset: Dataset) -> Iterator[str]:
+def _notes(dataset: Dataset, across: int) -> Iterator[str]:
     if dataset.skipped:
         yield f"note: {len(dataset.skipped)} broken files left out, the first {dataset.skipped[0]}"
     if is_binary(dataset.train[0]):
         yield "note: every pixel is black or white, so the likelihood is Bernoulli by default"
-    across, _ = copies(dataset)
     if across:
         yield f"warning: {across:,} held-out images are also trained on, so what is held out is not all unseen"
 

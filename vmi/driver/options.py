@@ -70,8 +70,14 @@ class StudyOptions:
 
     def applied(self, study: Study) -> tuple[Study, tuple[Problem, ...]]:
         """The study as these options want it, and what is wrong with its scale."""
+        changed, wrong = self.wished(study)
+        read, unreadable = adopted(changed, self.skip_broken is True)
+        return read, (*wrong, *unreadable)
+
+    def wished(self, study: Study) -> tuple[Study, tuple[Problem, ...]]:
+        """As `applied`, with images of the user's own still called by where they lie: nothing is read."""
         seeds = replicates(self.seeds) if self.seeds is not None else None
-        changed, wrong = wished(
+        return wished(
             study,
             dataset=self.data,
             steps=self.steps,
@@ -81,8 +87,6 @@ class StudyOptions:
             name=self.name,
             scale=self.scale,
         )
-        read, unreadable = adopted(changed, self.skip_broken is True)
-        return read, (*wrong, *unreadable)
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options themselves; study, data set and steps are judged together."""

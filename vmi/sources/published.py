@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from vmi.sources.arrays import Images, arrays, joined
-from vmi.spec.datasets import data_folder
+from vmi.spec.datasets import PUBLISHED, data_folder
 from vmi.spec.errors import InputError, Problem
 
-EMNIST = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
 # Each with what its constructor takes for the two sides of the split.
 NAMES: Mapping[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
     "kmnist": ("KMNIST", {"train": {"train": True}, "test": {"train": False}}),
@@ -20,8 +19,9 @@ NAMES: Mapping[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
     "svhn": ("SVHN", {"train": {"split": "train"}, "test": {"split": "test"}}),
     "cifar10": ("CIFAR10", {"train": {"train": True}, "test": {"train": False}}),
     **{
-        f"emnist_{split}": ("EMNIST", {side: {"split": split, "train": side == "train"} for side in ("train", "test")})
-        for split in EMNIST
+        name: ("EMNIST", {side: {"split": split, "train": side == "train"} for side in ("train", "test")})
+        for name in PUBLISHED
+        if (split := name.removeprefix("emnist_")) != name
     },
 }
 
