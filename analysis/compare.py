@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from analysis.data import labels
 from analysis.data.classes import with_share
 from analysis.data.goals import restarts_said
+from analysis.data.requests import HEADS, requests
 from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, setting_of, varied
 from analysis.data.study_results import StudyResults
 from analysis.paper.presets import said
@@ -51,6 +52,8 @@ def markdown(a: StudyResults, b: StudyResults, fields: Sequence[str]) -> str:
     lines += ["", "## Shared settings", "", *_shared(shared, _restarted(a, b)), *([] if shared else _apart(a, b))]
     lines += ["", "## Settings in one of them", "", *_only("first", first, second), *_only("second", second, first)]
     lines += ["", "## What was asked for", "", *_asked(a, b, fields)]
+    for which, results in (("first", a), ("second", b)):
+        lines += _requests(which, results)
     lines += ["", "## Made with", "", *_versions(a, b)]
     return "\n".join(lines) + "\n"
 
@@ -143,6 +146,14 @@ def _asked(a: StudyResults, b: StudyResults, fields: Sequence[str]) -> Iterator[
     yield "|---|---|---|"
     for field in fields:
         yield f"| {_cell(field)} | {_value(a.spec, field)} | {_value(b.spec, field)} |"
+
+
+def _requests(which: str, results: StudyResults) -> Iterator[str]:
+    """Which trials of a study that has grown came from which request."""
+    if rows := list(requests(results)):
+        yield from ("", f"The requests of the {which}:", "", f"| {' | '.join(HEADS)} |")
+        yield "|---|---|---|---|---|"
+        yield from (f"| {' | '.join(map(_cell, row))} |" for row in rows)
 
 
 def _value(spec: Mapping[str, Any], field: str) -> str:

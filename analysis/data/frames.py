@@ -10,12 +10,19 @@ from analysis.data.settings import settings
 from analysis.data.study_json import part_of, restarts_of
 from analysis.data.study_results import StudyResults
 from vmi.spec.metrics import METRICS
+from vmi.spec.requests import requests_of
 from vmi.spec.trial import Row
 
 
 def trials_table(results: StudyResults) -> pa.Table:
-    """One row per trial, as Arrow; columns as in `vmi.results.schema`, and with restarts which were `chosen`."""
+    """One row per trial, as Arrow; columns as in `vmi.results.schema`.
+
+    With restarts also which were `chosen`; of a study that has grown the number of the `request` that asked for it.
+    """
     table = pa.Table.from_pylist(list(results.trials), schema=results.trials_schema)
+    if len(requests_of(results.spec)) > 1:
+        numbers = [results.request_numbers.get(row["trial_id"]) for row in results.trials]
+        table = table.append_column("request", pa.array(numbers, pa.int64()))
     if restarts_of(results.spec).size == 1:
         return table
     chosen = chosen_trials(results)

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.data.study_json import is_searched, restarts_of
+from analysis.data.study_json import restarts_of
 from vmi.results.schema import trials_schema
 from vmi.spec.intervals import Interval as Interval
 from vmi.spec.intervals import interval as interval
+from vmi.spec.requests import is_searched
 from vmi.spec.restarts import Group
 from vmi.spec.trial import Row
 

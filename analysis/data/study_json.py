@@ -1,4 +1,4 @@
-"""What study.json says of a study: its seeds, conditions, and whether it was searched."""
+"""What study.json says of a study: its seeds, restarts and conditions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmi.spec.restarts import Restarts
-from vmi.spec.trial import Row
 
 
 def fresh_seeds(spec: Mapping[str, Any]) -> frozenset[int]:
@@ -24,17 +23,6 @@ def restarts_of(spec: Mapping[str, Any]) -> Restarts:
 def conditional(spec: Mapping[str, Any]) -> frozenset[str]:
     """The parameters that are searched only where another one takes certain values."""
     return frozenset(part_of(spec, "conditions"))
-
-
-def is_searched(name: str, row: Row, spec: Mapping[str, Any], seen: frozenset[str] = frozenset()) -> bool:
-    """Whether the parameter was searched beside the row's others; elsewhere its value is a default, and not shown."""
-    parents = part_of(spec, "conditions").get(name)
-    if not isinstance(parents, Mapping) or name in seen:
-        return True
-    return all(
-        isinstance(allowed, list) and row.get(parent) in allowed and is_searched(parent, row, spec, seen | {name})
-        for parent, allowed in parents.items()
-    )
 
 
 def part_of(spec: Mapping[str, Any], part: str) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from vmi.results.rows import first_attempts
 from vmi.results.schema import TABLES
 from vmi.results.study_file import flaw
 from vmi.spec.errors import InputError, Problem, StoreError, near
+from vmi.spec.requests import in_view, numbered
 from vmi.spec.trial import Row
 from vmi.spec.version import STUDY_VERSION
 from vmi.storage.checksum import IN_STUDY, unsealed
@@ -27,11 +28,15 @@ from vmi.storage.paths import AnyPath, below
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResults:
-    """One study: `spec` is study.json, `trials` a row per trial_id; see `curve` and `arrays` for the rest."""
+    """One study: `spec` is study.json, `trials` a row per trial_id; see `curve` and `arrays` for the rest.
+
+    `left_out`: how many more trials are stored that its last request, which alone is shown, did not ask for.
+    """
 
     folder: AnyPath
     spec: Mapping[str, Any]
     trials: tuple[Row, ...]
+    left_out: int = 0
     ignored: int = 0
     duplicates: int = 0
     damaged: tuple[str, ...] = ()
@@ -94,6 +99,11 @@ class StudyResults:
     def missing(self) -> int:
         return max(0, self.planned - len(self.trials))
 
+    @cached_property
+    def request_numbers(self) -> Mapping[str, int]:
+        """By trial the number of the request, from 1, that asked for it first."""
+        return numbered(self.spec, self.trials)
+
     def curve(self, row: Row) -> tuple[Row, ...]:
         """The reports of a trial's kept attempt, by step."""
         mine = _rows_of(self.curves_table, [row])
@@ -116,16 +126,18 @@ def open_study(folder: AnyPath) -> StudyResults:
     spec = _spec(folder)
     found = {table: parts.read(folder / table, table) for table in TABLES}
     rows = found["trials"].table
-    kept = _one_per_trial(rows)
+    ended = _one_per_trial(rows)
+    kept = tuple(in_view(spec, ended))
     return StudyResults(
         folder=folder,
         spec=spec,
         trials=kept,
+        left_out=len(ended) - len(kept),
         ignored=sum(result.stray for result in found.values()),
         curves_table=found["curves"].table,
         arrays_table=found["arrays"].table,
         trials_schema=rows.schema,
-        duplicates=rows.num_rows - len(kept),
+        duplicates=rows.num_rows - len(ended),
         damaged=(
             *(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
             *_broken_seals(folder),

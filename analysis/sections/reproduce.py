@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.data import labels
+from analysis.data.requests import HEADS, requests
 from analysis.data.study_results import StudyResults
-from analysis.html.markup import Markup, element, folded, join, wrap
+from analysis.html.markup import Markup, element, folded, join, table, wrap
 from vmi.spec.datasets import told
 
 MAX_SEEDS = 50
@@ -25,6 +26,12 @@ def section(results: StudyResults) -> Markup:
     """Versions, data, seeds, commands, and the study's description folded."""
     made = [element("li", f"{name}: {text}") for name, text in made_with(results).items()]
     pieces = [element("h2", "How to make it again"), wrap("ul", join(made))]
+    if rows := list(requests(results)):
+        caption = "The study has grown: each request, and how many trials it was the first to ask for"
+        pieces.append(table(HEADS, [("", row) for row in rows], caption, len(HEADS) - 1))
+    if results.left_out:
+        more = f"{labels.plural(results.left_out, 'more trial')} of earlier requests"
+        pieces.append(element("p", f"Only the last request is shown; {more} are stored."))
     text = study_file(results.spec)
     if text is not None:
         pieces.append(

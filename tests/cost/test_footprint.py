@@ -13,7 +13,7 @@ from support.coloured import held
 from support.memory_peaks import coloured
 from support.packs import trial
 
-from vmi.cost.footprint import base_bytes, member_bytes, members_within, own_parameters, shared_bytes, trunks
+from vmi.cost.footprint import SCRATCH, base_bytes, member_bytes, members_within, own_parameters, shared_bytes, trunks
 from vmi.spec.config import resolve
 from vmi.spec.layout import parse
 from vmi.training.pack import Pack
@@ -73,7 +73,8 @@ def test_the_kernels_peak_of_a_pack_is_within_twice_and_half_of_the_estimate() -
         terms = [name for name in ("tc_weight",) if getattr(config, name)]
         estimate = shared_bytes(config.architecture) + members * member_bytes(config.architecture, terms)
         print(f"{fields} x {members}: {grown / 1e6:.1f} MB, estimated {estimate / 1e6:.1f}")
-        assert 1 / FACTOR < estimate / grown < FACTOR, fields
+        # A process that was warm has of the libraries' own memory some, or all.
+        assert grown / FACTOR < estimate < FACTOR * (grown + SCRATCH), fields
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -17,7 +17,6 @@ from vmi.driver.options import RunOptions
 from vmi.results import parts
 from vmi.results.store import Store
 from vmi.spec.config import ADDED
-from vmi.spec.errors import InputError
 from vmi.study.space import choice, log_uniform
 from vmi.study.study import Study
 
@@ -68,12 +67,9 @@ def test_presets_can_be_compared_after_adoption(root: Path) -> None:
     assert "`vae`" in text and "`beta_vae`" in text and "2 seeds" in text
 
 
-def test_seeds_are_added_under_another_name_and_the_first_ones_found(tmp_path: Path) -> None:
-    """As README says it."""
+def test_more_seeds_under_another_name_find_the_first_ones(tmp_path: Path) -> None:
     study = Study(name="few", fixed=FIXED, space={"mi_weight": choice(0, 8)}, seeds=range(2))
     start(study, tmp_path)
-    with pytest.raises(InputError, match=r"holds another study of this name[\s\S]*seeds = \[0, 1, 2\]"):
-        start(replace(study, seeds=range(3)), tmp_path)
     assert "2 trained in this run + 4 found" in start(replace(study, seeds=range(3), name="more"), tmp_path)
 
 

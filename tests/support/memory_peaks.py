@@ -2,12 +2,13 @@
 
     python memory_peaks.py CONFIGURATION MEMBERS [CONFIGURATION MEMBERS ...]
 
-In bytes, as the kernel counts the peak of two steps, an evaluation of a thousand images and a checkpoint. Beside the
-catalogue's data sets there is that of `coloured()`.
+In bytes, as the kernel counts the peak of two steps, an evaluation of a thousand images and a checkpoint, without the
+pages of libraries. Beside the catalogue's data sets there is that of `coloured()`.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -27,7 +28,7 @@ from vmi.training import checkpoint
 from vmi.training.evaluation import evaluate
 from vmi.training.pack import Pack
 from vmi.training.train import run_steps
-from vmi.worker.allocator import keep_freed_memory
+from vmi.worker.allocator import keep_freed_memory, return_freed_memory
 
 
 def coloured() -> str:
@@ -60,11 +61,13 @@ def grown(fields: dict[str, Any], members: int) -> int:
         with os.fdopen(reading) as said:
             return int(said.read())
     dataset = load(fields["dataset"])
-    before = kilobytes("VmRSS")
+    before, libraries = kilobytes("VmRSS"), kilobytes("RssFile")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     used(pack_of(fields, members), dataset)
     with os.fdopen(writing, "w") as told:
-        told.write(str(1024 * (kilobytes("VmHWM") - before)))
+        # The pages of libraries that a child has touched: which of them it inherits is the kernel's to say.
+        touched = kilobytes("RssFile") - libraries
+        told.write(str(1024 * (kilobytes("VmHWM") - before - touched)))
     os._exit(0)
 
 
@@ -76,6 +79,8 @@ def main() -> None:
     # Everything that is loaded at first use.
     for network, hidden in (("mlp", "8"), ("conv", "4-8")):
         used(pack_of({"dataset": "digits", "network": network, "hidden": hidden}, 1), digits)
+    gc.collect()
+    return_freed_memory()  # or a child would find it there
     for fields, members in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
         print(grown(json.loads(fields), int(members)), flush=True)
 

@@ -75,6 +75,7 @@ def plan(context: typer.Context, study_file: StudyFile, options: PlanOptions, de
             command=_command(study_file, options),
             simulate=_numbers(options.simulate)[0],
             gpu_bytes=None if options.gpu_memory is None else round(options.gpu_memory * 1e9),
+            only=options.only,
         )
         for line in plan_lines(study, request):
             typer.echo(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from vmi.cost.forecast import Extent
@@ -18,6 +19,7 @@ from vmi.spec.config import AUTOMATIC, TrialConfig, resolve
 from vmi.spec.datasets import spec_of, told
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.spec.layout import parse
+from vmi.spec.requests import in_view
 from vmi.storage.paths import AnyPath, local
 from vmi.study.checks import validate
 from vmi.study.study import Study
@@ -34,6 +36,7 @@ class Request:
     calibration  the file of measurements; None: the one in the results
     command      what measures that is missing
     simulate     numbers of workers to put beside each other
+    only         this request alone is planned, not all that the study was ever asked for
     gpu_bytes    free memory of each GPU; None: what the GPUs of this node have
     """
 
@@ -42,6 +45,7 @@ class Request:
     target: Target = CPU
     calibration: AnyPath | None = None
     command: str = "vmi calibrate STUDY"
+    only: bool = False
     simulate: tuple[int, ...] = ()
     gpu_bytes: int | None = None
 
@@ -60,7 +64,9 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     validate(study)
     results, target = request.results, request.target
     store = _store(study, results)
-    planned, finished = asked_of(study, store)["planned"], store.finished()
+    wanted = asked_of(study, store, request.only, datetime.now(UTC))
+    study, planned = wanted.study, wanted.spec["planned"]
+    finished = {row["trial_id"]: row for row in in_view(wanted.spec, list(store.finished().values()))}
     check_rows(finished.values(), study.name)
     seeds, datasets = len(tuple(study.seeds)), ", ".join(map(told, values_of(study, "dataset")))
     yield f"{study.name}: {planned} trials ({study.searcher}, {seeds} seeds each) on {datasets}"
@@ -68,6 +74,8 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     if study.fixed.get("likelihood_variance") == AUTOMATIC:
         found = (f"{spec_of(name).auto_variance:g} on {name}" for name in values_of(study, "dataset"))
         yield f"likelihood_variance: {AUTOMATIC}, from the pixels: {', '.join(found)}"
+    if wanted.grows:
+        yield f"grows: {', '.join(wanted.grows)}"
     yield f"in the store already: {len(finished)}"
     path = request.calibration or results / FILE
     sizing = Sizing(study, request.pack_size, request.room, lambda: target.costs(path))

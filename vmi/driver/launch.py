@@ -22,7 +22,7 @@ from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
 from vmi.driver.options import RunOptions
 from vmi.driver.own_data import own_data
-from vmi.driver.preflight import check, check_rows
+from vmi.driver.preflight import Wanted, check, check_rows
 from vmi.driver.progress import Display
 from vmi.driver.pruning import pruning_of
 from vmi.driver.summary import fewer, interrupted_lines, start_line, summary_lines
@@ -43,6 +43,7 @@ from vmi.runners.watchdog import ClusterLostError
 from vmi.search.factory import searcher_for
 from vmi.search.trial_count import values_of
 from vmi.spec.datasets import data_folder
+from vmi.spec.requests import in_view
 from vmi.spec.trial import PackSpec
 from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
@@ -74,9 +75,9 @@ def drive(study: Study, options: RunOptions, console: Console, again: str) -> An
     """
     study, unknown = options.applied(study)
     options = replace(options, usage=(*options.usage, *unknown))
-    store, asked, wandb = check(study, options, os.environ)
+    store, wanted, wandb = check(study, options, os.environ)
     with _alone(console), scratch(), Heartbeat(store.folder, store.study) as heartbeat:
-        _Run(study, options, console, again, store, asked, wandb, heartbeat).to_its_end()
+        _Run(wanted, options, console, again, store, wandb, heartbeat).to_its_end()
     return store.folder
 
 
@@ -98,17 +99,17 @@ class _Run:
 
     def __init__(
         self,
-        study: Study,
+        wanted: Wanted,
         options: RunOptions,
         console: Console,
         again: str,
         store: Store,
-        asked: Mapping[str, Any],
         wandb: Mode,
         heartbeat: Heartbeat,
     ) -> None:
         """Raises StoreError when the store is damaged; nothing is started or written."""
-        self.study, self.options, self.store, self.asked = study, options, store, asked
+        study = self.study = wanted.study
+        self.options, self.store, self.asked, self.grows = options, store, wanted.spec, wanted.grows
         self.console, self.heartbeat, self.note = console, heartbeat, wandb.note
         self.again = again
         # Reads every table, so that a damaged one is found before anything starts.
@@ -157,15 +158,22 @@ class _Run:
         finished = self.store.finished()
         check_rows(finished.values(), self.store.study)
         self.mirror.finished = set(finished)
+        own = {row["trial_id"]: row for row in in_view(self.asked, list(finished.values()))}
+        self.covered, self.stored = frozenset(own), len(finished)
         return Ledger(
             self.study,
             searcher_for(self.study, seed=0),
-            finished,
+            own,
             self._adopt,
             pack_size=self.sizing,
             workers=self.on_demand.workers,
-            under_way=packs_under_way(self.store, finished),
+            under_way=[pack for pack in packs_under_way(self.store, finished) if self._is_wanted(pack)],
         )
+
+    def _is_wanted(self, pack: PackSpec) -> bool:
+        """Whether a pack that was cut short is of what is asked for now, all of it."""
+        rows = [{**vars(t.config), "trial_id": t.trial_id, "suggestion_id": t.suggestion_id} for t in pack.trials]
+        return len(in_view(self.asked, rows)) == len(rows)
 
     def _adopt(self, presets: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
         """Rows of those trials that other studies under the same results have completed, copied and mirrored.
@@ -186,6 +194,8 @@ class _Run:
             yield f"note: took over the stale lock of {dead}"
         if self.note:
             yield f"note: {self.note}"
+        if self.asked.get("only") and (more := self.stored - len(self.covered)):
+            yield f"note: this request alone (--only); {more} more trial{'s' if more != 1 else ''} of others are stored"
         if self.options.keep_models and self.ledger.reused:
             yield "note: finished trials are not trained again, so their models are not kept"
 
@@ -198,21 +208,27 @@ class _Run:
         store.write_study(self.asked)
         for table in TABLES:
             finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
-        self._say(start_line(ledger, self.asked, store))
+        self._say(start_line(ledger, self.asked, store, self.grows, len(self.covered)))
         self._say(*(f"warning: {line}" for line in self.sizing.warnings(ledger.ready)))
         self._train_on(self.on_demand.runner)
         if ledger.done and not ledger.lost:
-            if self._found != self.asked:
+            if len(ledger.finished) < self.asked["planned"]:
                 self._say(f"{fewer(ledger)}: {len(ledger.finished)} trials, not {self.asked['planned']}")
+            if self._found != self.asked:
                 store.write_study(self._found)
-            clear_all(store)
+            self._clear()
 
     def _nothing_to_train(self) -> None:
         self._say("nothing to train: every trial of this study is finished")
         if self.store.read_study() != self._found:
             self.store.write_study(self._found)
         if self.ledger.done:
-            clear_all(self.store)  # of a driver that was killed after its last commit
+            self._clear()  # of a driver that was killed after its last commit
+
+    def _clear(self) -> None:
+        """Remove all checkpoints; not those of earlier requests that are left aside."""
+        if not self.asked.get("only"):
+            clear_all(self.store)
 
     def _train_on(self, runner: Runner) -> None:
         ledger, planned = self.ledger, self.asked["planned"]
@@ -252,7 +268,8 @@ class _Run:
     @property
     def _found(self) -> dict[str, Any]:
         """What was asked for, with the number of trials that a finished study turned out to have."""
-        return {**self.asked, "planned": len(self.ledger.finished)}
+        # Some of the confirmation may have led before the study grew.
+        return {**self.asked, "planned": len(self.covered | self.ledger.finished.keys())}
 
     def _say(self, *lines: str) -> None:
         say(self.console, *lines)

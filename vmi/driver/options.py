@@ -44,6 +44,7 @@ class StudyOptions:
     pack_size: int | str = option(
         AUTO, "Trials trained as one program, at most; auto: by measurement and memory.", "INTEGER|auto"
     )
+    only: bool = option(False, "Train and show this request alone; default: all that the study was ever asked for.")
     # What was found wrong with the command line, or with keywords, before any value was looked at.
     usage: tuple[Problem, ...] = ()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from vmi.driver.options import RunOptions
 from vmi.driver.own_data import keep
@@ -13,15 +14,28 @@ from vmi.results.store import Store
 from vmi.search.trial_count import planned_trials, values_of
 from vmi.spec.datasets import data_folder, find, spec_of
 from vmi.spec.errors import InputError, Problem, near
+from vmi.spec.requests import request_of, requests_of
 from vmi.storage.paths import AnyPath, local
 from vmi.study.checks import NAME, validate
+from vmi.study.growth import grown, growth
 from vmi.study.study import Study
-from vmi.study.study_json import differences, spec
+from vmi.study.study_json import spec, study_of
 from vmi.worker.messages import checkpoint_seconds
 
 
-def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tuple[Store, dict[str, Any], Mode]:
-    """The study's store, what its study.json has to say, and the W&B mode. Raises one InputError with all problems.
+class Wanted(NamedTuple):
+    """What a run is to train: the study, grown by what it was asked for before; `spec` is what study.json will say.
+
+    `grows` says what it gains over the stored one, in a few words each; empty where it gains nothing, or is new.
+    """
+
+    study: Study
+    spec: dict[str, Any]
+    grows: tuple[str, ...] = ()
+
+
+def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tuple[Store, Wanted, Mode]:
+    """The study's store, what is asked of it, and the W&B mode. Raises one InputError with all problems.
 
     Data that may have to be fetched is looked at once all else is right. Raises StoreError on a damaged study.json.
     """
@@ -36,18 +50,55 @@ def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tupl
     ]
     if problems:
         raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
-    asked = asked_of(study, store)
-    _load_data(study, store.root)
-    return store, asked, _mode(store, environ)
+    request = asked_of(study, store, options.only, datetime.now(UTC))
+    _load_data(request.study, store.root)
+    return store, request, _mode(store, environ)
 
 
-def asked_of(study: Study, store: Store) -> dict[str, Any]:
-    """What study.json holds of a valid study. Raises InputError, field by field, when it holds another study."""
-    asked: dict[str, Any] = json.loads(json.dumps(spec(study, planned_trials(study))))
-    stored = store.read_study()
-    if stored is not None and (different := differences(stored, asked)):
-        raise InputError(different, f"{store.folder} holds another study of this name (choose another with --name)")
-    return asked
+def asked_of(study: Study, store: Store, only: bool, now: datetime) -> Wanted:
+    """A valid study as its folder's next request. Raises InputError, field by field, where it contradicts the others.
+
+    `only`: no more than this is trained and shown, whatever was asked for before.
+    """
+    own, stored = _described(study), store.read_study()
+    if stored is None:
+        return Wanted(study, {**own, "requests": [_kept(own, now)]})
+    before = everything(stored)
+    whole, problems = grown(before, study)
+    if problems:
+        raise InputError(problems, f"{store.folder} holds another study of this name (choose another with --name)")
+    validate(whole)
+    after = _described(whole)
+    grows = tuple(growth(before, after))
+    requests = [{"asked_at": at, "spec": dict(spec)} for at, spec in requests_of(stored)]
+    requests += [_kept(own, now)] if grows else []
+    notes = {"requests": requests} if grows or only or "requests" in stored else {}
+    wanted = study if only else whole
+    spec = {**(own if only else after), **notes, **({"only": True} if only else {})}
+    if not grows and not only and not stored.get("only"):
+        spec["planned"] = stored.get("planned", spec["planned"])  # a search may have had fewer points
+    return Wanted(wanted, spec, grows)
+
+
+def everything(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of all that a study was ever asked for, whatever part of it is shown."""
+    if not stored.get("only"):
+        return {name: value for name, value in stored.items() if name not in ("requests", "only")}
+    head = {"name": stored["name"]}
+    first, *others = (spec for _, spec in requests_of(stored))
+    united = {**head, **first}
+    for request in others:
+        united = _described(grown(united, study_of({**head, **request})).study)
+    return united
+
+
+def _described(study: Study) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(json.dumps(spec(study, planned_trials(study))))
+    return made
+
+
+def _kept(own: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    return {"asked_at": now.isoformat(timespec="seconds"), "spec": request_of(own)}
 
 
 def _mode(store: Store, environ: Mapping[str, str]) -> Mode:

@@ -20,8 +20,9 @@ from vmi.search.ranking import Ranking
 from vmi.search.score import restarts_of
 from vmi.search.searcher import baseline_of
 from vmi.spec.errors import InputError, StoreError, near, printable
-from vmi.spec.goals import DIRECTIONS, Bound
+from vmi.spec.goals import DIRECTIONS
 from vmi.spec.metrics import METRICS
+from vmi.spec.requests import in_view
 from vmi.spec.trial import Outcome, Row, Suggestion
 from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
@@ -29,6 +30,7 @@ from vmi.storage.durable import LOCAL, storage
 from vmi.storage.paths import AnyPath
 from vmi.study.conditions import active
 from vmi.study.study import Study
+from vmi.study.study_json import study_of
 from vmi.worker.messages import ended_of
 
 MAX_PACKS = 8
@@ -71,11 +73,11 @@ class Status:
 def status_of(folder: AnyPath, now: float) -> Status:
     """The state of the study in a folder, which need not be there. Raises StoreError naming a damaged file."""
     store = Store(folder.absolute().parent, folder.absolute().name)
-    rows = list(store.finished().values())
+    spec = store.read_study()
+    rows = in_view(spec or {}, list(store.finished().values()))
     written = storage(store.folder_of("trials")).times().items()
     ages = [now - time for name, time in written if name.startswith("part-") and name.endswith(".parquet")]
     age = max(0.0, min(ages)) if ages else None
-    spec = store.read_study()
     version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
@@ -175,21 +177,7 @@ def ranking_of(status: Status) -> Ranking | None:
     spec, rows = status.spec, status.rows
     if spec is None or not rows or not _is_ranked(spec):
         return None
-    study = Study(
-        name=str(spec.get("name")),
-        space={},
-        seeds=tuple(spec.get("seeds", ())),
-        restarts=spec.get("restarts", 1),
-        choose_by=spec.get("choose_by", ""),
-        metric=spec["metric"],
-        direction=spec["direction"],
-        fixed=spec.get("fixed", {}),
-        baseline=spec.get("baseline", {}),
-        objectives=spec.get("objectives", {}),
-        constraints={name: Bound(**bound) for name, bound in spec.get("constraints", {}).items()},
-        confirm=spec.get("confirm", 0),
-        confirm_seeds=tuple(spec.get("confirm_seeds", ())),
-    )
+    study = study_of(spec)
     ranking, baseline = Ranking(study), _baseline(study)
     for chosen in _whole(rows, set(study.seeds)):
         ranking.note(_suggestion(spec, chosen[0], baseline), _by_seed(chosen))

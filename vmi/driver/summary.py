@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ SHOWN_CAUSES = SHOWN_TRIALS = 3
 SHOWN_FRONT = 10
 
 
-def start_line(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
+def start_line(ledger: Ledger, asked: Mapping[str, Any], store: Store, grows: Sequence[str], own: int) -> str:
+    """`grows`: what the study has gained; `own`: how many of its trials had a row before."""
     planned = asked["planned"]
     before = ledger.reused - ledger.adopted
     count = f"resuming: {before} of {planned} trials are finished" if before else f"{planned} trials"
+    if grows:
+        count = f"grows: {', '.join(grows)}, {own} found + {planned - own} to train"
     found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
     return f"{store.study}: {count}{found}; results go to {near(store.folder)}"
 

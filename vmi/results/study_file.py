@@ -60,6 +60,12 @@ def _are_bounds(value: object) -> bool:
     )
 
 
+def _are_requests(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and isinstance(one.get("spec"), dict) and not flaw(one["spec"]) for one in value
+    )
+
+
 def _are_conditions(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(parents, dict) and all(isinstance(allowed, list) for allowed in parents.values())
@@ -85,4 +91,5 @@ PARTS: Mapping[str, Callable[[Any], bool]] = {
     "objectives": _are_scalars,
     "constraints": _are_bounds,
     "conditions": _are_conditions,
+    "requests": _are_requests,
 }

@@ -8,13 +8,17 @@ from typing import Any
 
 from vmi.spec.config import coerce
 from vmi.spec.errors import Problem
+from vmi.spec.goals import Bound
 from vmi.spec.version import STUDY_VERSION
 from vmi.study import conditions as dependence
 from vmi.study import space as domains
+from vmi.study.space import Choice, Domain, Float, Integer
 from vmi.study.study import Study
 
 # Parts of a spec that are compared entry by entry.
 NESTED = ("fixed", "space", "baseline", "objectives", "constraints", "conditions")
+# Parts that follow from the rest, or say how it came about.
+FOLLOWING = ("planned", "requests", "only")
 
 
 def spec(study: Study, planned: int) -> dict[str, Any]:
@@ -51,18 +55,52 @@ def _goals(study: Study) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value}
 
 
+def study_of(spec: Mapping[str, Any]) -> Study:
+    """The study that a sound description (`vmi.results.study_file`) asks for, without scales."""
+    space = {name: _domain(domain) for name, domain in spec.get("space", {}).items()}
+    return Study(
+        name=str(spec.get("name")),
+        space=space,
+        fixed=spec.get("fixed", {}),
+        seeds=tuple(spec.get("seeds", ())),
+        metric=spec.get("metric", ""),
+        direction=spec.get("direction", ""),
+        searcher=spec.get("searcher", "grid"),
+        suggestions=spec.get("suggestions"),
+        baseline=spec.get("baseline", {}),
+        objectives=spec.get("objectives", {}),
+        constraints={name: Bound(**bound) for name, bound in spec.get("constraints", {}).items()},
+        conditions={
+            name: {parent: tuple(allowed) for parent, allowed in parents.items()}
+            for name, parents in spec.get("conditions", {}).items()
+        },
+        pruner=spec.get("pruner"),
+        confirm=spec.get("confirm", 0),
+        confirm_seeds=tuple(spec.get("confirm_seeds", ())),
+        restarts=spec.get("restarts", 1),
+        choose_by=spec.get("choose_by", Study.choose_by),
+    )
+
+
 def differences(old_spec: Mapping[str, Any], new_spec: Mapping[str, Any]) -> list[Problem]:
-    """Where two specs ask for different things, field by field; `planned` follows from the rest."""
+    """Where two specs ask for different things, field by field."""
     old, new = _flat(old_spec), _flat(new_spec)
     return [
         Problem(
             name,
             new.get(name, "absent"),
-            f"the stored study has {_json(old[name]) if name in old else 'none'}",
+            f"the stored study has {as_text(old[name]) if name in old else 'none'}",
         )
         for name in {**old, **new}
-        if name != "planned" and (name in old, old.get(name)) != (name in new, new.get(name))
+        if name not in FOLLOWING and (name in old, old.get(name)) != (name in new, new.get(name))
     ]
+
+
+def _domain(spec: Mapping[str, Any]) -> Domain:
+    if "values" in spec:
+        return Choice(tuple(spec["values"]))
+    kind = Float if spec.get("kind") == "float" else Integer
+    return kind(spec.get("low"), spec.get("high"), log=bool(spec.get("log")), step=spec.get("step"))
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,6 +115,7 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _json(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value of a description, cut where it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 200 else f"{text[:199]}…"

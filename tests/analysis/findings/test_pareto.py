@@ -12,7 +12,6 @@ import pytest
 
 from analysis.data.axes import design
 from analysis.data.goals import goals_of
-from analysis.data.study_json import is_searched
 from analysis.data.study_results import StudyResults, open_study
 from analysis.findings.confirmation import best_of, confirmed
 from analysis.findings.findings import Findings, findings
@@ -20,6 +19,7 @@ from analysis.report import render
 from analysis.sections.pareto import picture, section
 from tests.analysis.factory import choice, store, trial
 from vmi.spec.errors import StoreError
+from vmi.spec.requests import is_searched
 
 TWO = {"accuracy_majority": "maximize", "distortion_nats": "minimize"}
 FRESH = [100, 101, 102]
