@@ -15,6 +15,7 @@ from typing import Any
 from vmi.driver import lock
 from vmi.driver.lock import Driver
 from vmi.driver.progress import shown
+from vmi.results.dropped import Drop, in_force
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
 from vmi.search.score import restarts_of
@@ -37,7 +38,10 @@ MAX_STUDIES = 1000
 
 @dataclass(frozen=True)
 class Status:
-    """One study at one moment. `spec` is study.json (None: absent), `part_age` that of the newest part in seconds."""
+    """One study at one moment. `spec` is study.json (None: absent), `part_age` that of the newest part in seconds.
+
+    `drops` has what was dropped by hand (`vmi.results.drop`): no trial of it counts.
+    """
 
     name: str
     folder: AnyPath
@@ -45,6 +49,7 @@ class Status:
     rows: Sequence[Row]
     driver: Driver | None
     part_age: float | None
+    drops: Sequence[Drop] = ()
 
     @property
     def alive(self) -> bool:
@@ -79,7 +84,8 @@ def status_of(folder: AnyPath, now: float) -> Status:
     version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
-    return Status(store.study, folder, spec, rows, lock.read(folder, now), age)
+    drops = in_force(store.drops(), rows)
+    return Status(store.study, folder, spec, rows, lock.read(folder, now), age, drops)
 
 
 def studies_in(folder: AnyPath) -> list[AnyPath]:
@@ -108,6 +114,7 @@ def describe(status: Status) -> Iterator[str]:
     yield headline(status)
     if best := best_of(status):
         yield f"  {best}"
+    yield from (f"  dropped: {drop}" for drop in status.drops)
     if status.part_age is not None:
         yield f"  last part: {duration(status.part_age)} ago"
     elif not status.rows:
