@@ -21,16 +21,16 @@ from vmi.search.ranking import Ranking
 from vmi.search.score import restarts_of
 from vmi.search.searcher import baseline_of
 from vmi.spec.errors import InputError, StoreError, near, printable
-from vmi.spec.goals import DIRECTIONS, Bound
+from vmi.spec.goals import DIRECTIONS
 from vmi.spec.metrics import METRICS
-from vmi.spec.trial import Outcome, Row, Suggestion
+from vmi.spec.trial import Outcome, Row, Suggestion, outcome_of
 from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
 from vmi.storage.durable import LOCAL, storage
 from vmi.storage.paths import AnyPath
 from vmi.study.conditions import active
 from vmi.study.study import Study
-from vmi.worker.messages import ended_of
+from vmi.study.study_json import study_of
 
 MAX_PACKS = 8
 MAX_STUDIES = 1000
@@ -182,21 +182,7 @@ def ranking_of(status: Status) -> Ranking | None:
     spec, rows = status.spec, status.rows
     if spec is None or not rows or not _is_ranked(spec):
         return None
-    study = Study(
-        name=str(spec.get("name")),
-        space={},
-        seeds=tuple(spec.get("seeds", ())),
-        restarts=spec.get("restarts", 1),
-        choose_by=spec.get("choose_by", ""),
-        metric=spec["metric"],
-        direction=spec["direction"],
-        fixed=spec.get("fixed", {}),
-        baseline=spec.get("baseline", {}),
-        objectives=spec.get("objectives", {}),
-        constraints={name: Bound(**bound) for name, bound in spec.get("constraints", {}).items()},
-        confirm=spec.get("confirm", 0),
-        confirm_seeds=tuple(spec.get("confirm_seeds", ())),
-    )
+    study = study_of(spec)
     ranking, baseline = Ranking(study), _baseline(study)
     for chosen in _whole(rows, set(study.seeds)):
         ranking.note(_suggestion(spec, chosen[0], baseline), _by_seed(chosen))
@@ -217,7 +203,7 @@ def _whole(rows: Sequence[Row], seeds: set[int]) -> Iterator[list[Row]]:
 
 
 def _by_seed(rows: Sequence[Row]) -> dict[int, Outcome]:
-    return {row["seed"]: ended_of(row).as_outcome() for row in rows}
+    return {row["seed"]: outcome_of(row) for row in rows}
 
 
 def _baseline(study: Study) -> Suggestion | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vmi.spec.config import coerce
 from vmi.spec.errors import Problem
+from vmi.spec.goals import Bound
 from vmi.spec.version import STUDY_VERSION
 from vmi.study import conditions as dependence
 from vmi.study import space as domains
@@ -34,6 +35,31 @@ def spec(study: Study, planned: int) -> dict[str, Any]:
         **_goals(study),
         "planned": planned,
     }
+
+
+def study_of(spec: Mapping[str, Any]) -> Study:
+    """The study that a `study.json` describes; what it leaves out is empty, or as in `Study`."""
+    given = {name: spec[name] for name in _PLAIN if name in spec}
+    space = {name: _domain(domain) for name, domain in spec.get("space", {}).items()}
+    bounds = {name: Bound(**bound) for name, bound in spec.get("constraints", {}).items()}
+    seeds = tuple(spec.get("seeds", ()))
+    return Study(name=str(spec.get("name")), space=space, constraints=bounds, seeds=seeds, **given)
+
+
+# What a description has as a study has it.
+_PLAIN = (
+    "fixed", "restarts", "choose_by", "metric", "direction", "objectives", "conditions", "searcher", "suggestions",
+    "pruner", "confirm", "confirm_seeds", "baseline",
+)  # fmt: skip
+
+
+def _domain(spec: Mapping[str, Any]) -> domains.Domain:
+    low, high, log, step = (spec.get(name) for name in ("low", "high", "log", "step"))
+    if spec.get("kind") == "float":
+        return domains.Float(low, high, bool(log), step)
+    if spec.get("kind") == "int":
+        return domains.Integer(low, high, bool(log), 1 if step is None else step)
+    return domains.Choice(tuple(spec.get("values", ())))
 
 
 def _goals(study: Study) -> dict[str, Any]:
