@@ -158,7 +158,12 @@ def test_yes_is_asked_for_once_and_for_all_of_a_study_always(
     ]
 
 
-def test_off_a_terminal_yes_drops_all_of_a_study(store: Store, tmp_path: Path) -> None:
-    assert here(tmp_path, "drop", store.folder, "--where", "seed >= 0", "--yes").code == 0
-    assert content(store) == {} and here(tmp_path, "report", store.folder).code == 0
-    assert "dropped: 4 trials" in here(tmp_path, "status", store.folder).out
+def test_off_a_terminal_yes_drops_all_of_a_study_and_no_text_of_it_is_run(store: Store, tmp_path: Path) -> None:
+    where = "preset != '<script>alert(1)</script>\x1b[31m'"
+    assert here(tmp_path, "drop", store.folder, "--where", where, "--yes").code == 0
+    assert content(store) == {}
+    for command in ("report", "status"):
+        said = here(tmp_path, command, store.folder)
+        assert said.code == 0 and "dropped: 4 trials" in said.out and "\x1b" not in said.out
+    page = (store.folder / "report.html").read_text()
+    assert "&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page

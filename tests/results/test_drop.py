@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support.crash_model import Logged, after_crashes
 from support.store_lab import LAYOUT, content, fresh, killed, parts, record, tree, trial
 
 from vmi.results.compaction import compact, finish
@@ -169,6 +170,33 @@ def test_a_killed_drop_has_dropped_all_or_none_and_the_same_command_ends_it(
 
 def names_of(store: Store) -> set[str]:
     return {path.name for path in store.folder_of("trials").iterdir()}
+
+
+@pytest.mark.parametrize(("most", "every"), [(2, 9), pytest.param(1 << 10, 1, marks=pytest.mark.faults)])
+def test_a_power_failure_leaves_all_or_none_of_them_and_every_byte(
+    store: Store, tmp_path: Path, most: int, every: int
+) -> None:
+    whole, before, files = content(store), originals(store), Logged()
+    initial = {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
+    dropped(Store(store.root, "s", files))
+    seen, states = set(), 0
+    for _, _, state in list(after_crashes(files.log, initial, most, seed=7))[::every]:
+        states += 1
+        shutil.rmtree(tmp_path / "case", ignore_errors=True)
+        for path, data in state.items():
+            place = tmp_path / "case" / path.relative_to(store.root)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        case = Store(tmp_path / "case", "s")
+        found = content(case)
+        assert found in (whole, {one: whole[one] for one in LEFT}) and check(case.folder).sound
+        for table in TABLES:
+            finish(case.folder_of(table), table)
+        there = {Path(name).name for name in tree(case.root) if ".tmp" not in name}
+        assert content(case) == found and {Path(name).name for name in before} <= there
+        seen.add(len(found))
+    print(f"drop: {states} states")
+    assert seen == {3, 6}
 
 
 def test_what_is_trained_again_counts_and_is_told_from_what_was_dropped(store: Store) -> None:
