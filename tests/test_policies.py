@@ -106,7 +106,7 @@ def test_the_library_below_knows_neither_sweeps_nor_records(path: Path) -> None:
     ("module", "home"),
     [
         ("ray", "vmi/runners/tune.py vmi/runners/ray_cluster.py vmi/runners/ray_private.py"),
-        ("optuna", "vmi/search/optuna_searcher.py vmi/search/optuna_pruner.py"),
+        ("optuna", "vmi/search/optuna_searcher.py vmi/search/optuna_pruner.py vmi/search/optuna_export.py"),
         ("wandb", "vmi/mirror/runs.py vmi/mirror/report.py"),
         ("wandb_workspaces", "vmi/mirror/report_blocks.py"),
         ("boto3", "vmi/storage/s3.py"),

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from analysis.data.study_json import fresh_seeds, restarts_of
 from vmi.results import parts
+from vmi.results.dropped import Drop, in_force, read_drops
 from vmi.results.rows import first_attempts
 from vmi.results.schema import TABLES
 from vmi.results.study_file import flaw
@@ -31,6 +32,7 @@ class StudyResults:
     """One study: `spec` is study.json, `trials` a row per trial_id; see `curve` and `arrays` for the rest.
 
     `left_out`: how many more trials are stored that its last request, which alone is shown, did not ask for.
+    `drops` says what was taken out by hand, and is in none of the tables.
     """
 
     folder: AnyPath
@@ -40,6 +42,7 @@ class StudyResults:
     ignored: int = 0
     duplicates: int = 0
     damaged: tuple[str, ...] = ()
+    drops: tuple[Drop, ...] = ()
     curves_table: pa.Table = field(repr=False, compare=False)
     arrays_table: pa.Table = field(repr=False, compare=False)
     trials_schema: pa.Schema | None = field(default=None, repr=False, compare=False)
@@ -142,6 +145,7 @@ def open_study(folder: AnyPath) -> StudyResults:
             *(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
             *_broken_seals(folder),
         ),
+        drops=_drops(folder, kept),
     )
 
 
@@ -174,6 +178,14 @@ def _broken_seals(folder: AnyPath) -> Iterator[str]:
             continue
         except (OSError, ValueError) as error:
             yield f"{name}: {error}"
+
+
+def _drops(folder: AnyPath, kept: tuple[Row, ...]) -> tuple[Drop, ...]:
+    """What was taken out of the study by hand; a damaged file of it is named among the broken ones."""
+    try:
+        return in_force(read_drops(folder), kept)
+    except StoreError:
+        return ()
 
 
 def _near(folder: AnyPath) -> str:

@@ -42,8 +42,8 @@ LABELLED = (
 
 
 def troubles(results: StudyResults, found: Findings) -> Markup:
-    """Failures with reasons, violations, missing trials, damaged and ignored files."""
-    pieces = [*_failures(results), *_violations(found), *_files(results)]
+    """Failures with reasons, violations, missing trials, dropped ones, damaged and ignored files."""
+    pieces = [*_failures(results), *_violations(found), *_dropped(results), *_files(results)]
     if results.missing:
         text = f"{results.missing:,} of {labels.plural(results.planned, 'planned trial')} not finished yet. "
         pieces.insert(0, element("p", text + "Running the study again trains only what is missing."))
@@ -80,6 +80,14 @@ def _violations(found: Findings) -> Iterator[Markup]:
         rows = [("bad", [v.trial_id, v.what, f"{v.excess_nats:.3g}"]) for v in found.violations[:MAX_LISTED]]
         caption = f"Violations.{labels.limited(len(found.violations), MAX_LISTED, 'violations')}"
         yield table(["trial", "must hold", "violated by (nats)"], rows, caption, 2)
+
+
+def _dropped(results: StudyResults) -> Iterator[Markup]:
+    if results.drops:
+        yield element("h3", "Dropped trials")
+        text = "Taken out by hand with vmi drop, and no part of any figure here. Their files are kept in quarantine/."
+        yield element("p", text)
+        yield wrap("ul", join(element("li", f"{drop}") for drop in results.drops))
 
 
 def _files(results: StudyResults) -> Iterator[Markup]:

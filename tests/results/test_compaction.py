@@ -292,6 +292,6 @@ def test_the_strongest_file_of_a_part_is_never_spare() -> None:
     }  # fmt: skip
     assert {name for name, slices in shares(files).items() if slices} == {"p3"}
     del files["p3"]
-    assert {name: slices for name, slices in shares(files).items() if slices} == {"p1": ((0, 1),), "p2": ((0, 5),)}
-    assert strength("p2", files["p2"]) > strength("p1", files["p1"])
+    assert {name: slices for name, slices in shares(files).items() if slices} == {"p1": ((0, 3),), "p2": ((2, 3),)}
+    assert strength("p1", files["p1"]) > strength("p2", files["p2"])
     assert held_in({b"vmi_parts": noted(files["p1"])}, "p1", 3) == files["p1"]

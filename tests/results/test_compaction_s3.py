@@ -1,16 +1,18 @@
-"""Compaction, fsck and quarantine in an object store: a real S3 client and a real server, through a spoiling proxy."""
+"""Compaction, fsck, quarantine, drops in an object store: a real S3 client and server, through a spoiling proxy."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from support.s3_faults import FAULTS
 from support.s3_server import stored
 
 from vmi.results.compaction import compact
+from vmi.results.drop import drop, matching
 from vmi.results.fsck import check
 from vmi.results.quarantine import quarantine
 from vmi.results.schema import TABLES
@@ -116,3 +118,22 @@ def test_what_is_damaged_is_named_and_moved_into_quarantine(lab, proxy, root):
     assert check(store.folder).sound and len(store.finished()) == TRIALS - 1
     kept = {key.split("/quarantine/")[1] for key in stored(proxy, store.folder) if "/quarantine/" in key}
     assert kept == {f"trials/{part.name}", "models/pack.pt"}
+
+
+def test_dropped_trials_are_gone_and_their_files_are_in_quarantine(lab, proxy, root):
+    store, _ = filled(lab, root, "mistaken")
+    store.write_study({"name": "mistaken"})
+    old = {table: {path.name for path in store.folder_of(table).iterdir()} for table in TABLES}
+    ids, total = matching(store, "seed >= 1")
+    assert (len(ids), total) == (TRIALS - 1, TRIALS)
+    drop(store, ids, "seed >= 1", datetime.now(UTC))
+    assert [row["seed"] for row in store.finished().values()] == [0] and check(store.folder).sound
+    gone = {
+        f"{table}/{name}"
+        for table in TABLES
+        for name in old[table] - {p.name for p in store.folder_of(table).iterdir()}
+    }
+    kept = {key.split("/quarantine/")[1] for key in stored(proxy, store.folder) if "/quarantine/" in key}
+    assert kept == gone and len(gone) == len(TABLES) * (TRIALS - 1)
+    compacted(store)
+    assert [row["seed"] for row in store.finished().values()] == [0]

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from vmi.cli import commands
+from vmi.cli.drop import drop
 from vmi.cli.parsing import Command, Gathering, Group, whole
 from vmi.cli.run import guarded
 from vmi.process.console import protect, say
@@ -229,6 +230,9 @@ def fsck(
         return check_studies(opened(folder), quarantine)
 
     raise typer.Exit(guarded(action, debug))
+
+
+app.command(cls=Command)(drop)
 
 
 @app.command(cls=Command)

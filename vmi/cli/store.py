@@ -22,7 +22,7 @@ def compact_study(folder: AnyPath) -> int:
     """Merge the small parts of a study, or of every study of a folder, beside whoever reads or writes it."""
     from vmi.results.compaction import compact
 
-    _is_study(folder)
+    need_study(folder)
     for path in studies_in(folder):
         done = [compact(path / table, table) for table in TABLES]
         said = ", ".join(f"{table} {before} -> {after}" for table, before, after in done)
@@ -32,11 +32,11 @@ def compact_study(folder: AnyPath) -> int:
 
 def check_studies(folder: AnyPath, move_away: bool) -> int:
     """Say what is damaged in a study, or in every study of a folder; with `move_away` move it below quarantine/."""
-    _is_study(folder)
+    need_study(folder)
     wrong: list[str] = []
     places = studies_in(folder)
     if move_away:
-        _without_drivers(places)
+        without_drivers(places)
     for path in places:
         if move_away:
             _quarantined(path)
@@ -63,7 +63,7 @@ def _quarantined(path: AnyPath) -> None:
             typer.echo(printable(f"moved into {path / QUARANTINE}: {below(path, moved)}"))
 
 
-def _without_drivers(places: Sequence[AnyPath]) -> None:
+def without_drivers(places: Sequence[AnyPath]) -> None:
     """Raises InputError naming every living driver."""
     problems = []
     for path in places:
@@ -74,7 +74,7 @@ def _without_drivers(places: Sequence[AnyPath]) -> None:
         raise InputError(problems)
 
 
-def _is_study(folder: AnyPath) -> None:
+def need_study(folder: AnyPath) -> None:
     """Raises InputError where a folder is neither a study's nor one of studies."""
     if not folder.is_dir() or not studies_in(folder):
         beside = [path.name for path in studies_in(folder.absolute().parent)]

@@ -15,6 +15,7 @@ from typing import Any
 from vmi.driver import lock
 from vmi.driver.lock import Driver
 from vmi.driver.progress import shown
+from vmi.results.dropped import Drop, in_force
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
 from vmi.search.score import restarts_of
@@ -23,7 +24,7 @@ from vmi.spec.errors import InputError, StoreError, near, printable
 from vmi.spec.goals import DIRECTIONS
 from vmi.spec.metrics import METRICS
 from vmi.spec.requests import in_view
-from vmi.spec.trial import Outcome, Row, Suggestion
+from vmi.spec.trial import Outcome, Row, Suggestion, outcome_of
 from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
 from vmi.storage.durable import LOCAL, storage
@@ -31,7 +32,6 @@ from vmi.storage.paths import AnyPath
 from vmi.study.conditions import active
 from vmi.study.study import Study
 from vmi.study.study_json import study_of
-from vmi.worker.messages import ended_of
 
 MAX_PACKS = 8
 MAX_STUDIES = 1000
@@ -39,7 +39,10 @@ MAX_STUDIES = 1000
 
 @dataclass(frozen=True)
 class Status:
-    """One study at one moment. `spec` is study.json (None: absent), `part_age` that of the newest part in seconds."""
+    """One study at one moment. `spec` is study.json (None: absent), `part_age` that of the newest part in seconds.
+
+    `drops` has what was dropped by hand (`vmi.results.drop`): no trial of it counts.
+    """
 
     name: str
     folder: AnyPath
@@ -47,6 +50,7 @@ class Status:
     rows: Sequence[Row]
     driver: Driver | None
     part_age: float | None
+    drops: Sequence[Drop] = ()
 
     @property
     def alive(self) -> bool:
@@ -81,7 +85,8 @@ def status_of(folder: AnyPath, now: float) -> Status:
     version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
-    return Status(store.study, folder, spec, rows, lock.read(folder, now), age)
+    drops = in_force(store.drops(), rows)
+    return Status(store.study, folder, spec, rows, lock.read(folder, now), age, drops)
 
 
 def studies_in(folder: AnyPath) -> list[AnyPath]:
@@ -110,6 +115,7 @@ def describe(status: Status) -> Iterator[str]:
     yield headline(status)
     if best := best_of(status):
         yield f"  {best}"
+    yield from (f"  dropped: {drop}" for drop in status.drops)
     if status.part_age is not None:
         yield f"  last part: {duration(status.part_age)} ago"
     elif not status.rows:
@@ -198,7 +204,7 @@ def _whole(rows: Sequence[Row], seeds: set[int]) -> Iterator[list[Row]]:
 
 
 def _by_seed(rows: Sequence[Row]) -> dict[int, Outcome]:
-    return {row["seed"]: ended_of(row).as_outcome() for row in rows}
+    return {row["seed"]: outcome_of(row) for row in rows}
 
 
 def _baseline(study: Study) -> Suggestion | None:

@@ -43,7 +43,7 @@ def compact(folder: AnyPath, table: str, files: Files = LOCAL, limit: int = LIMI
     before = finish(folder, table, files)
     for names in _groups(before.parts, limit):
         _merge(folder, table, names, files)
-    after = _sound(folder, table, files) if len(before.parts) > 1 else before
+    after = sound(folder, table, files) if len(before.parts) > 1 else before
     return Compacted(table, len(before.parts), len(after.parts))
 
 
@@ -52,7 +52,7 @@ def finish(folder: AnyPath, table: str, files: Files = LOCAL) -> Found:
 
     Raises OSError, and StoreError naming what is damaged or newer: then nothing is removed.
     """
-    found = _sound(folder, table, files)
+    found = sound(folder, table, files)
     owner = owners({part.name: part.held for part in found.parts})
     owning = set(owner.values())
     left = [part for part in found.parts if part.name in owning]
@@ -62,13 +62,13 @@ def finish(folder: AnyPath, table: str, files: Files = LOCAL) -> Found:
     needed = {owner[name] for part in spare for name, _ in part.held}
     if not all(_assert_durable(folder / name, files) for name in sorted(needed)):
         return found  # another compaction has replaced what was relied on, and removes what it replaced
-    _remove(folder, [part.name for part in spare], files)
+    remove(folder, [part.name for part in spare], files)
     return found._replace(parts=tuple(left))
 
 
-def _sound(folder: AnyPath, table: str, files: Files) -> Found:
-    """What is in the folder, without its rows. Raises StoreError where it is not all sound."""
-    found = load(folder, table, files, columns=())
+def sound(folder: AnyPath, table: str, files: Files = LOCAL, columns: Sequence[str] = ()) -> Found:
+    """What is in the folder, with these columns of its rows. Raises StoreError where it is not all sound."""
+    found = load(folder, table, files, columns)
     lines = [f"{folder / name}: {why}" for name, why in found.damaged.items()]
     newer = f"needs a program that reads a newer schema version than {SCHEMA_VERSION}"
     lines += [f"{folder / name}: {newer}: {why.version}" for name, why in found.newer.items()]
@@ -93,28 +93,39 @@ def _groups(parts: Sequence[Part], limit: int) -> Iterator[list[str]]:
 
 def _merge(folder: AnyPath, table: str, names: Sequence[str], files: Files) -> None:
     """Make one part of several: durable before the first of them goes."""
-    parts = []
-    for name in names:
-        part = read_part(folder / name, files)
-        if part is None:
-            return  # another compaction is at work here, and has it
-        if not isinstance(part, Part):
-            raise StoreError(f"{folder / name}: damaged, kept as it is: {part}")
-        parts.append(part)
-    rows, held = _joined(parts, table, folder)
+    parts = read_all(folder, names, files)
+    if parts is None:
+        return
+    rows, held = joined(parts, table, folder)
     if any(set(held) == set(part.held) for part in parts):
         return  # one of them holds all of it: `finish` removes the others
-    data = _encoded(rows, held)
+    data = encoded(rows, held)
     name = part_name(data)
     if put_exclusive(folder, name, data, files):
         with named(folder):
             files.sync_folder(folder)
     elif not _assert_durable(folder / name, files):
         return
-    _remove(folder, names, files)
+    remove(folder, names, files)
 
 
-def _joined(parts: Sequence[Part], table: str, folder: AnyPath) -> tuple[pa.Table, Held]:
+def read_all(folder: AnyPath, names: Sequence[str], files: Files) -> list[Part] | None:
+    """The parts of these names with their rows; None where another compaction is at work here, and has one of them.
+
+    Raises StoreError naming one that is damaged.
+    """
+    parts = []
+    for name in names:
+        part = read_part(folder / name, files)
+        if part is None:
+            return None
+        if not isinstance(part, Part):
+            raise StoreError(f"{folder / name}: damaged, kept as it is: {part}")
+        parts.append(part)
+    return parts
+
+
+def joined(parts: Sequence[Part], table: str, folder: AnyPath) -> tuple[pa.Table, Held]:
     """The rows of these parts, each published part once, and what they hold together."""
     schema = schema_of(table, (), "")
     for name, why in misfits_of({part.name: part.schema for part in parts}, schema).items():
@@ -134,7 +145,7 @@ def _joined(parts: Sequence[Part], table: str, folder: AnyPath) -> tuple[pa.Tabl
     return united([taken_of(part.table, counted[part.name]) for part in by_kind], bare), held
 
 
-def _encoded(rows: pa.Table, held: Held) -> bytes:
+def encoded(rows: pa.Table, held: Held) -> bytes:
     """The compacted part. Raises StoreError where it does not read back as the rows it was made of, bit for bit."""
     data = encode(rows, held)
     again = decode(part_name(data), data)
@@ -168,7 +179,8 @@ def _assert_durable(path: AnyPath, files: Files) -> bool:
     return True
 
 
-def _remove(folder: AnyPath, names: Sequence[str], files: Files) -> None:
+def remove(folder: AnyPath, names: Sequence[str], files: Files) -> None:
+    """Take these files of a folder away durably; absent ones are no error."""
     for name in names:
         # Another compaction may be quicker.
         with contextlib.suppress(FileNotFoundError), named(folder / name):

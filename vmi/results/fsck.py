@@ -16,8 +16,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vmi.results.lineage import owners
-from vmi.results.parts import Damaged, Found, Part, load
+from vmi.results.lineage import owners, shares
+from vmi.results.parts import Damaged, Found, Part, load, taken_of
 from vmi.results.rows import KEYS, attempts, first_attempts
 from vmi.results.schema import SCHEMA_VERSION, TABLES, misfits_of, schema_of, united
 from vmi.spec.errors import StoreError
@@ -165,7 +165,9 @@ def _walk(folder: AnyPath, files: Files, deepest: int) -> Iterator[AnyPath]:
 
 def _incomplete(folder: AnyPath, sound: Mapping[str, list[Part]]) -> Iterator[Incomplete]:
     """The trials that count as completed and join no curve, or no arrays."""
-    rows = [part.table.append_column("part", pa.repeat(part.name, part.table.num_rows)) for part in sound["trials"]]
+    counted = shares({part.name: part.held for part in sound["trials"]})
+    taken = [(part.name, taken_of(part.table, counted[part.name])) for part in sound["trials"] if counted[part.name]]
+    rows = [table.append_column("part", pa.repeat(name, table.num_rows)) for name, table in taken]
     if not rows:
         return
     trials = first_attempts(united(rows, schema_of("trials", (), "")))

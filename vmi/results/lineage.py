@@ -4,6 +4,10 @@ The name of a published part is the hash of its content, so it names its rows fo
 one itself, a compacted one those that it was made of, in the order of its rows. A table is the union of all parts that
 its sound files hold, each taken from the strongest file that holds it: so it does not matter whether a part's own file
 is still there, whether two compactions overlap, or whether a part was published again after it was compacted.
+
+Where trials were dropped (`vmi.results.drop`), a file holds fewer rows of a part than were published, perhaps none.
+Rows are only ever taken out: of two files that hold a part the one with fewer rows of it has the later state, which
+counts.
 """
 
 from __future__ import annotations
@@ -40,19 +44,23 @@ def held_in(metadata: Mapping[bytes, bytes] | None, name: str, rows: int) -> Hel
     return held
 
 
-def strength(name: str, held: Held) -> tuple[int, str]:
-    """Of two files that hold a part the stronger one counts. A file with all that another has, and more, is stronger.
+def strength(name: str, held: Held) -> tuple[int, int, str]:
+    """Of two files that hold as many rows of a part the stronger one counts.
 
-    Only what stronger files hold is ever removed: the strongest one that holds a part therefore never is.
+    A file with all parts that another has is stronger if it has more, or the same ones with fewer rows. Only what
+    stronger files hold, in no earlier state, is ever removed: the one that a part counts in therefore never is.
     """
-    return len(held), name
+    return len(held), -sum(rows for _, rows in held), name
 
 
 def owners(files: Mapping[str, Held]) -> dict[str, str]:
-    """For each held part the file that it counts in."""
+    """For each held part the file that it counts in: the strongest of those with the fewest rows of it."""
     found: dict[str, str] = {}
+    fewest: dict[str, int] = {}
     for name in sorted(files, key=lambda name: strength(name, files[name])):
-        found |= dict.fromkeys((part for part, _ in files[name]), name)
+        for part, rows in files[name]:
+            if rows <= fewest.get(part, rows):
+                found[part], fewest[part] = name, rows
     return found
 
 

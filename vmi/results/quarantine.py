@@ -62,14 +62,21 @@ def move(folder: AnyPath, paths: Iterable[AnyPath], files: Files = LOCAL) -> Non
         if data is None or path.name in TABLES:  # quarantine/trials is to be a folder
             _renamed(path, place, files)
             continue
-        if not put_exclusive(place, path.name, data, files):
-            # One that was cut short has put it there, durably or not; or it is another file of this name.
-            same = files.read(place / path.name) == data
-            put_replacing(place, path.name if same else f"{path.name}.{uuid.uuid4().hex}", data, files)
+        put_away(folder, path, data, files)
         with named(path):
-            files.sync_folder(place)
             files.unlink(path)
             files.sync_folder(path.parent)
+
+
+def put_away(folder: AnyPath, path: AnyPath, data: bytes, files: Files = LOCAL) -> None:
+    """Make a file's bytes durable at the same place below the folder's quarantine/; the file itself stays."""
+    place = folder / QUARANTINE / below(folder, path.parent)
+    if not put_exclusive(place, path.name, data, files):
+        # One that was cut short has put it there, durably or not; or it is another file of this name.
+        same = files.read(place / path.name) == data
+        put_replacing(place, path.name if same else f"{path.name}.{uuid.uuid4().hex}", data, files)
+    with named(path):
+        files.sync_folder(place)
 
 
 def _renamed(path: AnyPath, place: AnyPath, files: Files) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vmi.results.dropped import Drop, read_drops
 from vmi.results.parts import ReadResult, publish, read
 from vmi.results.rows import KEYS, attempts, distinct, first_attempts
 from vmi.results.schema import JUDGED, TABLES, schema_of
@@ -22,7 +23,7 @@ from vmi.storage.paths import AnyPath, ObjectPath
 @dataclass(frozen=True)
 class Store:
     """root/study: {trials,curves,arrays}/part-*.parquet, study.json and, where there are any, report.html, wandb,
-    checkpoints, models, quarantine.
+    checkpoints, models, dropped.json, quarantine.
 
     A trial is finished when, and only when, `trials` has a row of it. Readers of curves and arrays join them
     to that row on (trial_id, attempt): a commit that was cut short leaves rows that join nothing.
@@ -70,9 +71,17 @@ class Store:
         return {row["trial_id"]: row for row in rows}
 
     def next_attempt(self) -> int:
-        """One above every attempt in any table, so that rows of a commit that was cut short join nothing."""
+        """One above every attempt in any table, so that rows of a commit that was cut short join nothing.
+
+        Dropped trials count: how they are told from what is trained again.
+        """
         tables = [self.read(table, ("attempt",)).checked() for table in TABLES]
-        return 1 + max(pc.max(table["attempt"]).as_py() or 0 for table in tables)
+        dropped = (number for drop in self.drops() for number in drop.attempts.values())
+        return 1 + max(*(pc.max(table["attempt"]).as_py() or 0 for table in tables), *dropped)
+
+    def drops(self) -> tuple[Drop, ...]:
+        """What was dropped of this study (`vmi.results.drop`), the last one perhaps not yet. StoreError if damaged."""
+        return read_drops(self.folder, self.files)
 
     def commit(self, curves: pa.Table, arrays: pa.Table, trials: pa.Table) -> None:
         """Publish curves and arrays, then trials, which makes them finished. Raises OSError or StoreError.
@@ -88,11 +97,11 @@ class Store:
 
         `presets` has the wanted trials by id, each with the preset's name that this study gives it.
 
-        Trials that are finished here are not looked for. The copies have this study's name and columns
-        (`layouts`, `dataset`); all else stays, the attempt too. A study that is damaged, or newer than this
+        Trials that are finished here, or were dropped here, are not looked for. The copies have this study's name and
+        columns (`layouts`, `dataset`); all else stays, the attempt too. A study that is damaged, or newer than this
         program reads, is passed over.
         """
-        wanted = set(presets) - set(self.finished())
+        wanted = set(presets) - set(self.finished()) - {trial_id for drop in self.drops() for trial_id in drop.attempts}
         copies: dict[str, list[pa.Table]] = {table: [] for table in TABLES}
         for other in self._others() if wanted else ():
             found = _completed_of(other, wanted)

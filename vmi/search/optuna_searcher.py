@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vmi.search.score import Ending, directions, ending
 from vmi.search.searcher import Finished, baseline_of, stored_suggestion, suggestion_of
@@ -41,7 +42,7 @@ class OptunaSearcher:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study, self._seed = study, seed
         self._domains = space.canonical_space(study.space)
-        self._space = {name: _distribution(domain) for name, domain in self._domains.items()}
+        self._space = {name: distribution(domain) for name, domain in self._domains.items()}
         self._order = conditions.order(study.space, study.conditions)
         wanted = [StudyDirection[direction.upper()] for direction in directions(study).values()]
         self._optuna = optuna.create_study(directions=wanted)
@@ -96,18 +97,8 @@ class OptunaSearcher:
 
     def _add(self, params: Mapping[str, Any], ended: Ending | None) -> bool:
         """Put a stored point into Optuna's study; False where it does not fit the space."""
-        values, excess, reached = ended or FAILED
-        last = list((reached or {}).values())[-1:] or None  # what Optuna itself has as the value of a pruned trial
         try:
-            trial = create_trial(
-                state=_state(ended) if ended else TrialState.RUNNING,
-                values=values or last,
-                params=dict(params),
-                distributions={name: self._space[name] for name in params},
-                intermediate_values=dict(reached or {}),
-                constraints=dict(excess),
-            )
-            self._optuna.add_trial(trial)
+            self._optuna.add_trial(frozen_trial(params, ended, self._space))
         except ValueError:
             return False
         return True
@@ -155,6 +146,26 @@ class OptunaSearcher:
         self._optuna.tell(trial, ended.values, state=_state(ended))
 
 
+def frozen_trial(
+    params: Mapping[str, Any],
+    ended: Ending | None,
+    space: Mapping[str, BaseDistribution],
+    attributes: Mapping[str, Any] = MappingProxyType({}),
+) -> FrozenTrial:
+    """A suggestion as Optuna's studies keep it, running where it has not ended. Raises ValueError outside the space."""
+    values, excess, reached = ended or FAILED
+    last = list((reached or {}).values())[-1:] or None  # what Optuna itself has as the value of a pruned trial
+    return create_trial(
+        state=_state(ended) if ended else TrialState.RUNNING,
+        values=values or last,
+        params=dict(params),
+        distributions={name: space[name] for name in params},
+        intermediate_values=dict(reached or {}),
+        constraints=dict(excess),
+        user_attrs=dict(attributes),
+    )
+
+
 def _state(ended: Ending) -> TrialState:
     """Pruned where any seed was stopped: no mean over the seeds that were left is taken for the suggestion's."""
     finished = TrialState.FAIL if ended.values is None else TrialState.COMPLETE
@@ -179,7 +190,8 @@ def _suggest(trial: optuna.trial.Trial, name: str, domain: Domain) -> Any:
     return suggest(name, low, high, log=domain.log, step=domain.step)
 
 
-def _distribution(domain: Domain) -> BaseDistribution:
+def distribution(domain: Domain) -> BaseDistribution:
+    """The domain as Optuna has it."""
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.values)
     low, high = space.ends(domain)

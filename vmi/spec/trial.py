@@ -84,6 +84,21 @@ class Judge(Protocol):
 Outcome = Completed | Pruned | Failed
 
 
+def metrics_of(row: Row) -> Metrics:
+    """Every number of a stored row of `trials`, its metrics among them."""
+    return {name: float(v) for name, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def outcome_of(row: Row) -> Outcome:
+    """How the trial of a stored row of `trials` ended; its arrays are not in it."""
+    step = int(row["step"] or 0)
+    if row["outcome"] == "failed":
+        return Failed(row["reason"] or "", step)
+    if row["outcome"] == "completed":
+        return Completed(step, metrics_of(row), {})
+    return Pruned(step, metrics_of(row), row["reason"] or "")
+
+
 class Cost(NamedTuple):
     """What a trial cost and where it ran.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 SEAL = "sha256"
 # What the project keeps so, beside the parts of a study and in the folder of all results.
-IN_STUDY = ("study.json", "driver.json", "prediction.json", "wandb-online.json", "wandb-report.json")
+IN_STUDY = ("study.json", "driver.json", "dropped.json", "prediction.json", "wandb-online.json", "wandb-report.json")
 IN_RESULTS = ("calibration.json",)
 
 

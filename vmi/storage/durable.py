@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from vmi.spec.errors import InputError, Problem
 from vmi.storage.folder import LOCAL as LOCAL
 from vmi.storage.folder import TEMPORARY as TEMPORARY
 from vmi.storage.folder import Files as Files
@@ -99,6 +100,16 @@ def probe(folder: AnyPath, files: Files = LOCAL) -> None:
 def mapped(function: Callable[[T], R], items: Iterable[T], folder: AnyPath) -> list[R]:
     """`Storage.mapped` of this folder."""
     return storage(folder).mapped(function, items)
+
+
+def hand_out(file: AnyPath, data: bytes, field: str) -> None:
+    """Write a file that somebody asked for, whole. Raises InputError where it exists or cannot be written."""
+    try:
+        written = put_exclusive(file.parent, file.name, data)
+    except OSError as error:
+        raise InputError([Problem(field, str(file), "a file that can be written", error.strerror or "")]) from error
+    if not written:
+        raise InputError([Problem(field, str(file), "a file that does not exist yet")])
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ from vmi.spec.goals import Bound
 from vmi.spec.version import STUDY_VERSION
 from vmi.study import conditions as dependence
 from vmi.study import space as domains
-from vmi.study.space import Choice, Domain, Float, Integer
 from vmi.study.study import Study
 
 # Parts of a spec that are compared entry by entry.
@@ -40,6 +39,31 @@ def spec(study: Study, planned: int) -> dict[str, Any]:
     }
 
 
+def study_of(spec: Mapping[str, Any]) -> Study:
+    """The study that a sound description (`vmi.results.study_file`) asks for, without scales."""
+    given = {name: spec[name] for name in _PLAIN if name in spec}
+    space = {name: _domain(domain) for name, domain in spec.get("space", {}).items()}
+    bounds = {name: Bound(**bound) for name, bound in spec.get("constraints", {}).items()}
+    seeds = tuple(spec.get("seeds", ()))
+    return Study(name=str(spec.get("name")), space=space, constraints=bounds, seeds=seeds, **given)
+
+
+# What a description has as a study has it.
+_PLAIN = (
+    "fixed", "restarts", "choose_by", "metric", "direction", "objectives", "conditions", "searcher", "suggestions",
+    "pruner", "confirm", "confirm_seeds", "baseline",
+)  # fmt: skip
+
+
+def _domain(spec: Mapping[str, Any]) -> domains.Domain:
+    low, high, log, step = (spec.get(name) for name in ("low", "high", "log", "step"))
+    if spec.get("kind") == "float":
+        return domains.Float(low, high, bool(log), step)
+    if spec.get("kind") == "int":
+        return domains.Integer(low, high, bool(log), 1 if step is None else step)
+    return domains.Choice(tuple(spec.get("values", ())))
+
+
 def _goals(study: Study) -> dict[str, Any]:
     """What goes beyond one metric; absent where it is not asked for, so that older studies stay the same."""
     given = {
@@ -55,33 +79,6 @@ def _goals(study: Study) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value}
 
 
-def study_of(spec: Mapping[str, Any]) -> Study:
-    """The study that a sound description (`vmi.results.study_file`) asks for, without scales."""
-    space = {name: _domain(domain) for name, domain in spec.get("space", {}).items()}
-    return Study(
-        name=str(spec.get("name")),
-        space=space,
-        fixed=spec.get("fixed", {}),
-        seeds=tuple(spec.get("seeds", ())),
-        metric=spec.get("metric", ""),
-        direction=spec.get("direction", ""),
-        searcher=spec.get("searcher", "grid"),
-        suggestions=spec.get("suggestions"),
-        baseline=spec.get("baseline", {}),
-        objectives=spec.get("objectives", {}),
-        constraints={name: Bound(**bound) for name, bound in spec.get("constraints", {}).items()},
-        conditions={
-            name: {parent: tuple(allowed) for parent, allowed in parents.items()}
-            for name, parents in spec.get("conditions", {}).items()
-        },
-        pruner=spec.get("pruner"),
-        confirm=spec.get("confirm", 0),
-        confirm_seeds=tuple(spec.get("confirm_seeds", ())),
-        restarts=spec.get("restarts", 1),
-        choose_by=spec.get("choose_by", Study.choose_by),
-    )
-
-
 def differences(old_spec: Mapping[str, Any], new_spec: Mapping[str, Any]) -> list[Problem]:
     """Where two specs ask for different things, field by field."""
     old, new = _flat(old_spec), _flat(new_spec)
@@ -94,13 +91,6 @@ def differences(old_spec: Mapping[str, Any], new_spec: Mapping[str, Any]) -> lis
         for name in {**old, **new}
         if name not in FOLLOWING and (name in old, old.get(name)) != (name in new, new.get(name))
     ]
-
-
-def _domain(spec: Mapping[str, Any]) -> Domain:
-    if "values" in spec:
-        return Choice(tuple(spec["values"]))
-    kind = Float if spec.get("kind") == "float" else Integer
-    return kind(spec.get("low"), spec.get("high"), log=bool(spec.get("log")), step=spec.get("step"))
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:

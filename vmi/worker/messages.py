@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.datasets import register, spec_from_json
 from vmi.spec.errors import InputError, Problem
-from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Row, Trial
+from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Row, Trial, metrics_of
 
 # How often packs write a checkpoint, for tests and for nodes that may go at any moment.
 CHECKPOINT_VARIABLE = "VMI_CHECKPOINT_SECONDS"
@@ -142,5 +142,4 @@ def is_current(row: Row) -> bool:
 
 def ended_of(row: Row) -> Ended:
     """A stored row of `trials` as the way it ended."""
-    metrics = {name: float(v) for name, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return Ended(row["trial_id"], row["outcome"], int(row["step"] or 0), metrics, row["reason"] or "")
+    return Ended(row["trial_id"], row["outcome"], int(row["step"] or 0), metrics_of(row), row["reason"] or "")

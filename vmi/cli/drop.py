@@ -1,0 +1,81 @@
+"""`vmi drop`: takes trials out of a study, by a condition on their columns, once somebody has agreed."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmi.cli.arguments import Debug
+from vmi.cli.run import guarded
+from vmi.spec.errors import ABSENT, InputError, Problem, printable
+from vmi.storage.paths import AnyPath, opened
+
+if TYPE_CHECKING:
+    from vmi.results.store import Store
+
+
+def drop(
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
+    where: Annotated[
+        str, typer.Option("--where", help="Which trials, by the columns of trials: \"preset = 'paper'\".")
+    ],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Drop them without asking; all of a study only off a terminal.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Take the trials that meet a condition out of a study; their files go into quarantine/, and are kept there."""
+
+    def action() -> int:
+        return _dropped(opened(folder), where, yes)
+
+    raise typer.Exit(guarded(action, debug))
+
+
+def _dropped(folder: AnyPath, condition: str, yes: bool) -> int:
+    from vmi.cli.store import need_study, without_drivers  # loads pyarrow
+    from vmi.driver.lock import Heartbeat
+    from vmi.driver.status import studies_in
+    from vmi.results.drop import drop as take_out
+    from vmi.results.drop import matching
+    from vmi.results.store import Store
+
+    need_study(folder)
+    if studies_in(folder) != [folder]:
+        raise InputError([Problem("folder", str(folder), "one study's results, not a folder of them")])
+    without_drivers([folder])
+    store = Store(folder.absolute().parent, folder.absolute().name)
+    found = matching(store, condition)
+    _agreed(store, condition, found, yes)
+    with Heartbeat(folder, store.study):  # no driver may start meanwhile
+        if matching(store, condition) != found:
+            raise InputError([Problem("study", store.study, "no change since the question; repeat the command")])
+        take_out(store, found[0], condition, datetime.now(UTC))
+    typer.echo(printable(f"{store.study}: dropped {_counted(*found)}; their files are kept in {folder / 'quarantine'}"))
+    typer.echo("The next run of the study trains again those that it still asks for. Kept models and W&B runs stay.")
+    return 0
+
+
+def _agreed(store: Store, condition: str, found: tuple[list[str], int], yes: bool) -> None:
+    """Raises InputError where nothing matches, where nobody can be asked, and where the answer is no."""
+    ids, total = found
+    if not ids:
+        raise InputError([Problem("--where", condition, f"met by none of the {total} finished trials")])
+    is_terminal = sys.stdin.isatty()
+    if yes and not (is_terminal and len(ids) == total):
+        return
+    if not is_terminal:
+        raise InputError([Problem("--yes", ABSENT, f"needed without a terminal, to drop {_counted(ids, total)}")])
+    try:
+        agreed = typer.confirm(printable(f"Drop {_counted(ids, total)} from {store.folder}?"))
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise InputError([Problem("answer", ABSENT, "not yes: nothing was dropped")])
+
+
+def _counted(ids: list[str], total: int) -> str:
+    return f"{len(ids)} of {total} trials"
