@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from vmi.cli import commands
+from vmi.cli.export import export
 from vmi.cli.parsing import Command, Gathering, Group, whole
 from vmi.cli.run import guarded
 from vmi.process.console import protect, say
@@ -47,7 +48,8 @@ def group(
 
 
 for command, reads in (
-    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command)
+    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command),
+    (export, Command),
 ):  # fmt: skip
     app.command(cls=reads)(command)
 
