@@ -17,6 +17,7 @@ from rich.console import Console
 
 from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing
+from vmi.driver.best_models import BestModels
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
@@ -46,7 +47,7 @@ from vmi.spec.datasets import data_folder
 from vmi.spec.trial import PackSpec
 from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
-from vmi.worker.messages import Task, checkpoint_seconds
+from vmi.worker.messages import Task, checkpoint_seconds, ended_of
 from vmi.worker.takeover import packs_under_way
 
 OK, FAILED = 0, 1
@@ -118,6 +119,7 @@ class _Run:
         self.on_demand = OnDemand(options, self._first, needs, self._say)
         costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
         self.sizing = Sizing(study, options.pack_size, self.on_demand.room, costs)
+        self.models = BestModels(study, store, str(options.keep_models))
         self.ledger = self._ledger()
 
     def to_its_end(self) -> None:
@@ -157,6 +159,7 @@ class _Run:
         finished = self.store.finished()
         check_rows(finished.values(), self.store.study)
         self.mirror.finished = set(finished)
+        self.models.note(map(ended_of, finished.values()))
         return Ledger(
             self.study,
             searcher_for(self.study, seed=0),
@@ -173,7 +176,7 @@ class _Run:
         `presets` has the wanted trials by id, with the preset's name that this study gives each.
         """
         self.heartbeat.acquire()  # from here on this run writes
-        if self.options.keep_models:
+        if self.options.keep_models != "none":
             return {}  # a trial that another study has finished left no model here: to keep one it is trained
         adopted = set(self.store.adopt(presets, values_of(self.study, "layout"), values_of(self.study, "dataset")[0]))
         if not adopted:
@@ -186,7 +189,7 @@ class _Run:
             yield f"note: took over the stale lock of {dead}"
         if self.note:
             yield f"note: {self.note}"
-        if self.options.keep_models and self.ledger.reused:
+        if self.options.keep_models != "none" and self.ledger.reused:
             yield "note: finished trials are not trained again, so their models are not kept"
 
     def _train(self) -> None:
@@ -200,7 +203,9 @@ class _Run:
             finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
         self._say(start_line(ledger, self.asked, store))
         self._say(*(f"warning: {line}" for line in self.sizing.warnings(ledger.ready)))
+        self._thin_models()  # what a run that was killed has left
         self._train_on(self.on_demand.runner)
+        self._thin_models()
         if ledger.done and not ledger.lost:
             if self._found != self.asked:
                 self._say(f"{fewer(ledger)}: {len(ledger.finished)} trials, not {self.asked['planned']}")
@@ -211,8 +216,12 @@ class _Run:
         self._say("nothing to train: every trial of this study is finished")
         if self.store.read_study() != self._found:
             self.store.write_study(self._found)
+        self._thin_models()
         if self.ledger.done:
             clear_all(self.store)  # of a driver that was killed after its last commit
+
+    def _thin_models(self) -> None:
+        self._say(*(f"warning: {said}" for said in [self.models.thin()] if said))
 
     def _train_on(self, runner: Runner) -> None:
         ledger, planned = self.ledger, self.asked["planned"]
@@ -220,7 +229,7 @@ class _Run:
         kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
         kept.write()
         with Display(ledger, planned, self.console, time.monotonic) as display:
-            driving = Driving(ledger, planned, display, self.heartbeat, kept, self.mirror)
+            driving = Driving(ledger, planned, display, self.heartbeat, kept, self.mirror, self.models)
             try:
                 runner.run(ledger, self._tasks_on(runner.device), driving.update)
             finally:
@@ -241,7 +250,7 @@ class _Run:
                 device=device,
                 data_folder=folder,
                 own_data=own_data(pack.trials[0].config.dataset),
-                keep_models=self.options.keep_models,
+                keep_models=self.options.keep_models != "none",
                 places=self.ledger.places_of(pack),
                 pruning=pruning_of(self.study, self.store, pack),
                 checkpoint_seconds=seconds,
