@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from vmi.export import model as plain
 from vmi.export.folder import stored_row
 from vmi.spec.config import TrialConfig
 
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "export.md"
 QUICK = Settings(hidden=(24,), learning_rate=1e-2, check_every=10, patience=3, max_steps=60)
 FIXED = {"hidden": "24-12", "steps": 20, "batch_size": 64, "likelihood_variance": 0.04}
 
@@ -26,7 +30,7 @@ FIXED = {"hidden": "24-12", "steps": 20, "batch_size": 64, "likelihood_variance"
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> vmi.Results:
     """A study of which every model is kept, beside one that keeps none, and has a trial that fails."""
-    layouts = vmi.choice("n4+c10*", "n3*")
+    layouts = vmi.choice("n16+c10*", "n3*")
     study = vmi.Study(name="kept", fixed=FIXED, space={"layout": layouts}, seeds=range(2), metric="elbo_nats")
     other = vmi.Study(name="bare", fixed=FIXED, space={"learning_rate": vmi.choice(1e-3, 10.0)}, seeds=range(1))
     root = tmp_path_factory.mktemp("results")
@@ -50,7 +54,7 @@ def one(results: vmi.Results, layout: str) -> Any:
 def test_classify_has_the_stored_accuracy_and_the_account_is_the_stored_one(
     results: vmi.Results, tmp_path: Path
 ) -> None:
-    row, digits = one(results, "n4+c10*"), load("digits")
+    row, digits = one(results, "n16+c10*"), load("digits")
     code, said = run(results.folder, row["trial_id"], tmp_path / "deep" / "model")
     assert (code, said) == (0, f"model: {tmp_path / 'deep' / 'model'}\n")
     model = plain.load(tmp_path / "deep" / "model")
@@ -58,7 +62,7 @@ def test_classify_has_the_stored_accuracy_and_the_account_is_the_stored_one(
     right = model.classify(images.view(-1, 1, 8, 8)) == digits.held_out.labels_N
     assert float(right.double().mean()) == row["accuracy_majority"]
     account = vmi.evaluate(vmi.load_model(tmp_path / "deep" / "model"), "digits", settings=QUICK, seeds=1)
-    for name in ("mi_encoder_nats", "rate_c10_nats", "rate_n4_nats", "mi_encoder_upper_n4_nats", "mi_view_nats"):
+    for name in ("mi_encoder_nats", "rate_c10_nats", "rate_n16_nats", "mi_encoder_upper_n16_nats", "mi_view_nats"):
         found = account.estimates[name]
         assert found.low <= row[name] <= found.high and found.value == pytest.approx(row[name], abs=0.05), name
     assert account.accuracies["accuracy_majority"] == row["accuracy_majority"]
@@ -79,12 +83,12 @@ def test_the_folder_says_what_the_model_is(results: vmi.Results, tmp_path: Path)
 
 
 def test_a_trial_of_a_study_is_the_same_model(results: vmi.Results, tmp_path: Path) -> None:
-    row, digits = one(results, "n4+c10*"), load("digits")
+    row, digits = one(results, "n16+c10*"), load("digits")
     run(results.folder, row["trial_id"], tmp_path / "m")
     images = digits.images(digits.held_out, slice(20), torch.float32)
     models = [vmi.load_model(tmp_path / "m"), vmi.load_model(results, row["trial_id"])]
     models.append(vmi.load_model(str(results.folder), row["trial_id"]))
-    assert [model.layout for model in models] == ["n4+c10*"] * 3 and {m.dataset for m in models} == {"digits"}
+    assert [model.layout for model in models] == ["n16+c10*"] * 3 and {m.dataset for m in models} == {"digits"}
     with torch.no_grad():
         (first, *others) = [torch.cat([*m.encode(images)[0], m.encode(images)[1].softmax(-1)], 1) for m in models]
     assert all(torch.allclose(first, other, atol=1e-5) for other in others)
@@ -144,3 +148,17 @@ def test_onnx_that_is_not_installed_is_refused_with_what_installs_it(
     code, said = run(results.folder, one(results, "n3*")["trial_id"], tmp_path / "new", "--onnx")
     assert code == 2 and "--onnx: needs the package a_package" in said and "pip install onnx onnxscript" in said
     assert not list(tmp_path.iterdir())
+
+
+def test_what_the_guide_and_the_model_card_show_runs(results: vmi.Results, tmp_path: Path) -> None:
+    run(results.folder, one(results, "n16+c10*")["trial_id"], tmp_path / "exported")
+    (of_guide,) = (p for p in _python(GUIDE) if "exported.model" in p)
+    (of_card,) = _python(tmp_path / "exported" / "README.md")
+    program = f"{of_guide}\nassert new.shape == (16, 1, 8, 8) and mean.shape == (5, 16) and classes.shape == (5,)\n"
+    own = f"import torch\nimages = torch.rand(3, 64)\n{of_card}"
+    for folder, text in ((tmp_path, program), (tmp_path / "exported", own)):
+        subprocess.run([sys.executable, "-c", text], cwd=folder, check=True)
+
+
+def _python(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
