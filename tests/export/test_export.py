@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from support.commands import vmi as vmi_command
 from support.runs import files
 from typer.testing import CliRunner
 
@@ -158,6 +160,32 @@ def test_what_the_guide_and_the_model_card_show_runs(results: vmi.Results, tmp_p
     own = f"import torch\nimages = torch.rand(3, 64)\n{of_card}"
     for folder, text in ((tmp_path, program), (tmp_path / "exported", own)):
         subprocess.run([sys.executable, "-c", text], cwd=folder, check=True)
+
+
+def test_a_model_of_own_images_names_their_classes_in_a_process_that_never_saw_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    generator = np.random.default_rng(0)
+    kinds = np.arange(200) % 3
+    images = generator.random((200, 9, 7, 3), dtype=np.float32) * np.eye(3, dtype=np.float32)[kinds][:, None, None]
+    mine = vmi.Dataset.from_arrays(images, labels=np.array(["blue", "green", "red"])[kinds])
+    fixed = {**FIXED, "dataset": mine.name, "layout": "c5*", "network": "conv", "hidden": "4-16"}
+    results = vmi.run(
+        vmi.Study(name="own", fixed=fixed, space={"mi_weight": vmi.choice(4)}, seeds=range(1)),
+        results=tmp_path, local=True, gpus_per_pack=0, keep_models="best",
+    )  # fmt: skip
+    row, place = results.trials.iloc[0], tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)  # the working folder itself
+    said = vmi_command(tmp_path, "export", results.folder, row["trial_id"], ".")
+    assert (said.code, said.out, said.err) == (0, "model: .\n", "")
+    model = plain.load(Path.cwd())
+    assert model.config["data"]["class_names"] == list(mine.classes) == ["blue", "green", "red"]
+    held_out, labels = (torch.from_numpy(array.copy()) for array in mine.held_out)
+    found = model.classify(held_out.float()) == labels
+    assert float(found.double().mean()) == row["accuracy_majority"]
+    assert "3 (blue, green, red)" in (place / "README.md").read_text()
 
 
 def _python(page: Path) -> list[str]:

@@ -174,6 +174,19 @@ def test_the_code_is_plain_torch(packs: dict[str, tuple[Pack, Path]]) -> None:
     assert kinds == {"torch"}
 
 
+def test_what_was_trained_in_bfloat16_is_said_to_compute_in_float32(tmp_path: Path) -> None:
+    (*_, last) = train(small_pack(1, precision="bfloat16"), load("digits"))
+    assert last.pack is not None
+    exported(last.pack, tmp_path / "m")
+    images = torch.rand(40, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = plain.load(tmp_path / "m").encode(images)["c10"]
+        expected = last.pack.encoder(images[None])[1]
+    assert isinstance(found, Tensor) and isinstance(expected, Categorical)
+    torch.testing.assert_close(found, expected.log_probs_KBC[0].exp(), atol=0.02, rtol=0)
+    assert "products in bfloat16" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("case", ["conv", "bernoulli, two categorical blocks"])
 def test_onnx_files_compute_the_same_for_any_number_of_images(case: str, tmp_path: Path) -> None:
     for name in ("onnx", "onnxscript"):

@@ -190,7 +190,7 @@ class _Run:
         if self.note:
             yield f"note: {self.note}"
         if self.options.keep_models != "none" and self.ledger.reused:
-            yield "note: finished trials are not trained again, so their models are not kept"
+            yield "note: finished trials are not trained again, so no model of theirs is added"
 
     def _train(self) -> None:
         """Train everything that is missing; nothing is started or written where nothing is."""

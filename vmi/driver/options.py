@@ -124,7 +124,8 @@ class RunOptions(StudyOptions):
     gpus_per_pack: float | None = option(None, "GPUs of a pack, from 0 to 1; default: 1 if there are any.", "FLOAT")
     keep_models: str | bool = option(
         "none",
-        "Keep trained packs, for `vmi export` and `vmi evaluate`: all, or those with the best trial of a setting.",
+        "Keep trained packs, for `vmi export` and `vmi evaluate`: all (or no word), or best: those with the best trial "
+        "of a setting.",
         "best|all|none",
         bare="all",
     )

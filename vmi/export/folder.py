@@ -24,12 +24,13 @@ CARD, CODE = "README.md", "model.py"
 
 
 def write(pack: Pack, config: Mapping[str, Any], row: Row, folder: Path, onnx: bool = False) -> None:
-    """Write the only member of this pack, with its config.json and its stored row, as a folder that is whole at once.
+    """Write the only member of this pack, with its config.json and its stored row, into a folder.
 
-    The folder is absent or empty. What is left of a failed attempt is removed. Raises OSError.
+    One that is absent is there at once and whole. One that is there, and empty, stays the folder that it is: it may be
+    somebody's working folder. What is left of a failed attempt is removed. Raises OSError.
     """
-    model = plain_model(pack, config)
-    temporary = folder.with_name(f".tmp-{os.getpid()}-{folder.name}")
+    model, folder = plain_model(pack, config), folder.absolute()
+    temporary = (folder if folder.is_dir() else folder.parent) / f".tmp-{os.getpid()}-{folder.name}"
     temporary.mkdir(parents=True)
     try:
         model.save(temporary)
@@ -37,7 +38,12 @@ def write(pack: Pack, config: Mapping[str, Any], row: Row, folder: Path, onnx: b
         (temporary / CARD).write_text(card(config, row, onnx), encoding="utf-8")
         if onnx:
             onnx_files.write(model, temporary)
-        temporary.replace(folder)
+        if not folder.is_dir():
+            temporary.replace(folder)
+        else:
+            for path in temporary.iterdir():
+                path.replace(folder / path.name)
+            temporary.rmdir()
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
