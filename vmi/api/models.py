@@ -39,7 +39,7 @@ def load_model(folder: str | Path | AnyPath | Results, trial_id: str | None = No
     from vmi.estimation.model import from_folder
 
     results = folder if isinstance(folder, Results) else open(folder)
-    if trial_id is None:
-        raise InputError([Problem("trial_id", None, "a completed trial of this study: its trial_id in `trials`")])
+    if not isinstance(trial_id, str):
+        raise InputError([Problem("trial_id", trial_id, "a completed trial of this study: its trial_id in `trials`")])
     stored_row(results._read.trials, trial_id, "trial_id")
     return from_folder(results.folder, trial_id)

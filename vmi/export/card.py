@@ -94,7 +94,9 @@ def _measured(config: Mapping[str, Any], row: Row) -> Iterator[str]:
     for title, found in (("Mutual information account", account), ("The categorical code as a classifier", classes)):
         if found:
             yield from ("", f"## {title}", "")
-            yield from _table(("quantity", "value", "unit", "meaning"), map(_metric, found, found.values()))
+            yield from _table(
+                ("quantity", "value", "unit", "meaning"), (_metric(*item, config["layout"]) for item in found.items())
+            )
 
 
 def _of_block(name: str, layout: str) -> str:
@@ -102,11 +104,11 @@ def _of_block(name: str, layout: str) -> str:
     return next((b.name for b in parse(layout).blocks if name.endswith(f"_{b.name}_nats")), "")
 
 
-def _metric(name: str, value: float) -> tuple[object, ...]:
+def _metric(name: str, value: float, layout: str) -> tuple[object, ...]:
     if name in METRICS:
         return f"`{name}`", f"{value:.4g}", METRICS[name].unit, METRICS[name].meaning
-    stem = name.removesuffix("_nats").rpartition("_")[0]
-    return f"`{name}`", f"{value:.4g}", "nats", f"`{stem}_nats` of one block"
+    block = _of_block(name, layout)
+    return f"`{name}`", f"{value:.4g}", "nats", f"`{name.removesuffix(f'_{block}_nats')}_nats` of block `{block}`"
 
 
 def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from vmi.export import onnx_files
 from vmi.export.card import card
 from vmi.export.config import FORMAT
 from vmi.export.weights import plain_model
-from vmi.spec.errors import InputError, Problem, did_you_mean
+from vmi.spec.errors import InputError, Problem, near
 from vmi.spec.trial import Row
 from vmi.training.pack import Pack
 
@@ -93,8 +93,7 @@ def stored_row(trials: Iterable[Row], trial_id: str, field: str) -> Row:
     """The row of a completed trial. Raises InputError for an unknown one, with the nearest, and for any other end."""
     rows = {row["trial_id"]: row for row in trials}
     if trial_id not in rows:
-        ids = [i for i, row in rows.items() if row["outcome"] == "completed"]
-        hint = did_you_mean(trial_id, ids)
+        hint = near(trial_id, [i for i, row in rows.items() if row["outcome"] == "completed"])
         raise InputError([Problem(field, trial_id, "the trial_id of a completed trial of this study", hint)])
     row = rows[trial_id]
     if row["outcome"] != "completed":
