@@ -22,7 +22,7 @@ from vmi.study.study import trials
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted((ROOT / "sweeps").glob("*.py"))
-BELOW = ("spec", "data", "nn", "information", "objective", "training", "estimation")
+BELOW = ("spec", "data", "nn", "information", "objective", "training", "estimation", "export")
 CORE = [path for room in BELOW for path in sorted((ROOT / "vmi" / room).glob("*.py"))]
 SOURCES = [path for folder in ("vmi", "analysis", "sweeps") for path in sorted((ROOT / folder).rglob("*.py"))]
 HEAVY = ("torch", "ray", "optuna", "wandb", "pyarrow", "boto3")
@@ -110,6 +110,7 @@ def test_the_library_below_knows_neither_sweeps_nor_records(path: Path) -> None:
         ("wandb", "vmi/mirror/runs.py vmi/mirror/report.py"),
         ("wandb_workspaces", "vmi/mirror/report_blocks.py"),
         ("boto3", "vmi/storage/s3.py"),
+        ("safetensors", "vmi/export/model.py"),
         ("botocore", "vmi/storage/s3.py vmi/storage/s3_errors.py"),
     ],
 )

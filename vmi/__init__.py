@@ -5,6 +5,7 @@
     results = vmi.run(study)           the same from a notebook or a program
     vmi.open("results/lambda")         the results of a study that was run before, or is running
     vmi.evaluate(model, data)          the MI account of any VAE
+    vmi.load_model("exported")         a trained model, exported or kept in a study's results
 
 Importing this package loads nothing else: each name is loaded when it is first asked for.
 """
@@ -14,6 +15,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # which type checkers take for True; importing typing takes as long as all else here
 if TYPE_CHECKING:
+    from vmi.api.models import load_model as load_model
     from vmi.api.results import Best as Best
     from vmi.api.results import Results as Results
     from vmi.api.results import open as open
@@ -40,6 +42,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 # Where each name of the face lives.
 _HOMES = {
+    "vmi.api.models": ("load_model",),
     "vmi.api.results": ("Best", "Results", "open"),
     "vmi.api.run": ("run",),
     "vmi.cli.run": ("main",),

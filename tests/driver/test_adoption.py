@@ -105,4 +105,4 @@ def test_what_a_judge_of_another_study_was_told_is_not_adopted(tmp_path: Path) -
 def test_a_run_that_keeps_models_trains_what_another_study_has_finished(root: Path) -> None:
     study = Study(name="kept", fixed=FIXED, space={"mi_weight": choice(0, 8)}, seeds=range(2))
     assert "4 trained in this run + 0 found" in start(study, root, keep_models=True)
-    assert len(list(Store(root, "kept").models.iterdir())) == 1
+    assert len(list(Store(root, "kept").models.glob("*.pt"))) == 1

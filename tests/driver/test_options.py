@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from vmi.cli.arguments import takes
+from vmi.cli.parsing import Gathering
 from vmi.cost.packing import MAX_PACK_SIZE
 from vmi.driver.options import RunOptions, flag, replicates
 
@@ -87,3 +91,35 @@ def test_a_place_that_no_file_can_have_is_refused(place: str) -> None:
 def test_all_bad_options_are_named_at_once() -> None:
     bad = RunOptions(seeds="ten", pack_size=0, gpus_per_pack=2, local=True, address="auto")
     assert [p.field for p in bad.problems()] == ["--seeds", "--pack-size", "--gpus-per-pack", "--address"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [(True, "all"), (False, "none"), ("best", "best"), ("all", "all")])
+def test_models_are_kept_by_name_or_by_a_truth_value(given: Any, kept: str) -> None:
+    assert RunOptions(keep_models=given).keep_models == kept and RunOptions(keep_models=given).problems() == []
+
+
+@pytest.mark.parametrize("given", ["some", "bets", "", None, 1, 2.0])
+def test_another_way_to_keep_models_is_refused(given: Any) -> None:
+    (problem,) = RunOptions(keep_models=given).problems()
+    assert problem.field == "--keep-models" and "one of all, best, none" in str(problem)
+    assert given != "bets" or "did you mean 'best'?" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("", "none"), ("--keep-models", "all"), ("--keep-models --local", "all"), ("--keep-models best", "best"),
+        ("--keep-models=none", "none"), ("--local --keep-models", "all"), ("--keep-models 3", 3),
+    ],
+)  # fmt: skip
+def test_a_command_line_keeps_models_with_a_word_or_without(line: str, kept: str | int) -> None:
+    found: list[RunOptions] = []
+
+    @takes(RunOptions)
+    def command(context: typer.Context, options: RunOptions) -> None:
+        found.append(options)
+
+    own = typer.Typer()
+    own.command(cls=Gathering)(command)
+    assert CliRunner().invoke(own, line.split()).exit_code == 0
+    assert found[0].keep_models == kept and found[0].local == ("--local" in line)

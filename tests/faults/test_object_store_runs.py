@@ -137,8 +137,11 @@ def test_kept_models_are_found_and_measured_and_a_damaged_store_is_exit_3(
     folder = root / "smoke"
     trial = next(iter(Store(root, "smoke").finished()))
     assert f"trial {trial}" in vmi(tmp_path, "evaluate", folder, "--member", trial, "--seeds", 1)
-    (model,) = (folder / "models").iterdir()
+    (model,) = (folder / "models").glob("*.pt")
     assert f"trial {trial}" in vmi(tmp_path, "evaluate", model, "--member", trial, "--seeds", 1)
+    assert vmi(tmp_path, "export", folder, trial, tmp_path / "exported") == f"model: {tmp_path / 'exported'}\n"
+    thinned = run(SMOKE, "--local", "--keep-models", "best", "--results", str(root), cwd=tmp_path)
+    assert (thinned.code, thinned.err) == (0, "") and model.is_file()  # it has the best trial of either setting
     assert "4 of 4 trials finished" in vmi(tmp_path, "watch", folder)
     assert "in the store already: 4" in vmi(tmp_path, "plan", SMOKE, "--results", root)
     assert "| versions |" in vmi(tmp_path, "compare", folder, folder)

@@ -155,7 +155,7 @@ def test_without_a_checkpoint_only_what_is_not_stored_is_trained(tmp_path: Path,
 def test_kept_models_are_those_of_every_trial_that_completed(tmp_path: Path) -> None:
     trials = members(4)
     ended = list(work(task_of(tmp_path, trials, places=2, keep_models=True)))[-1].ended
-    packs = [checkpoint.restore(path)[0] for path in Store(tmp_path, "s").models.iterdir()]
+    packs = [checkpoint.restore(path)[0] for path in Store(tmp_path, "s").models.glob("*.pt")]
     assert sorted(t.trial_id for pack in packs for t in pack.trials) == sorted(
         e.trial_id for e in ended if e.outcome == "completed"
     )

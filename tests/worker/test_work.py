@@ -256,7 +256,7 @@ def test_after_a_server_that_hangs_no_later_run_waits_for_it_and_each_is_kept_of
 def test_kept_models_are_what_was_trained_and_can_be_evaluated(tmp_path: Path) -> None:
     trials = members(2)
     list(work(task_of(tmp_path, trials, keep_models=True)))
-    (kept,) = Store(tmp_path, "s").models.iterdir()
+    (kept,) = Store(tmp_path, "s").models.glob("*.pt")
     pack, _ = checkpoint.restore(kept)
     found = evaluate(pack, load("digits"))
     for one, evaluation in zip(trials, found, strict=True):

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from vmi.cli import commands
 from vmi.cli.drop import drop
+from vmi.cli.export import export
 from vmi.cli.parsing import Command, Gathering, Group, whole
 from vmi.cli.run import guarded
 from vmi.process.console import protect, say
@@ -48,7 +49,8 @@ def group(
 
 
 for command, reads in (
-    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command)
+    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command),
+    (export, Command),
 ):  # fmt: skip
     app.command(cls=reads)(command)
 

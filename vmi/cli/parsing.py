@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from vmi.driver.options import place_problems, unknown_option
+from vmi.driver.options import RunOptions, bare_values, place_problems, unknown_option
 from vmi.process.console import say
 from vmi.spec.errors import ABSENT, InputError, Problem, did_you_mean
 from vmi.spec.redaction import is_secret_name
@@ -26,6 +26,8 @@ _KEY = "vmi.usage"
 _PLACES = frozenset({"results", "folder", "first", "second", "out", "calibration", "model"})
 _WHOLE = re.compile(r"[+-]?[0-9]{1,400}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|nan|[+-]?inf", re.IGNORECASE)
+# What an option means that stands without a value, which the parser has no form for.
+_BARE = bare_values(RunOptions)
 # What the parser raises; it is not among the names that typer exports in every version.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -103,6 +105,8 @@ def _read(params: Sequence[Any], args: Iterable[str]) -> tuple[list[str], list[P
         elif options[name] is None or options[name].is_flag:
             kept += [] if given else [arg]
             problems += [Problem(name, value, "no value: it is a switch")] if given else []
+        elif name in _BARE and not given and (not left or left[0].startswith("-")):
+            kept.append(f"{name}={_BARE[name]}")
         elif given or left:
             kept += [arg] if given else [arg, left.pop(0)]
         else:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing
+from vmi.driver.best_models import BestModels
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
@@ -47,7 +48,7 @@ from vmi.spec.requests import in_view
 from vmi.spec.trial import PackSpec
 from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
-from vmi.worker.messages import Task, checkpoint_seconds
+from vmi.worker.messages import Task, checkpoint_seconds, ended_of
 from vmi.worker.takeover import packs_under_way
 
 OK, FAILED = 0, 1
@@ -119,6 +120,7 @@ class _Run:
         self.on_demand = OnDemand(options, self._first, needs, self._say)
         costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
         self.sizing = Sizing(study, options.pack_size, self.on_demand.room, costs)
+        self.models = BestModels(study, store, str(options.keep_models))
         self.ledger = self._ledger()
 
     def to_its_end(self) -> None:
@@ -160,6 +162,7 @@ class _Run:
         self.mirror.finished = set(finished)
         own = {row["trial_id"]: row for row in in_view(self.asked, list(finished.values()))}
         self.covered, self.stored = frozenset(own), len(finished)
+        self.models.note(map(ended_of, finished.values()))
         return Ledger(
             self.study,
             searcher_for(self.study, seed=0),
@@ -181,7 +184,7 @@ class _Run:
         `presets` has the wanted trials by id, with the preset's name that this study gives each.
         """
         self.heartbeat.acquire()  # from here on this run writes
-        if self.options.keep_models:
+        if self.options.keep_models != "none":
             return {}  # a trial that another study has finished left no model here: to keep one it is trained
         adopted = set(self.store.adopt(presets, values_of(self.study, "layout"), values_of(self.study, "dataset")[0]))
         if not adopted:
@@ -196,8 +199,8 @@ class _Run:
             yield f"note: {self.note}"
         if self.asked.get("only") and (more := self.stored - len(self.covered)):
             yield f"note: this request alone (--only); {more} more trial{'s' if more != 1 else ''} of others are stored"
-        if self.options.keep_models and self.ledger.reused:
-            yield "note: finished trials are not trained again, so their models are not kept"
+        if self.options.keep_models != "none" and self.ledger.reused:
+            yield "note: finished trials are not trained again, so no model of theirs is added"
 
     def _train(self) -> None:
         """Train everything that is missing; nothing is started or written where nothing is."""
@@ -210,7 +213,9 @@ class _Run:
             finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
         self._say(start_line(ledger, self.asked, store, self.grows, len(self.covered)))
         self._say(*(f"warning: {line}" for line in self.sizing.warnings(ledger.ready)))
+        self._thin_models()  # what a run that was killed has left
         self._train_on(self.on_demand.runner)
+        self._thin_models()
         if ledger.done and not ledger.lost:
             if len(ledger.finished) < self.asked["planned"]:
                 self._say(f"{fewer(ledger)}: {len(ledger.finished)} trials, not {self.asked['planned']}")
@@ -222,6 +227,7 @@ class _Run:
         self._say("nothing to train: every trial of this study is finished")
         if self.store.read_study() != self._found:
             self.store.write_study(self._found)
+        self._thin_models()
         if self.ledger.done:
             self._clear()  # of a driver that was killed after its last commit
 
@@ -230,13 +236,16 @@ class _Run:
         if not self.asked.get("only"):
             clear_all(self.store)
 
+    def _thin_models(self) -> None:
+        self._say(*(f"warning: {said}" for said in [self.models.thin()] if said))
+
     def _train_on(self, runner: Runner) -> None:
         ledger, planned = self.ledger, self.asked["planned"]
         target = Target(runner.device, runner.workers())
         kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
         kept.write()
         with Display(ledger, planned, self.console, time.monotonic) as display:
-            driving = Driving(ledger, planned, display, self.heartbeat, kept, self.mirror)
+            driving = Driving(ledger, planned, display, self.heartbeat, kept, self.mirror, self.models)
             try:
                 runner.run(ledger, self._tasks_on(runner.device), driving.update)
             finally:
@@ -257,7 +266,7 @@ class _Run:
                 device=device,
                 data_folder=folder,
                 own_data=own_data(pack.trials[0].config.dataset),
-                keep_models=self.options.keep_models,
+                keep_models=self.options.keep_models != "none",
                 places=self.ledger.places_of(pack),
                 pruning=pruning_of(self.study, self.store, pack),
                 checkpoint_seconds=seconds,

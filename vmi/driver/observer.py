@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmi.driver.best_models import BestModels
 from vmi.driver.lock import Heartbeat
 from vmi.driver.progress import Display, best_of
 from vmi.driver.tally import Kept
@@ -16,9 +17,16 @@ class Driving:
     """Sees every update of a run, after the ledger: passes it on to display, heartbeat, account and mirror."""
 
     def __init__(
-        self, ledger: Ledger, planned: int, display: Display, heartbeat: Heartbeat, kept: Kept, mirror: Mirror
+        self,
+        ledger: Ledger,
+        planned: int,
+        display: Display,
+        heartbeat: Heartbeat,
+        kept: Kept,
+        mirror: Mirror,
+        models: BestModels,
     ) -> None:
-        self._ledger, self._planned, self._display = ledger, planned, display
+        self._ledger, self._planned, self._display, self._models = ledger, planned, display, models
         self._heartbeat, self._kept, self._mirror = heartbeat, kept, mirror
         self._steps: dict[str, Update] = {}
         heartbeat.note(self.seen())
@@ -30,6 +38,10 @@ class Driving:
         self._kept.note(update)
         for said in self._mirror.note([*update.stored, *(ended.trial_id for ended in update.ended)]):
             self._display.warn(said)
+        if update.ended:
+            self._models.note(update.ended)
+            if said := self._models.thin():
+                self._display.warn(said)
         self._heartbeat.note(self.seen())
         if self._heartbeat.lost:
             raise RuntimeError("another driver has taken this study over: this one was silent for too long")

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from vmi.cost.packing import AUTO, MAX_PACK_SIZE
 from vmi.driver.own_data import adopted
-from vmi.spec.errors import InputError, Problem, did_you_mean
+from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.storage.paths import ALLOWED, AnyPath, local, path_of
 from vmi.study.overrides import wished
 from vmi.study.seeds import MAX_SEEDS, held
@@ -21,11 +21,16 @@ from vmi.study.study import Study
 from vmi.study.values import plain
 
 SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
+# Which trained packs a run keeps.
+KEEP = ("best", "all", "none")
 
 
-def option(default: Any, text: str, metavar: str = "") -> Any:
-    """A field that is an option: its help, and what stands for its value there ("INTEGER", "FLOAT", else text)."""
-    return field(default=default, metadata={"help": text, "metavar": metavar})
+def option(default: Any, text: str, metavar: str = "", bare: str = "") -> Any:
+    """A field that is an option: its help, and what stands for its value there ("INTEGER", "FLOAT", else text).
+
+    `bare` is what it means on a command line without a value, where it need not have one.
+    """
+    return field(default=default, metadata={"help": text, "metavar": metavar, "bare": bare})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +123,27 @@ class RunOptions(StudyOptions):
     local: bool = option(False, "Train in this process, without Ray.")
     address: str | None = option(None, "Ray cluster; default: this machine's, else a new local one.")
     gpus_per_pack: float | None = option(None, "GPUs of a pack, from 0 to 1; default: 1 if there are any.", "FLOAT")
-    keep_models: bool = option(False, "Keep the trained packs, for `vmi evaluate`.")
+    keep_models: str | bool = option(
+        "none",
+        "Keep trained packs, for `vmi export` and `vmi evaluate`: all (or no word), or best: those with the best trial "
+        "of a setting.",
+        "best|all|none",
+        bare="all",
+    )
     resume: bool = option(False, "Resume an existing study; refuse to begin one.")
+
+    def __post_init__(self) -> None:
+        """Also: whether to keep models, as a truth value, is all of them or none."""
+        super().__post_init__()
+        if isinstance(self.keep_models, bool):
+            object.__setattr__(self, "keep_models", "all" if self.keep_models else "none")
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options themselves."""
         found, share = super().problems(), self.gpus_per_pack
+        if not (isinstance(self.keep_models, str) and self.keep_models in KEEP):
+            hint = did_you_mean(self.keep_models, KEEP)
+            found.append(Problem("--keep-models", self.keep_models, one_of(KEEP), hint))
         is_number = isinstance(share, int | float) and not isinstance(share, bool)
         if share is not None and not (is_number and 0 <= share <= 1):
             found.append(Problem("--gpus-per-pack", share, "a number from 0 to 1: a pack runs on one device"))
@@ -137,6 +157,11 @@ class RunOptions(StudyOptions):
 def options_of(of: type[Any]) -> list[Field[Any]]:
     """The fields of a class that are options."""
     return [part for part in fields(of) if "help" in part.metadata and part.default is not MISSING]
+
+
+def bare_values(of: type[Any]) -> dict[str, str]:
+    """What options mean that may stand without a value, by what the command line calls them."""
+    return {flag(part.name): bare for part in options_of(of) if (bare := part.metadata["bare"])}
 
 
 def flag(name: str) -> str:

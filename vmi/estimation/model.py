@@ -26,11 +26,12 @@ import torch
 from torch import Tensor, nn
 
 from vmi.nn.distributions import Categorical, DiagonalNormal
-from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
+from vmi.spec.errors import InputError, Problem, did_you_mean, near, one_of
 from vmi.training import checkpoint
 from vmi.training.checkpoint import CheckpointError, Place
 from vmi.training.pack import Pack
 
+HOW_TO_KEEP = "run the study with --keep-models, under another --name if need be"
 # What an encoder says of one block: logits [N, C], or mean and log variance [N, Z] each.
 Parameters = Tensor | tuple[Tensor, Tensor]
 
@@ -121,16 +122,25 @@ def from_checkpoint(path: Place, trial_id: str | None = None, device: str | torc
 
 def from_folder(folder: Folder, trial_id: str | None, device: str | torch.device = "cpu") -> Wrapped:
     """The member of that id among the packs that a study kept (--keep-models). Raises InputError naming those there."""
-    files = sorted((folder / "models").glob("*.pt"), key=str)
-    if not files:
-        allowed = (
-            "a study's results with models/*.pt: run the study with --keep-models, under another --name if need be"
-        )
-        raise InputError([Problem("model", str(folder), allowed)])
-    members = {trial.trial_id: path for path in files for trial in _restored(path, device).trials}
-    if trial_id not in members:
-        raise InputError([Problem("member", trial_id, one_of(list(members)), did_you_mean(str(trial_id), members))])
-    return from_checkpoint(members[trial_id], trial_id, device)
+    return _member(kept_member(folder, trial_id, device))
+
+
+def kept_member(
+    folder: Folder, trial_id: str | None, device: str | torch.device = "cpu", field: str = "member"
+) -> Pack:
+    """As `from_folder`, as a pack of one; `field` is what the caller calls the id."""
+    there: list[str] = []
+    for path in sorted((folder / "models").glob("*.pt"), key=str):
+        with _reading(path):
+            saved = checkpoint.Saved(path.read_bytes(), str(path))
+            ids = [trial.trial_id for trial in saved.trials]
+            if trial_id in ids:
+                return saved.pack(device, [trial_id])
+        there += ids
+    if not there:
+        raise InputError([Problem("model", str(folder), f"a study's results with models/*.pt: {HOW_TO_KEEP}")])
+    allowed = f"a trial whose model was kept: {HOW_TO_KEEP}"
+    raise InputError([Problem(field, trial_id, allowed, near(str(trial_id), there))])
 
 
 def name_of(model: FixedModel) -> str:
@@ -161,8 +171,9 @@ def _roots(model: FixedModel) -> list[nn.Module]:
 
 
 def _member(pack: Pack) -> Wrapped:
-    """The only member of this pack; its networks are stacked, so one member axis comes and goes."""
+    """The only member of this pack, which is in evaluation mode from now on; one member axis comes and goes."""
     (trial,) = pack.trials
+    pack.train_mode(False)
 
     def encode(images_ND: Tensor) -> Sequence[Parameters]:
         return [_parameters(posterior) for posterior in pack.encoder(images_ND[None])]
@@ -183,8 +194,15 @@ def _parameters(distribution: Categorical | DiagonalNormal) -> Parameters:
 
 
 def _restored(path: Place, device: str | torch.device) -> Pack:
-    try:
+    with _reading(path):
         return checkpoint.restore(path, device)[0]
+
+
+@contextmanager
+def _reading(path: Place) -> Iterator[None]:
+    """What may go wrong with a file, as InputError."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise InputError([Problem("model", str(path), "an existing checkpoint (.pt) of a pack")]) from error
     except CheckpointError as error:

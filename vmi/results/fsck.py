@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vmi.results.kept_models import LIST
 from vmi.results.lineage import owners, shares
 from vmi.results.parts import Damaged, Found, Part, load, taken_of
 from vmi.results.rows import KEYS, attempts, first_attempts
@@ -127,7 +128,7 @@ def _hashed(folder: AnyPath, files: Files, counts: dict[str, int]) -> Iterator[D
             if why:
                 yield Damaged(path, why)
             else:
-                counts["checkpoints and models"] += path.suffix != ".started"
+                counts["checkpoints and models"] += path.suffix != ".started" and not _is_list(path)
 
 
 def _wrong_with(path: AnyPath, files: Files) -> str:
@@ -140,6 +141,8 @@ def _wrong_with(path: AnyPath, files: Files) -> str:
     if named:
         right = hashlib.sha256(data).hexdigest().startswith(named[1])
         return "" if right else f"its content ({len(data)} bytes) does not match the hash in its name"
+    if _is_list(path):
+        return _wrong_with_list(data)
     if path.suffix != ".pt":
         return ""
     try:
@@ -148,6 +151,19 @@ def _wrong_with(path: AnyPath, files: Files) -> str:
     except Exception as error:  # zipfile raises half a dozen types for a damaged archive
         return f"not a whole archive: {error}"
     return f"not a whole archive: {bad} does not match its checksum" if bad else ""
+
+
+def _is_list(path: AnyPath) -> bool:
+    """Whether it says which trials a kept pack has (`vmi.results.kept_models`)."""
+    return path.suffix == LIST and _HASH.fullmatch(path.name) is None
+
+
+def _wrong_with_list(data: bytes) -> str:
+    try:
+        unsealed(data)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _walk(folder: AnyPath, files: Files, deepest: int) -> Iterator[AnyPath]:

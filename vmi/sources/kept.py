@@ -43,8 +43,14 @@ def load(name: str) -> Dataset:
     found = fingerprint(shape, spec.levels, spec.classes, parts["train"], parts["held_out"])
     if found != spec.fingerprint:
         raise StoreError(f"{folder}: its content is {found}, not {spec.fingerprint}: a file was changed")
-    names = json.loads((folder / SPEC).read_text(encoding="utf-8"))["class_names"]
-    return Dataset(spec, parts["train"], parts["held_out"], tuple(names))
+    return Dataset(spec, parts["train"], parts["held_out"], class_names(name))
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """The names of its classes, in their order, of a data set whose place this process knows; of others none."""
+    if not place_of(name):
+        return ()
+    return tuple(json.loads((path_of(place_of(name)) / SPEC).read_text(encoding="utf-8"))["class_names"])
 
 
 def register_kept(root: AnyPath) -> None:

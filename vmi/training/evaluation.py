@@ -115,17 +115,25 @@ def code_scores(
     if block is None:
         return [{} for _ in pack.trials]
     place = pack.layout.blocks.index(block)
-    of_chunks = []
-    for images_KND in _chunks(pack, data, data.train):
-        look()
-        of_chunks.append(_categories(pack.encoder(images_KND)[place]))
-    train_KN = torch.cat(of_chunks, 1).cpu().numpy()
+    train_KN = training_categories(pack, data, place, look)
     held_out_KN = _categories(posterior[place]).cpu().numpy()
     train_labels, labels = (split.labels_N.cpu().numpy() for split in (data.train, data.held_out))
     return [
         accuracy.scores(train_KN[k], train_labels, held_out_KN[k], labels, block.size, data.spec.classes)
         for k in range(pack.size)
     ]
+
+
+def training_categories(
+    pack: Pack, data: Dataset, place: int, look: Callable[[], None] = lambda: None
+) -> accuracy.Ints:
+    """The likeliest category of every training image, [K, N], in the categorical block at this place of the layout."""
+    of_chunks = []
+    for images_KND in _chunks(pack, data, data.train):
+        look()
+        of_chunks.append(_categories(pack.encoder(images_KND)[place]))
+    found: accuracy.Ints = torch.cat(of_chunks, 1).cpu().numpy()
+    return found
 
 
 def _pass(pack: Pack, images_KND: Tensor, noise: Noise) -> Pass:

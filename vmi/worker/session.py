@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from vmi.data.dataset import Dataset
+from vmi.results.kept_models import PACK, write_list
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
 from vmi.spec.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Trial
@@ -141,7 +142,9 @@ class Session:
         # Members that end in several groups are kept in several files.
         whole = not self.has_queue and not self.stored
         name = self.task.pack.pack_id if whole else f"{self.task.pack.pack_id}-{pack.trials[done[0]].trial_id}"
-        checkpoint.save(pack if len(done) == pack.size else pack.keep(done), self.store.models / f"{name}.pt")
+        kept = pack if len(done) == pack.size else pack.keep(done)
+        write_list(self.store, name, kept.trials)
+        checkpoint.save(kept, self.store.models / f"{name}{PACK}")
 
     def _pruned(self, progress: Progress) -> dict[str, Outcome]:
         by = self.task.pruning["pruner"] if self.task.pruning else ""
