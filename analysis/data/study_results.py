@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from analysis.data.study_json import fresh_seeds, restarts_of
 from vmi.results import parts
-from vmi.results.rows import first_attempts
+from vmi.results.rows import earlier_failures, first_attempts
 from vmi.results.schema import TABLES
 from vmi.results.study_file import flaw
 from vmi.spec.errors import InputError, Problem, StoreError, near
@@ -27,13 +27,17 @@ from vmi.storage.paths import AnyPath, below
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResults:
-    """One study: `spec` is study.json, `trials` a row per trial_id; see `curve` and `arrays` for the rest."""
+    """One study: `spec` is study.json, `trials` a row per trial_id; see `curve` and `arrays` for the rest.
+
+    `earlier` has the failed rows of trials that were tried again, before the one that counts, by trial.
+    """
 
     folder: AnyPath
     spec: Mapping[str, Any]
     trials: tuple[Row, ...]
     ignored: int = 0
     duplicates: int = 0
+    earlier: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
     curves_table: pa.Table = field(repr=False, compare=False)
     arrays_table: pa.Table = field(repr=False, compare=False)
@@ -84,6 +88,10 @@ class StudyResults:
     def failed(self) -> tuple[Row, ...]:
         return tuple(row for row in self.trials if row["outcome"] == "failed")
 
+    def attempts(self, trial_id: str) -> int:
+        """How often a trial was trained to an end, the failed attempts included."""
+        return 1 + len(self.earlier.get(trial_id, ()))
+
     @property
     def planned(self) -> int:
         """Number of trials asked for; what is there when study.json does not say."""
@@ -117,6 +125,7 @@ def open_study(folder: AnyPath) -> StudyResults:
     found = {table: parts.read(folder / table, table) for table in TABLES}
     rows = found["trials"].table
     kept = _one_per_trial(rows)
+    earlier = earlier_failures(rows, kept)
     return StudyResults(
         folder=folder,
         spec=spec,
@@ -125,7 +134,8 @@ def open_study(folder: AnyPath) -> StudyResults:
         curves_table=found["curves"].table,
         arrays_table=found["arrays"].table,
         trials_schema=rows.schema,
-        duplicates=rows.num_rows - len(kept),
+        duplicates=rows.num_rows - len(kept) - sum(map(len, earlier.values())),
+        earlier=earlier,
         damaged=(
             *(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
             *_broken_seals(folder),

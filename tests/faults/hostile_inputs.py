@@ -197,7 +197,8 @@ OPTIONS = (
     "--steps=",
     "---",
 )
-FLAGS = ("--smoke", "--local", "--debug", "--offline", "--keep-models", "--resume", "--dry-run", "--local=1")
+SWITCHES = ("--smoke", "--local", "--debug", "--offline", "--keep-models", "--resume", "--retry-failed", "--dry-run")
+FLAGS = (*SWITCHES, "--local=1")
 COMMANDS = ("plan", "report", "status", "watch", "compare", "presets", "mirror", "evaluate", "submit", "calibrate",
             "version", "comapre", "", "-", "Plan", "help")  # fmt: skip
 

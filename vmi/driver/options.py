@@ -119,6 +119,7 @@ class RunOptions(StudyOptions):
     gpus_per_pack: float | None = option(None, "GPUs of a pack, from 0 to 1; default: 1 if there are any.", "FLOAT")
     keep_models: bool = option(False, "Keep the trained packs, for `vmi evaluate`.")
     resume: bool = option(False, "Resume an existing study; refuse to begin one.")
+    retry_failed: bool = option(False, "Train failed trials again; without it they stay failed.")
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options themselves."""
