@@ -47,7 +47,8 @@ def group(
 
 
 for command, reads in (
-    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command)
+    (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command),
+    (commands.rerun, Command),
 ):  # fmt: skip
     app.command(cls=reads)(command)
 
