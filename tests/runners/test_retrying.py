@@ -59,6 +59,15 @@ def test_what_has_failed_is_trained_again_and_nothing_else_and_told_once_as_it_e
     assert ledger.reused == len(trials) - len(again)
 
 
+def test_a_fresh_seed_of_the_confirmation_that_has_failed_is_tried_again() -> None:
+    made = study(confirm=1, confirm_seeds=(7, 8))
+    trials = once(made)
+    (again,) = [trial for trial in trials if trial.config.seed == 8]
+    ledger, _ = retrying(made, {t: failed(t) if t == again else completed(t) for t in trials})
+    assert ids(run(ledger)) == [again.trial_id] and ledger.done
+    assert ledger.retried == {again.trial_id: "completed"} and ledger.ranking.best is not None
+
+
 def test_what_fails_again_is_a_failure_and_counted() -> None:
     trials = once(study())
     ledger, _ = retrying(study(), {t: failed(t) if t in trials[:2] else completed(t) for t in trials})

@@ -150,7 +150,7 @@ def rerun(
             kept = opened(out, "--out") if out else None
             return rerun_trial(opened(folder), trial_id, kept, own / "rerun", Console())
 
-    raise typer.Exit(guarded(action, debug))
+    raise typer.Exit(guarded(action, debug, only_says=out is None))
 
 
 def _study(path: Path, options: StudyOptions, usage: tuple[Problem, ...]) -> Study:

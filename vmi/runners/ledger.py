@@ -60,9 +60,9 @@ class Ledger:
         self._failed: dict[str, str] = {}
         self.reused = self.adopted = 0
         rows = {trial_id: row for trial_id, row in stored.items() if is_current(row)}
-        self._retried = {trial_id: attempt for trial_id, attempt in (retry or {}).items() if trial_id in rows}
-        self._known = rows.keys() - self._retried.keys()
-        for result in self._suggestions.replay(rows.values(), self._under_way, self._retried):
+        self._retry = {trial_id: attempt for trial_id, attempt in (retry or {}).items() if trial_id in rows}
+        self._known = rows.keys() - self._retry.keys()
+        for result in self._suggestions.replay(rows.values(), self._under_way, self._retry):
             self._keep(result)
             self.reused += 1
         # Rows of whole suggestions are asked for no more; ten thousand of them are a hundred megabytes.
@@ -150,18 +150,18 @@ class Ledger:
     @property
     def without_result(self) -> int:
         """How many trials were lost without a row: the next start trains them again."""
-        return len(self.lost.keys() - self._committed - self._retried.keys())
+        return len(self.lost.keys() - self._committed - self._retry.keys())
 
     @property
     def retried(self) -> dict[str, str]:
         """How those of the retried trials ended that were trained by now, by trial id; "" where no result came back."""
-        ended = {trial_id: result.outcome for trial_id, result in self.finished.items() if trial_id in self._retried}
-        return ended | {trial_id: "" for trial_id in self.lost if trial_id in self._retried}
+        ended = {trial_id: result.outcome for trial_id, result in self.finished.items() if trial_id in self._retry}
+        return ended | {trial_id: "" for trial_id in self.lost if trial_id in self._retry}
 
     @property
     def to_retry(self) -> int:
         """How many stored trials that have failed are to be trained again, in all."""
-        return len(self._retried)
+        return len(self._retry)
 
     def failures(self) -> Mapping[str, str]:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
@@ -183,9 +183,9 @@ class Ledger:
         if missing:
             resumed, missing = self._resumed(missing)
             size = lambda architecture: self._places(architecture) * queue  # noqa: E731
-            new = pack([trial for trial in missing if trial.trial_id not in self._retried], size, workers)
-            again = pack([trial for trial in missing if trial.trial_id in self._retried], size, workers)
-            retries = [pack_of(s.trials, {t.trial_id: self._retried[t.trial_id] for t in s.trials}) for s in again]
+            new = pack([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
+            again = pack([trial for trial in missing if trial.trial_id in self._retry], size, workers)
+            retries = [pack_of(s.trials, {t.trial_id: self._retry[t.trial_id] for t in s.trials}) for s in again]
             self._ready.extend([*resumed, *new, *retries])
 
     def _resumed(self, missing: Sequence[Trial]) -> tuple[list[PackSpec], list[Trial]]:
@@ -209,7 +209,7 @@ class Ledger:
 
     def _missing(self, spec: PackSpec) -> tuple[Trial, ...]:
         """Without those of which a driver before this one has the row already."""
-        return spec.missing(self._known, self._retried)
+        return spec.missing(self._known, self._retry)
 
     def _lose(self, trial: Trial, reason: str) -> None:
         self.lost[trial.trial_id] = reason
