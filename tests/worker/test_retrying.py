@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.failures import REASON, store_failed
 from support.packs import varied
 from support.worker_runs import task_of
 
 from vmi.cost.packing import pack_of
 from vmi.results.store import Store
-from vmi.results.writer import ParquetRecorder
-from vmi.spec.trial import Cost, Failed, Trial
+from vmi.spec.trial import Trial
 from vmi.worker.messages import Task
 from vmi.worker.takeover import packs_under_way, stored_of
 from vmi.worker.work import work
 
 STEPS = 20
 COSTS = {"train_seconds", "pack_id", "pack_size", "attempt", "finished_at"}
-
-
-def fail(root: Path, trials: list[Trial], attempt: int = 1) -> None:
-    """Store that these trials have failed."""
-    recorder = ParquetRecorder(Store(root, "s"), ("n16+c10*",), "digits", attempt, lambda: datetime.now(UTC))
-    for trial in trials:
-        recorder.finish(trial, Failed("no room", 7), Cost(1.0, "old", 1, attempt, "cpu", "{}"))
-    recorder.commit()
 
 
 def retry_of(root: Path, trials: list[Trial], attempt: int = 2) -> Task:
@@ -52,7 +43,7 @@ def test_a_retry_that_is_cut_short_resumes_and_ends_bitwise_as_a_first_attempt(t
     trials = varied(2, steps=STEPS)
     list(work(task_of(tmp_path / "first", trials)))
     again = tmp_path / "again"
-    fail(again, trials)
+    store_failed(again, "s", trials)
     task = retry_of(again, trials)
     working = work(task)
     for _ in range(1 + updates):
@@ -69,18 +60,18 @@ def test_a_retry_that_is_cut_short_resumes_and_ends_bitwise_as_a_first_attempt(t
 
 def test_a_start_without_the_flag_clears_a_retry_away_and_its_trials_stay_failed(tmp_path: Path) -> None:
     trials = varied(2, steps=STEPS)
-    fail(tmp_path, trials)
+    store_failed(tmp_path, "s", trials)
     working, store = work(retry_of(tmp_path, trials)), Store(tmp_path, "s")
     next(working)
     working.close()
     assert packs_under_way(store, store.finished()) == [] and not list(Path(str(store.checkpoints)).iterdir())
-    assert {row["reason"] for row in told(tmp_path).values()} == {"no room"}
+    assert {row["reason"] for row in told(tmp_path).values()} == {REASON}
 
 
 def test_only_the_failure_that_is_retried_does_not_count_as_stored(tmp_path: Path) -> None:
     trials = varied(3, steps=STEPS)
-    fail(tmp_path, trials)
-    fail(tmp_path, trials[1:2], attempt=2)
+    store_failed(tmp_path, "s", trials)
+    store_failed(tmp_path, "s", trials[1:2], attempt=2)
     list(work(task_of(tmp_path, trials[2:], attempt=2)))
     found = stored_of(retry_of(tmp_path, trials), Store(tmp_path, "s"))
     assert {i: ended.outcome for i, ended in found.items()} == {
