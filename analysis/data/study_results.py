@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from analysis.data.study_json import fresh_seeds, restarts_of
 from vmi.results import parts
 from vmi.results.dropped import Drop, in_force, read_drops
-from vmi.results.rows import first_attempts
+from vmi.results.rows import earlier_failures, first_attempts
 from vmi.results.schema import TABLES
 from vmi.results.study_file import flaw
 from vmi.spec.errors import InputError, Problem, StoreError, near
@@ -33,6 +33,7 @@ class StudyResults:
 
     `left_out`: how many more trials are stored that its last request, which alone is shown, did not ask for.
     `drops` says what was taken out by hand, and is in none of the tables.
+    `earlier` has the failed rows of trials that were tried again, before the one that counts, by trial.
     """
 
     folder: AnyPath
@@ -41,6 +42,7 @@ class StudyResults:
     left_out: int = 0
     ignored: int = 0
     duplicates: int = 0
+    earlier: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
     drops: tuple[Drop, ...] = ()
     curves_table: pa.Table = field(repr=False, compare=False)
@@ -92,6 +94,10 @@ class StudyResults:
     def failed(self) -> tuple[Row, ...]:
         return tuple(row for row in self.trials if row["outcome"] == "failed")
 
+    def attempts(self, trial_id: str) -> int:
+        """How often a trial was trained to an end, the failed attempts included."""
+        return 1 + len(self.earlier.get(trial_id, ()))
+
     @property
     def planned(self) -> int:
         """Number of trials asked for; what is there when study.json does not say."""
@@ -130,7 +136,7 @@ def open_study(folder: AnyPath) -> StudyResults:
     found = {table: parts.read(folder / table, table) for table in TABLES}
     rows = found["trials"].table
     ended = _one_per_trial(rows)
-    kept = tuple(in_view(spec, ended))
+    kept, earlier = tuple(in_view(spec, ended)), earlier_failures(rows, ended)
     return StudyResults(
         folder=folder,
         spec=spec,
@@ -140,7 +146,8 @@ def open_study(folder: AnyPath) -> StudyResults:
         curves_table=found["curves"].table,
         arrays_table=found["arrays"].table,
         trials_schema=rows.schema,
-        duplicates=rows.num_rows - len(ended),
+        duplicates=rows.num_rows - len(ended) - sum(map(len, earlier.values())),
+        earlier=earlier,
         damaged=(
             *(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
             *_broken_seals(folder),

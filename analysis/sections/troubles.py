@@ -43,7 +43,7 @@ LABELLED = (
 
 def troubles(results: StudyResults, found: Findings) -> Markup:
     """Failures with reasons, violations, missing trials, dropped ones, damaged and ignored files."""
-    pieces = [*_failures(results), *_violations(found), *_dropped(results), *_files(results)]
+    pieces = [*_failures(results), *_retried(results), *_violations(found), *_dropped(results), *_files(results)]
     if results.missing:
         text = f"{results.missing:,} of {labels.plural(results.planned, 'planned trial')} not finished yet. "
         pieces.insert(0, element("p", text + "Running the study again trains only what is missing."))
@@ -53,7 +53,7 @@ def troubles(results: StudyResults, found: Findings) -> Markup:
 
 def _failures(results: StudyResults) -> Iterator[Markup]:
     if results.failed:
-        names = [name for name in results.spec.get("space", {}) if name in results.failed[0]]
+        names = _searched(results, results.failed[0])
         causes = Counter(str(row["reason"]) for row in results.failed)
         said = [f"{count} × {cause}" for cause, count in causes.most_common(MAX_CAUSES)]
         said += [f"and {labels.plural(len(causes) - MAX_CAUSES, 'further reason')}"] if len(causes) > MAX_CAUSES else []
@@ -66,6 +66,32 @@ def _failures(results: StudyResults) -> Iterator[Markup]:
         caption = "Failed trials and the last step they reached."
         caption += labels.limited(len(results.failed), MAX_LISTED, "failed trials")
         yield table(["trial", "setting", "seed", "step", "reason"], rows, caption, 5)
+
+
+def _retried(results: StudyResults) -> Iterator[Markup]:
+    """Trials that were tried again after they had failed, with the reason of each attempt."""
+    again = [row for row in results.trials if row["trial_id"] in results.earlier]
+    if not again:
+        return
+    completed = sum(row["outcome"] == "completed" for row in again)
+    names = _searched(results, again[0])
+    yield element("h3", "Failed trials that were tried again")
+    yield element("p", f"{labels.plural(len(again), 'trial')}, of which {completed} then completed.")
+    rows = [("", [r["trial_id"], _params(r, names), *_story(results, r)]) for r in again[:MAX_LISTED]]
+    caption = "Trials that were tried again; the reason of each failed attempt, the first one first."
+    caption += labels.limited(len(again), MAX_LISTED, "trials that were tried again")
+    yield table(["trial", "setting", "seed", "attempts", "ended", "reasons"], rows, caption, 5)
+
+
+def _story(results: StudyResults, row: Row) -> tuple[str, ...]:
+    """A trial's seed, how often it was tried, how it ended at last, and of what each of its attempts failed."""
+    failed = [*results.earlier[row["trial_id"]], *([row] if row["outcome"] == "failed" else [])]
+    reasons = "; ".join(f"{number}: {one['reason']}" for number, one in enumerate(failed, 1))
+    return str(row["seed"]), str(results.attempts(row["trial_id"])), str(row["outcome"]), reasons
+
+
+def _searched(results: StudyResults, row: Row) -> list[str]:
+    return [name for name in results.spec.get("space", {}) if name in row]
 
 
 def _params(row: Row, names: list[str]) -> str:

@@ -77,7 +77,8 @@ def test_numbers_of_numpy_are_numbers_and_seeds_of_an_iterator_are_there_twice()
 
 @pytest.mark.parametrize("value", [np.array([0, 1]), np.array([])], ids=["two", "none"])
 def test_what_cannot_be_compared_is_refused_as_any_other_value(value: Any) -> None:
-    names = ("smoke", "pack_size", "local", "keep_models", "resume", "gpus_per_pack", "results", "address")
+    switches = ("smoke", "local", "keep_models", "resume", "retry_failed")
+    names = (*switches, "pack_size", "gpus_per_pack", "results", "address")
     found = RunOptions(**dict.fromkeys(names, value)).problems()
     assert {problem.field for problem in found} == {flag(name) for name in names}
 

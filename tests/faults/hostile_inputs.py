@@ -197,9 +197,10 @@ OPTIONS = (
     "--steps=",
     "---",
 )
-FLAGS = ("--smoke", "--local", "--debug", "--offline", "--keep-models", "--resume", "--dry-run", "--local=1")
+SWITCHES = ("--smoke", "--local", "--debug", "--offline", "--keep-models", "--resume", "--retry-failed", "--dry-run")
+FLAGS = (*SWITCHES, "--local=1")
 COMMANDS = ("plan", "report", "status", "watch", "compare", "presets", "mirror", "evaluate", "submit", "calibrate",
-            "version", "comapre", "", "-", "Plan", "help")  # fmt: skip
+            "rerun", "version", "comapre", "", "-", "Plan", "help")  # fmt: skip
 
 
 def words(random: Random, places: list[str]) -> list[str]:
@@ -225,7 +226,7 @@ def command_line(random: Random, places: list[str], files: list[str]) -> list[st
     """Arguments of `vmi`; what would measure, send or wait is always refused."""
     command = random.choice(COMMANDS)
     positional = {"plan": 1, "report": 1, "status": 1, "watch": 1, "compare": 2, "presets": 1, "mirror": 1,
-                  "evaluate": 1, "submit": 2, "calibrate": 1}.get(command, random.randrange(2))  # fmt: skip
+                  "evaluate": 1, "rerun": 2, "submit": 2, "calibrate": 1}.get(command, random.randrange(2))  # fmt: skip
     chosen = [random.choice(files if command in ("plan", "calibrate") and random.random() < 0.7 else places)
               for _ in range(positional - (random.random() < 0.1))]  # fmt: skip
     more = words(random, places)

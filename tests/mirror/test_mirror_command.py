@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.analysis.factory import choice, grid, store, trial
+from tests.analysis.factory import choice, grid, publish, store, trial
 from tests.mirror.test_runs import items, records, run_files
 from tests.support.commands import here, holds_key, vmi
 from tests.support.wandb_server import serving
@@ -84,6 +84,19 @@ def test_online_twice_is_once(study: Path, tmp_path: Path) -> None:
             assert sorted(map(len, steps.values())) == [0, 3, 3, 3] and [100, 200, 300] in steps.values()
     assert {run["summary"]["outcome"] for run in backend.runs.values()} == {"completed", "failed"}
     assert {run["project"] for run in backend.runs.values()} == {"lambda"} and holds_key(tmp_path) == []
+
+
+def test_online_the_run_of_a_trial_that_completes_at_last_loses_its_old_reason(study: Path, tmp_path: Path) -> None:
+    with serving() as backend:
+        assert vmi(tmp_path, "mirror", study, "--online", "lab/lambda", url=backend.url).code == 0
+        row = trial(mi_weight=4, seed=1) | {"attempt": 2}
+        (before,) = (run["summary"] for run in backend.runs.values() if run["summary"]["outcome"] == "failed")
+        assert before["reason"] == "loss became NaN at step 30"
+        publish(study, "trials", [row])
+        assert vmi(tmp_path, "mirror", study, "--online", "lab/lambda", url=backend.url).code == 0
+        after = backend.runs[row["trial_id"]]["summary"]
+    assert len(backend.runs) == 4 and after["outcome"] == "completed" and after["nmi"] == row["nmi"]
+    assert not after.get("reason")
 
 
 @pytest.mark.parametrize(

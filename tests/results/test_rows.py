@@ -13,7 +13,7 @@ import pytest
 from analysis.data.study_results import open_study
 from tests.analysis.factory import publish, store, trial
 from vmi.mirror.follower import _Rows
-from vmi.results.rows import first_attempts, preference
+from vmi.results.rows import earlier_failures, first_attempts, preference
 from vmi.results.store import Store
 from vmi.spec.trial import OUTCOMES
 
@@ -23,6 +23,11 @@ EARLY, LATE = (datetime(2026, 3, 1, 12, 0, second, tzinfo=UTC) for second in (1,
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "completed before pruned": ({"attempt": 3}, {"outcome": "pruned", "attempt": 1}),
     "pruned before failed": ({"outcome": "pruned", "attempt": 2}, {"outcome": "failed", "attempt": 1}),
+    "the newest of failed attempts": (
+        {"outcome": "failed", "attempt": 10, "finished_at": LATE},
+        {"outcome": "failed", "attempt": 9, "finished_at": EARLY},
+    ),
+    "a failed attempt before none": ({"outcome": "failed", "attempt": 5}, {"outcome": "failed", "attempt": None}),
     "a known outcome before another": ({"outcome": "failed"}, {"outcome": "vanished"}),
     "the first attempt": ({"attempt": 9, "finished_at": LATE}, {"attempt": 10, "finished_at": EARLY}),
     "an attempt before none": ({"attempt": 5}, {"attempt": None}),
@@ -46,9 +51,27 @@ def test_all_readers_take_the_same_row(tmp_path: Path, case: str, first: int) ->
         publish(folder, "trials", [one])
     assert study.finished()[row["trial_id"]]["device"] == "cpu"
     results = open_study(folder)
-    assert [found["device"] for found in results.trials] == ["cpu"] and results.duplicates == 1
+    assert [found["device"] for found in results.trials] == ["cpu"]
+    earlier = results.earlier.get(row["trial_id"], ())
+    assert results.duplicates + len(earlier) == 1 and all(found["outcome"] == "failed" for found in earlier)
     (followed,), _ = following.take([row["trial_id"]])
     assert followed["device"] == "cpu"
+
+
+def test_the_failed_attempts_before_the_row_that_counts_are_told_in_their_order() -> None:
+    attempts = {
+        "retried": [("failed", 4), ("failed", 1), ("completed", 7), ("failed", 1)],
+        "failing": [("failed", 2), ("failed", 9)],
+        "doubled": [("completed", 3), ("completed", 5), ("failed", 6)],  # what came later was no cause to try again
+        "stopped": [("pruned", 2), ("failed", 1)],
+        "once": [("failed", 3)],
+    }
+    head = {"finished_at": EARLY, "pack_id": "p"}
+    rows = [{"trial_id": i, "outcome": o, "attempt": a, **head} for i, told in attempts.items() for o, a in told]
+    table = pa.Table.from_pylist(rows)
+    found = earlier_failures(table, first_attempts(table).to_pylist())
+    told = {trial_id: [row["attempt"] for row in earlier] for trial_id, earlier in found.items()}
+    assert told == {"retried": [1, 4], "failing": [2], "stopped": [1]}
 
 
 def test_a_table_s_rows_come_by_trial_and_of_equal_ones_the_first() -> None:

@@ -89,9 +89,10 @@ class Results:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The trials that failed, with their reasons."""
+        """The trials that failed, with their newest reasons, and how often each was tried (`attempts`)."""
         trials = self.trials
-        first = ["trial_id", "reason"]
+        trials["attempts"] = [self._read.attempts(trial_id) for trial_id in trials["trial_id"]]
+        first = ["trial_id", "reason", "attempts"]
         rest = [name for name in trials.columns if name not in first]
         return trials.loc[trials["outcome"] == "failed", first + rest].reset_index(drop=True)
 

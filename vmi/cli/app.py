@@ -50,7 +50,7 @@ def group(
 
 for command, reads in (
     (commands.plan, Gathering), (commands.calibrate, Gathering), (commands.status, Command), (commands.watch, Command),
-    (export, Command),
+    (export, Command), (commands.rerun, Command),
 ):  # fmt: skip
     app.command(cls=reads)(command)
 

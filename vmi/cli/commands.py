@@ -1,4 +1,4 @@
-"""The commands before, beside and about a run: `vmi plan`, `calibrate`, `status` and `watch`."""
+"""The commands before, beside and about a run: `vmi plan`, `calibrate`, `status`, `watch` and `rerun`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from vmi.cli.run import guarded
 from vmi.cost.packing import AUTO
 from vmi.driver.options import StudyOptions, is_whole, option
 from vmi.process.scratch import scratch
+from vmi.process.signals import terminable
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import opened
 from vmi.study.study import Study
@@ -130,6 +131,27 @@ def watch(
         return follow(opened(folder), Console())
 
     raise typer.Exit(guarded(action, debug))
+
+
+def rerun(
+    folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
+    trial_id: Annotated[str, typer.Argument(help="A trial of it: its trial_id in the table of trials.")],
+    out: Annotated[str | None, typer.Option(help="A folder to keep the new results in; default: none.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Train one stored trial again from its row: exit code 0 when it is bitwise as stored, 1 naming what differs.
+
+    It trains alone, in this process; the study's file is not needed, and nothing in the results is changed.
+    """
+
+    def action() -> int:
+        from vmi.cli.rerun import rerun_trial  # loads torch
+
+        with terminable(), scratch() as own:
+            kept = opened(out, "--out") if out else None
+            return rerun_trial(opened(folder), trial_id, kept, own / "rerun", Console())
+
+    raise typer.Exit(guarded(action, debug, only_says=out is None))
 
 
 def _study(path: Path, options: StudyOptions, usage: tuple[Problem, ...]) -> Study:

@@ -25,8 +25,8 @@ BROKEN, DAMAGED_STORE = 1, 3
 # What every study file and every command ends with.
 EXIT_CODES = {
     0: "done",
-    BROKEN: "some trials failed or are missing, and are named; an error that nobody foresaw; or the answer of a query "
-    "was lost on its way out",
+    BROKEN: "some trials failed or are missing, and are named; an error that nobody foresaw; the answer of a query was "
+    "lost on its way out; or a trial came out in another way than it is stored (vmi rerun)",
     BAD_INPUT: "bad input: every bad field is named, nothing was started or written",
     DAMAGED_STORE: "a damaged store: the file is named, and kept",
     128 + signal.SIGINT: "interrupted (SIGINT, Ctrl-C): finished trials and checkpoints are kept",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from vmi.spec.config import Architecture
 from vmi.spec.trial import PackSpec, Trial
@@ -57,7 +58,7 @@ def _split(group: Sequence[Trial], parts: int) -> Iterator[tuple[Trial, ...]]:
         start = stop
 
 
-def pack_of(trials: tuple[Trial, ...]) -> PackSpec:
-    """The trials as a pack, named by their ids in order."""
-    text = "\n".join(trial.trial_id for trial in trials)
-    return PackSpec(hashlib.sha256(text.encode()).hexdigest()[:12], trials)
+def pack_of(trials: tuple[Trial, ...], retried: Mapping[str, int] = MappingProxyType({})) -> PackSpec:
+    """The trials as a pack, named by their ids in order, and by the attempts that have failed (`PackSpec.retried`)."""
+    text = "\n".join(f"{i}:{retried[i]}" if (i := trial.trial_id) in retried else i for trial in trials)
+    return PackSpec(hashlib.sha256(text.encode()).hexdigest()[:12], trials, retried)

@@ -35,6 +35,7 @@ from vmi.process.scratch import scratch
 from vmi.process.signals import exit_code, terminable, undisturbed
 from vmi.results.checkpoints import clear_all
 from vmi.results.compaction import finish
+from vmi.results.rows import failed_attempts
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
@@ -159,10 +160,12 @@ class _Run:
         """The study's trials as the store has them; the rows, which may be ten thousand, are let go of here."""
         finished = self.store.finished()
         check_rows(finished.values(), self.store.study)
-        self.mirror.finished = set(finished)
         own = {row["trial_id"]: row for row in in_view(self.asked, list(finished.values()))}
         self.covered, self.stored = frozenset(own), len(finished)
         self.models.note(map(ended_of, finished.values()))
+        retry = failed_attempts(own.values()) if self.options.retry_failed else {}
+        # A run of W&B's that is to be written anew is missing only once its trial has ended again.
+        self.mirror.finished = finished.keys() - retry.keys()
         return Ledger(
             self.study,
             searcher_for(self.study, seed=0),
@@ -170,7 +173,8 @@ class _Run:
             self._adopt,
             pack_size=self.sizing,
             workers=self.on_demand.workers,
-            under_way=[pack for pack in packs_under_way(self.store, finished) if self._is_wanted(pack)],
+            under_way=filter(self._is_wanted, packs_under_way(self.store, self.mirror.finished, retry)),
+            retry=retry,
         )
 
     def _is_wanted(self, pack: PackSpec) -> bool:
@@ -201,6 +205,8 @@ class _Run:
             yield f"note: this request alone (--only); {more} more trial{'s' if more != 1 else ''} of others are stored"
         if self.options.keep_models != "none" and self.ledger.reused:
             yield "note: finished trials are not trained again, so no model of theirs is added"
+        if self.options.retry_failed and not self.ledger.to_retry:
+            yield "note: nothing to retry: no trial of this study has failed"
 
     def _train(self) -> None:
         """Train everything that is missing; nothing is started or written where nothing is."""
@@ -257,6 +263,7 @@ class _Run:
         attempt, seconds = self.attempt(), checkpoint_seconds(os.environ)
 
         def task_of(pack: PackSpec) -> Task:
+            self.mirror.renew(pack.retried)
             return Task(
                 pack=pack,
                 root=str(self.store.root),

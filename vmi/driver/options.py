@@ -131,6 +131,7 @@ class RunOptions(StudyOptions):
         bare="all",
     )
     resume: bool = option(False, "Resume an existing study; refuse to begin one.")
+    retry_failed: bool = option(False, "Train failed trials again; without it they stay failed.")
 
     def __post_init__(self) -> None:
         """Also: whether to keep models, as a truth value, is all of them or none."""

@@ -28,6 +28,7 @@ def start_line(ledger: Ledger, asked: Mapping[str, Any], store: Store, grows: Se
     if grows:
         count = f"grows: {', '.join(grows)}, {own} found + {planned - own} to train"
     found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
+    found += f", {ledger.to_retry} failed before and retried" if ledger.to_retry else ""
     return f"{store.study}: {count}{found}; results go to {near(store.folder)}"
 
 
@@ -54,10 +55,19 @@ def summary_lines(ledger: Ledger, store: Store) -> list[str]:
     trained = len(ledger.finished) - ledger.reused
     counts = f"{trained} trained in this run + {ledger.reused} found in the store, {len(failures)} failed"
     lines = [f"{store.study}: {total} trials = {counts}"]
-    lines += [*outcome_lines(ledger), *causes(failures)]
+    lines += [*_retried(ledger.retried), *outcome_lines(ledger), *causes(failures)]
     if ledger.without_result:
         lines.append(f"{ledger.without_result} of the failed trials have no result: the next start trains them again")
     return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
+
+
+def _retried(ended: Mapping[str, str]) -> Iterator[str]:
+    """How many failed trials were trained again, and how these ended."""
+    words = {"completed": "completed", "pruned": "stopped early", "failed": "failed again", "": "without a result"}
+    counts = {word: sum(outcome == name for outcome in ended.values()) for name, word in words.items()}
+    if ended:
+        said = [f"{count} {word}" for word, count in counts.items() if count or word == "completed"]
+        yield f"retried: {len(ended)} trial{'s' if len(ended) != 1 else ''} that had failed: {', '.join(said)}"
 
 
 def outcome_lines(ledger: Ledger) -> Iterator[str]:

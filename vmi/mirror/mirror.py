@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 
-from vmi.mirror.runs import finish_service, missing_runs
+from vmi.mirror.runs import finish_service, missing_runs, remove_runs
 from vmi.mirror.writers import Beside, Here, Writer
 from vmi.results.store import Store
 from vmi.storage.paths import local
@@ -51,6 +51,20 @@ class Mirror:
         if self._mode != "disabled":
             self._write(fresh)
         return self._warnings()
+
+    def renew(self, trial_ids: Iterable[str]) -> None:
+        """These trials, which have failed, are about to be tried again: their runs go, to be written of the new rows.
+
+        So no run is ever of another row than the one that counts, whatever is killed: a missing one is written by the
+        next start. Of those that `note` has seen since the driver started the run stays.
+        """
+        fresh = {trial_id for trial_id in trial_ids if trial_id not in self._asked}
+        if not fresh or self._folder is None:
+            return
+        try:
+            remove_runs(fresh, self._folder)
+        except OSError as error:
+            self._said.append(f"W&B mirror: {type(error).__name__}: {error}: a failed attempt's run is still there")
 
     def end(self) -> None:
         self._ended = True

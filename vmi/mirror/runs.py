@@ -135,11 +135,7 @@ def without_run(rows: Sequence[Row], folder: Path) -> list[Row]:
     """
     whole: set[str] = set()
     ids = {row["trial_id"] for row in rows}
-    for run in sorted((folder / "wandb").glob("*run-*-*")):
-        named = _RUN.fullmatch(run.name)
-        trial_id = named[1] if named else ""
-        if trial_id not in ids or not run.is_dir():
-            continue
+    for run, trial_id in _runs_of(ids, folder):
         if _is_whole(run / f"run-{trial_id}.wandb"):
             whole.add(trial_id)
         else:
@@ -156,14 +152,26 @@ def missing_runs(trial_ids: Collection[str], folder: Path) -> list[str]:
     """
     if not (folder / "wandb").is_dir():
         return []
-    runs = sorted((folder / "wandb").glob("*run-*-*"), key=lambda run: run.name.removeprefix("offline-"))
-    named_runs = ((run, _RUN.fullmatch(run.name)) for run in runs if run.is_dir())
-    found = {named[1]: run for run, named in named_runs if named and named[1] in trial_ids}
+    found = {trial_id: run for run, trial_id in _runs_of(trial_ids, folder)}
     for trial_id, run in list(found.items())[-NEWEST:]:
         if not _becomes_whole(run / f"run-{trial_id}.wandb"):
             shutil.rmtree(run)
             del found[trial_id]
     return [trial_id for trial_id in trial_ids if trial_id not in found]
+
+
+def remove_runs(trial_ids: Collection[str], folder: Path) -> None:
+    """Remove the runs of these trials from `folder`/wandb, where there are any. Raises OSError."""
+    for run, _ in _runs_of(trial_ids, folder):
+        shutil.rmtree(run)
+
+
+def _runs_of(trial_ids: Collection[str], folder: Path) -> Iterator[tuple[Path, str]]:
+    """The folders in `folder`/wandb of these trials' runs, oldest first."""
+    for run in sorted((folder / "wandb").glob("*run-*-*"), key=lambda run: run.name.removeprefix("offline-")):
+        named = _RUN.fullmatch(run.name)
+        if named and named[1] in trial_ids and run.is_dir():
+            yield run, named[1]
 
 
 def _becomes_whole(path: Path) -> bool:
@@ -210,7 +218,9 @@ def _write_run(
                 continue
             values = {f"train/{k}": v for k, v in curve.items() if k not in _HEAD and isinstance(v, int | float)}
             run.log(values, step=curve["step"])
-        run.summary.update({k: v for k, v in row.items() if v is not None and _is_final(k)})
+        final = {k: v for k, v in row.items() if v is not None and _is_final(k)}
+        # Online the run of a trial that was tried again goes on: what it failed of before is not its reason any more.
+        run.summary.update(final | ({"reason": row["reason"]} if run.resumed else {}))
     finally:
         run.finish(exit_code=int(row["outcome"] == "failed"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,12 +22,14 @@ _DECIDING = ("outcome", "attempt", "finished_at", "pack_id")
 def preference(row: Row) -> tuple[Any, ...]:
     """Sorts rows of one trial, the one that counts first: the rule of every reader of the store.
 
-    Completed before pruned before failed, then the lowest attempt, then what was finished first, then the pack's id;
-    what is not there, or no outcome of these, comes last.
+    Completed before pruned before failed, then the lowest attempt (of failed rows the highest, whose reason is the
+    newest), then what was finished first, then the pack's id; what is not there, or no outcome of these, comes last.
     """
-    outcome, *others = (row.get(name) for name in _DECIDING)
+    outcome, attempt, *others = (row.get(name) for name in _DECIDING)
     rank = OUTCOMES.index(outcome) if outcome in OUTCOMES else len(OUTCOMES)
-    return rank, *((value is None, value) for value in others)
+    if outcome == "failed" and attempt is not None:
+        attempt = -attempt
+    return rank, *((value is None, value) for value in (attempt, *others))
 
 
 def first_attempts(trials: pa.Table) -> pa.Table:
@@ -41,6 +43,25 @@ def first_attempts(trials: pa.Table) -> pa.Table:
     rank = dict(zip(doubled, map(preference, told), strict=True))
     chosen = [several[0] if len(several) == 1 else min(several, key=rank.__getitem__) for several in places.values()]
     return trials.take(pa.array(chosen, pa.int64())).sort_by("trial_id")
+
+
+def failed_attempts(finished: Iterable[Row]) -> dict[str, int]:
+    """Those of the rows that count which are failed ones: the attempt of each, by trial."""
+    return {row["trial_id"]: row["attempt"] or 0 for row in finished if row["outcome"] == "failed"}
+
+
+def earlier_failures(trials: pa.Table, counted: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
+    """How trials that were tried again had failed before: a row of each attempt below the one that counts, in order.
+
+    By trial; `counted` are the rows that count. A trial that was tried once is not in it.
+    """
+    attempt_of = {row["trial_id"]: row["attempt"] or 0 for row in counted}
+    found: dict[str, dict[int, Row]] = {}
+    for row in trials.filter(pc.equal(trials["outcome"], "failed")).to_pylist():
+        attempt = row["attempt"] or 0
+        if attempt < attempt_of.get(row["trial_id"], 0):
+            found.setdefault(row["trial_id"], {}).setdefault(attempt, row)
+    return {trial_id: tuple(rows[attempt] for attempt in sorted(rows)) for trial_id, rows in found.items()}
 
 
 def distinct(rows: pa.Table, keys: Sequence[str]) -> pa.Table:

@@ -61,11 +61,11 @@ class Store:
         return read(self.folder_of(table), table, self.files, columns)
 
     def finished(self) -> Mapping[str, dict[str, Any]]:
-        """The row of every finished trial by trial_id, none of which is to be trained again.
+        """The row of every finished trial by trial_id, none of which is to be trained again unless it is asked for.
 
         Failed trials are finished too: a trial is deterministic, so it would fail again. Of several rows one counts
-        (`vmi.results.rows.preference`). Raises StoreError naming what is
-        damaged, because a trial in a damaged part would be trained again.
+        (`vmi.results.rows.preference`). Raises StoreError naming what is damaged, because a trial in a damaged part
+        would be trained again.
         """
         rows = first_attempts(self.read("trials").checked()).to_pylist()
         return {row["trial_id"]: row for row in rows}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from vmi.cost.packing import Size, pack, size_for
+from vmi.cost.packing import Size, pack, pack_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
 from vmi.runners.suggestions import Suggestions
@@ -29,7 +29,8 @@ class Ledger:
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
     time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time, one number for all or
     one for each Architecture. `under_way` are packs of an earlier run that were cut short: they are handed out as they
-    were, and before others.
+    were, and before others. `retry` has those stored trials that have failed and are to be trained again, in packs of
+    their own, with the attempt of each one's row.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Ledger:
         pack_size: Size,
         workers: Callable[[], int],
         under_way: Iterable[PackSpec] = (),
+        retry: Mapping[str, int] | None = None,
     ) -> None:
         self.study, self.pack_size = study, pack_size
         self._suggestions = Suggestions(study, searcher)
@@ -58,12 +60,13 @@ class Ledger:
         self._failed: dict[str, str] = {}
         self.reused = self.adopted = 0
         rows = {trial_id: row for trial_id, row in stored.items() if is_current(row)}
-        self._known = set(rows)
-        for result in self._suggestions.replay(rows.values(), self._under_way):
+        self._retry = {trial_id: attempt for trial_id, attempt in (retry or {}).items() if trial_id in rows}
+        self._known = rows.keys() - self._retry.keys()
+        for result in self._suggestions.replay(rows.values(), self._under_way, self._retry):
             self._keep(result)
             self.reused += 1
         # Rows of whole suggestions are asked for no more; ten thousand of them are a hundred megabytes.
-        self._stored = {trial_id: row for trial_id, row in rows.items() if trial_id not in self.finished}
+        self._stored = {i: row for i, row in rows.items() if i in self._known and i not in self.finished}
 
     @property
     def done(self) -> bool:
@@ -111,7 +114,7 @@ class Ledger:
         if update.ended:
             del self.running[update.pack_id]
             by_id = {result.trial_id: result for result in update.ended}
-            for trial in self._unsettled(spec):
+            for trial in self._missing(spec):
                 if trial.trial_id in by_id:
                     self._settle(trial, by_id[trial.trial_id])
                 else:
@@ -123,7 +126,7 @@ class Ledger:
 
     def lose(self, pack_id: str, reason: str) -> None:
         """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
-        for trial in self._unsettled(self.running.pop(pack_id)):
+        for trial in self._missing(self.running.pop(pack_id)):
             self._lose(trial, reason)
 
     @property
@@ -147,7 +150,18 @@ class Ledger:
     @property
     def without_result(self) -> int:
         """How many trials were lost without a row: the next start trains them again."""
-        return len(self.lost.keys() - self._committed)
+        return len(self.lost.keys() - self._committed - self._retry.keys())
+
+    @property
+    def retried(self) -> dict[str, str]:
+        """How those of the retried trials ended that were trained by now, by trial id; "" where no result came back."""
+        ended = {trial_id: result.outcome for trial_id, result in self.finished.items() if trial_id in self._retry}
+        return ended | {trial_id: "" for trial_id in self.lost if trial_id in self._retry}
+
+    @property
+    def to_retry(self) -> int:
+        """How many stored trials that have failed are to be trained again, in all."""
+        return len(self._retry)
 
     def failures(self) -> Mapping[str, str]:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
@@ -168,15 +182,18 @@ class Ledger:
         missing = [trial for trial in wanted if trial.trial_id not in self._known]
         if missing:
             resumed, missing = self._resumed(missing)
-            new = pack(missing, lambda architecture: self._places(architecture) * queue, workers)
-            self._ready.extend([*resumed, *new])
+            size = lambda architecture: self._places(architecture) * queue  # noqa: E731
+            new = pack([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
+            again = pack([trial for trial in missing if trial.trial_id in self._retry], size, workers)
+            retries = [pack_of(s.trials, {t.trial_id: self._retry[t.trial_id] for t in s.trials}) for s in again]
+            self._ready.extend([*resumed, *new, *retries])
 
     def _resumed(self, missing: Sequence[Trial]) -> tuple[list[PackSpec], list[Trial]]:
         """Packs of an earlier run all of whose trials are missing or stored, as they were; what is missing besides."""
         wanted = {trial.trial_id: trial for trial in missing}
         found, left = [], []
         for spec in self._under_way:
-            unstored = {trial.trial_id for trial in spec.trials} - self._known
+            unstored = {trial.trial_id for trial in self._missing(spec)}
             if unstored and unstored <= wanted.keys():
                 trials_now = tuple(wanted.get(trial.trial_id, trial) for trial in spec.trials)
                 found.append(spec._replace(trials=trials_now))
@@ -190,9 +207,9 @@ class Ledger:
         fitting = self._fitting.get(architecture)
         return size_for(self.pack_size, architecture) if fitting is None else fitting
 
-    def _unsettled(self, spec: PackSpec) -> list[Trial]:
+    def _missing(self, spec: PackSpec) -> tuple[Trial, ...]:
         """Without those of which a driver before this one has the row already."""
-        return [trial for trial in spec.trials if trial.trial_id not in self._known]
+        return spec.missing(self._known, self._retry)
 
     def _lose(self, trial: Trial, reason: str) -> None:
         self.lost[trial.trial_id] = reason

@@ -5,7 +5,7 @@ Pure: it starts nothing and writes nothing. Trials of other runs (from the store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
@@ -79,18 +79,21 @@ class Suggestions:
                 self._searcher.tell(trial.suggestion_id, replicates(self._study, entry.ended))
                 self.ranking.note(entry.suggestion, entry.ended)
 
-    def replay(self, stored: Iterable[Row], under_way: Iterable[PackSpec]) -> list[Ended]:
+    def replay(
+        self, stored: Iterable[Row], under_way: Iterable[PackSpec], retried: Collection[str] = ()
+    ) -> list[Ended]:
         """Before the first round: tell the searcher what the store holds; how the trials of whole suggestions ended.
 
         Those whose seeds are not all in are handed out again. Rows of the confirmation are no part of the search; they
         are found once it is handed out. `under_way` are packs that were handed out, and may have no row yet: with them
-        a resumed search asks for no other points.
+        a resumed search asks for no other points. Stored trials that are `retried` are told once they have ended again.
         """
         fresh, seeds = set(self._study.confirm_seeds), set(self._study.seeds)
         groups: dict[str, list[Row]] = {}
         for row in (row for row in stored if row["seed"] not in fresh):
             groups.setdefault(row["suggestion_id"], []).append(row)
-        whole = {sid: rows for sid, rows in groups.items() if seeds <= {row["seed"] for row in rows}}
+        told = {sid: {row["seed"] for row in rows if row["trial_id"] not in retried} for sid, rows in groups.items()}
+        whole = {sid: rows for sid, rows in groups.items() if seeds <= told[sid]}
         ended = {sid: {row["seed"]: ended_of(row) for row in rows} for sid, rows in whole.items()}
         outcomes = {sid: {seed: one.as_outcome() for seed, one in by_seed.items()} for sid, by_seed in ended.items()}
         finished = [(whole[sid][0], replicates(self._study, by_seed)) for sid, by_seed in outcomes.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -32,10 +32,23 @@ class Trial(NamedTuple):
 
 
 class PackSpec(NamedTuple):
-    """Trials of one Architecture that are trained as one program."""
+    """Trials of one Architecture that are trained as one program.
+
+    `retried` has, where they are trials that have failed and are tried again, the attempt of each one's failed row.
+    """
 
     pack_id: str
     trials: tuple[Trial, ...]
+    retried: Mapping[str, int] = MappingProxyType({})
+
+    def missing(self, finished: Collection[str], failed: Mapping[str, int]) -> tuple[Trial, ...]:
+        """Those of its trials that it is to train: they are not finished, and have failed as it knows, or not at all.
+
+        `failed` has the attempt of each failed row that is not to count. A pack that does not know of it has trained
+        its trial already, and would hand out the old failure again.
+        """
+        unfinished = (trial for trial in self.trials if trial.trial_id not in finished)
+        return tuple(t for t in unfinished if self.retried.get(t.trial_id) == failed.get(t.trial_id))
 
 
 class Report(NamedTuple):

@@ -55,7 +55,7 @@ class Task:
         return json.dumps(
             {
                 **vars(self),
-                "pack": [self.pack.pack_id, [[*t[:2], vars(t.config)] for t in self.pack.trials]],
+                "pack": [self.pack[0], [[*t[:2], vars(t.config)] for t in self.pack.trials], {**self.pack.retried}],
             }
         )
 
@@ -64,8 +64,8 @@ class Task:
         content = json.loads(text)
         if own := content["own_data"]:
             register(spec_from_json(own["spec"]), own["place"])
-        pack_id, trials = content.pop("pack")
-        spec = PackSpec(pack_id, tuple(Trial(i, s, TrialConfig(**config)) for i, s, config in trials))
+        pack_id, trials, retried = content.pop("pack")
+        spec = PackSpec(pack_id, tuple(Trial(i, s, TrialConfig(**config)) for i, s, config in trials), retried)
         return cls(pack=spec, **{**content, "layouts": tuple(content["layouts"])})
 
 

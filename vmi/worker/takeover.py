@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import NamedTuple
 
 from vmi.cost.packing import pack_of
@@ -45,18 +46,25 @@ def begin(task: Task) -> Begun:
 
 
 def stored_of(task: Task, store: Store) -> dict[str, Ended]:
-    """How those of the task's trials ended that are stored."""
-    rows = store.finished()
-    return {t.trial_id: ended_of(rows[t.trial_id]) for t in task.pack.trials if t.trial_id in rows}
+    """How those of the task's trials ended that are stored; a failed row that is to be replaced is none."""
+    rows, retried = store.finished(), task.pack.retried
+    found = (rows[trial.trial_id] for trial in task.pack.trials if trial.trial_id in rows)
+    counted = (r for r in found if r["outcome"] != "failed" or (r["attempt"] or 0) != retried.get(r["trial_id"]))
+    return {row["trial_id"]: ended_of(row) for row in counted}
 
 
-def packs_under_way(store: Store, finished: Collection[str]) -> list[PackSpec]:
-    """Those packs that were begun and of which trials are missing; what is kept of others is removed."""
+def packs_under_way(
+    store: Store, finished: Collection[str], failed: Mapping[str, int] = MappingProxyType({})
+) -> list[PackSpec]:
+    """Those packs that were begun and of which trials are missing; what is kept of others is removed.
+
+    `failed`: those that are tried again, with the attempt of their failed rows; they are not among the finished.
+    """
     found = []
     for pack_id in packs_begun(store):
         kept = Checkpoints(store, pack_id)
         spec = _decoded(kept.plan(), pack_id)
-        if spec is not None and any(trial.trial_id not in finished for trial in spec.trials):
+        if spec is not None and spec.missing(finished, failed):
             found.append(spec)
         else:
             kept.clear()
@@ -64,16 +72,17 @@ def packs_under_way(store: Store, finished: Collection[str]) -> list[PackSpec]:
 
 
 def _encoded(spec: PackSpec) -> bytes:
-    return json.dumps({"trials": [[*trial[:2], asdict(trial.config)] for trial in spec.trials]}).encode()
+    trials = [[*trial[:2], asdict(trial.config)] for trial in spec.trials]
+    return json.dumps({"trials": trials, **({"retried": {**spec.retried}} if spec.retried else {})}).encode()
 
 
 def _decoded(data: bytes | None, pack_id: str) -> PackSpec | None:
     """The pack, None where it cannot be read or this program would give its trials other ids."""
     try:
-        read = json.loads(data or b"")["trials"]
-        trials = [Trial(trial_id, suggestion_id, TrialConfig(**config)) for trial_id, suggestion_id, config in read]
+        read = json.loads(data or b"")
+        trials = [Trial(trial_id, suggestion_id, TrialConfig(**c)) for trial_id, suggestion_id, c in read["trials"]]
         current = all(t[:2] == (t.config.trial_id, t.config.suggestion_id) for t in trials)
-        spec = pack_of(tuple(trials))
+        spec = pack_of(tuple(trials), read.get("retried", {}))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return spec if current and trials and spec.pack_id == pack_id else None

@@ -57,7 +57,8 @@ def test_duplicates_count_once_and_curves_follow_the_kept_attempt(tmp_path: Path
     publish(folder, "trials", [again, trial(seed=1) | {"attempt": 2}])
     publish(folder, "curves", [{"study": "lambda", "trial_id": row["trial_id"], "attempt": 2, "step": 7}])
     results = open_study(folder)
-    assert results.duplicates == 2
+    assert results.duplicates == 1 and list(results.earlier) == [failed["trial_id"]], "a retry repeats nothing"
+    assert (results.attempts(failed["trial_id"]), results.attempts(row["trial_id"])) == (2, 1)
     assert [r["outcome"] for r in results.trials] == ["completed", "completed"]
     kept = next(r for r in results.trials if r["trial_id"] == row["trial_id"])
     assert kept["attempt"] == 1 and kept["accuracy_majority"] == row["accuracy_majority"]
