@@ -21,6 +21,7 @@ KEPT = 2
 HASH_DIGITS = 32
 _CHECKPOINT = re.compile(rf"(\d{{8}})-([0-9a-f]{{{HASH_DIGITS}}})\.pt")
 _CLAIM = re.compile(r"claim-(\d{8})-[0-9a-f]{32}")
+_LIVE = re.compile(rf"live-(\d{{8}})-([0-9a-f]{{{HASH_DIGITS}}})\.parquet")
 _PLAN = re.compile(rf"pack-([0-9a-f]{{{HASH_DIGITS}}})\.json")
 
 
@@ -70,6 +71,21 @@ class Checkpoints:
             if old not in keep:
                 self._remove(old)
         return name
+
+    def write_live(self, data: bytes) -> None:
+        """Make what the pack has reported durable (`vmi.results.live`), in place of what it had. Raises OSError."""
+        names = [name for name in self._names() if _LIVE.fullmatch(name)]
+        number = 1 + max((int(match[1]) for name in names if (match := _LIVE.fullmatch(name))), default=0)
+        put_new(self.folder, f"live-{number:08d}-{_digest(data)}.parquet", data, self._files)
+        for name in names:
+            self._remove(name)
+
+    def live(self) -> bytes | None:
+        """What the pack has reported, as its newest whole file has it; None where there is none."""
+        for name in sorted(self._names(), reverse=True):
+            if (match := _LIVE.fullmatch(name)) and (data := self._read(name, match[2])) is not None:
+                return data
+        return None
 
     def newest_first(self) -> Iterator[tuple[AnyPath, bytes | None]]:
         """Each checkpoint with its bytes, None where these are not what its name says. Raises OSError."""

@@ -122,6 +122,10 @@ class ParquetRecorder:
         self._arrays, self._trials = {}, {}
         return Committed(tuple(tables["trials"].to_pylist()), tuple(tables["curves"].to_pylist()))
 
+    def reported(self) -> pa.Table:
+        """The reports that are kept, as rows of `curves`."""
+        return _table([row for rows in self._curves.values() for row in rows], self._schemas["curves"])
+
     def _head(self, trial_id: str) -> dict[str, Any]:
         return {"study": self._store.study, "trial_id": trial_id, "attempt": self._attempt}
 

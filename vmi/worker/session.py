@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from vmi.data.dataset import Dataset
+from vmi.results import live
 from vmi.results.kept_models import PACK, write_list
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
@@ -185,6 +186,7 @@ class Session:
         try:
             self.kept.write(checkpoint.encode(pack, json.dumps(notes)), [group.name for group in self.members.parked])
             self.saved = dict(self.reached)
+            self.kept.write_live(self._live())
         except Exception as error:  # a commit that fails is an error, this is not
             if not (isinstance(error, OSError) or is_out_of_memory(error)):
                 raise
@@ -192,6 +194,18 @@ class Session:
             self.warnings.append(f"no checkpoint of pack {self.task.pack.pack_id} could be written: {said}")
         if said := self.rhythm.wrote(began):
             self.warnings.append(f"pack {self.task.pack.pack_id}: {said}")
+
+    def _live(self) -> bytes:
+        """What the trials that are under way have reported, for who looks on."""
+        recorder = self._recorder()
+        for report in self.reports:
+            recorder.write(report)
+        under_way = {i: step for i, step in self.reached.items() if i not in self.stored and i not in self.outcomes}
+        waiting = dict.fromkeys((t.trial_id for t in self.trials if t.trial_id not in self.reached), 0)
+        pack, task = self.task.pack, self.task
+        return live.encoded(
+            pack.pack_id, task.attempt, self.steps, waiting | under_way, self.trials, recorder.reported()
+        )
 
     def fail(self, steps: Mapping[str, int], seconds: float) -> None:
         """These trials end here, by themselves in the pack and out of memory all the same; committed at once.
@@ -216,7 +230,7 @@ class Session:
             self.stored |= stored_of(self.task, self.store)
         ended = [trial for trial in self.trials if trial.trial_id in self.outcomes.keys() - self.stored.keys()]
         task, ids = self.task, {trial.trial_id for trial in ended}
-        recorder = ParquetRecorder(self.store, task.layouts, self.task.dataset, task.attempt, lambda: datetime.now(UTC))
+        recorder = self._recorder()
         for report in self.reports:
             if report.trial_id in ids:
                 recorder.write(report)
@@ -232,6 +246,10 @@ class Session:
         self.saved |= dict.fromkeys(ids, self.steps)
         self.stored |= {row["trial_id"]: ended_of(row) for row in committed.trials}
         self.committed += committed.ids
+
+    def _recorder(self) -> ParquetRecorder:
+        task = self.task
+        return ParquetRecorder(self.store, task.layouts, task.dataset, task.attempt, lambda: datetime.now(UTC))
 
     def close(self) -> Update:
         """Commit what is left; the checkpoints are needed no more. The update with which the task ends."""

@@ -1,0 +1,89 @@
+"""What trials under way have reported so far: checkpoints/<pack_id>/live-<number>-<hash>.parquet, newest counts.
+
+A worker writes it with each checkpoint: rows as those of `curves`, and in the file's metadata which trials the pack
+trains and how far each is. It is a view of a run and never a result: a trial is finished once it has a row, and what is
+here of it counts no more. It goes with the pack's checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vmi.results.checkpoints import Checkpoints, packs_begun
+from vmi.results.parts import encode
+from vmi.results.schema import version_of
+from vmi.results.store import Store
+from vmi.spec.trial import Row, Trial
+
+KEY = b"vmi_live"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """A pack under way, as its last checkpoint left it.
+
+    Attributes:
+        pack_id: the pack
+        attempt: which start of the study's run trains it
+        steps: how many steps its trials are trained
+        trials: of each trial without a row its ids, configuration and `step`, as a row of `trials` names them
+        curves: its reports, as rows of the table `curves`
+    """
+
+    pack_id: str
+    attempt: int
+    steps: int
+    trials: tuple[Row, ...]
+    curves: pa.Table
+
+
+def encoded(
+    pack_id: str, attempt: int, steps: int, standing: Mapping[str, int], trials: Sequence[Trial], curves: pa.Table
+) -> bytes:
+    """The file's bytes; `standing` has the step of each trial that is still trained or waits."""
+    own = [t for t in trials if t.trial_id in standing]
+    rows = [
+        {"trial_id": t.trial_id, "suggestion_id": t.suggestion_id, **asdict(t.config), "step": standing[t.trial_id]}
+        for t in own
+    ]
+    note = {"pack_id": pack_id, "attempt": attempt, "steps": steps, "trials": rows}
+    noted = {**(curves.schema.metadata or {}), KEY: json.dumps(note).encode()}
+    return encode(curves.replace_schema_metadata(noted))
+
+
+def read_live(store: Store, finished: Mapping[str, Any]) -> Iterator[Live]:
+    """Every pack under way that has reported something, without trials that are `finished`; unreadable ones left out.
+
+    Raises OSError where the store cannot be reached.
+    """
+    for pack_id in packs_begun(store):
+        data = Checkpoints(store, pack_id).live()
+        found = _decoded(data, finished) if data else None
+        if found is not None and found.trials:
+            yield found
+
+
+def _decoded(data: bytes, finished: Mapping[str, Any]) -> Live | None:
+    try:
+        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        note = json.loads((table.schema.metadata or {})[KEY])
+        if version_of(table.schema) is None:
+            return None
+        trials = tuple(row for row in note["trials"] if row["trial_id"] not in finished)
+        ids = pa.array([row["trial_id"] for row in trials], pa.string())
+        return Live(
+            pack_id=note["pack_id"],
+            attempt=note["attempt"],
+            steps=note["steps"],
+            trials=trials,
+            curves=table.filter(pc.is_in(table["trial_id"], ids)),
+        )
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
