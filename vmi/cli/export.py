@@ -1,7 +1,8 @@
-"""`vmi export`: a trained model of a study as a folder of its own, for use without this program."""
+"""`vmi export`: what a study has found in forms that others read: a trained model, a CSV file, an Optuna storage."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,31 +14,102 @@ from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import AnyPath, local, opened, path_of
 
 if TYPE_CHECKING:
+    from analysis.data.study_results import StudyResults
     from vmi.spec.trial import Row
     from vmi.training.pack import Pack
 
-Results = Annotated[str, typer.Argument(help="A study's results with kept models, such as results/lambda.")]
-TrialId = Annotated[str, typer.Argument(help="A completed trial of it, as its trials table names it.")]
-Dir = Annotated[str, typer.Argument(help="A new folder, or an empty one, for the model.")]
+Results = Annotated[str, typer.Argument(help="A study's results, for a model with kept models: results/lambda.")]
+TrialId = Annotated[str | None, typer.Argument(help="A completed trial of it, as its trials table names it.")]
+Dir = Annotated[str | None, typer.Argument(help="A new folder, or an empty one, for that trial's model.")]
 Onnx = Annotated[
     bool, typer.Option("--onnx", help="Also write encoder.onnx and decoder.onnx (pip install onnx onnxscript).")
 ]
+Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write its trials as one CSV file.")]
+Optuna = Annotated[
+    str | None,
+    typer.Option("--optuna", metavar="FILE", help="Write it as an Optuna journal, which optuna-dashboard opens."),
+]
 
 
-def export(results: Results, trial_id: TrialId, dir: Dir, onnx: Onnx = False, debug: Debug = False) -> None:
-    """Write one trained model as plain torch: model.py, model.safetensors, config.json and a model card, README.md."""
+def export(
+    results: Results,
+    trial_id: TrialId = None,
+    dir: Dir = None,
+    onnx: Onnx = False,
+    csv: Csv = None,
+    optuna: Optuna = None,
+    debug: Debug = False,
+) -> None:
+    """Write what others read: a trial's model as plain torch with a card, the trials as CSV, the study for Optuna."""
 
     def action() -> int:
-        from vmi.worker.work import prepare  # loads torch
-
-        prepare("cpu")
-        folder = Path(dir).expanduser()
-        row, pack = _found(opened(results), trial_id, _problems(dir, onnx))
-        _write(pack, row, folder, onnx)
-        typer.echo(f"model: {printable(str(folder))}")
+        folder, problems = opened(results), [*_missing(trial_id, dir, onnx, csv, optuna), *_taken(csv, optuna)]
+        if trial_id is not None and dir is not None:
+            _export_model(folder, trial_id, dir, onnx, problems)
+        if csv or optuna or problems:
+            _export_tables(folder, csv, optuna, problems)
         return 0
 
     raise typer.Exit(guarded(action, debug))
+
+
+def _missing(
+    trial_id: str | None, dir: str | None, onnx: bool, csv: str | None, optuna: str | None
+) -> Iterator[Problem]:
+    """What was not given that something else needs."""
+    if trial_id is not None and dir is None:
+        yield Problem("DIR", dir, "the folder for the model of this trial")
+    elif trial_id is None and not (csv or optuna):
+        yield Problem("TRIAL_ID", trial_id, "a trial and a folder for its model, --csv FILE or --optuna FILE")
+    elif trial_id is None and onnx:
+        yield Problem("--onnx", onnx, "only with a trial, whose model it writes")
+
+
+def _taken(*files: str | None) -> Iterator[Problem]:
+    for name, file in zip(("--csv", "--optuna"), files, strict=True):
+        if file is not None and ((path := path_of(file, name)).exists() or not file):
+            yield Problem(name, str(path), "a file that does not exist yet")
+
+
+def _export_tables(folder: AnyPath, csv: str | None, optuna: str | None, problems: list[Problem]) -> None:
+    """Write the tables that are asked for. Raises one InputError with these problems and those of the folder."""
+    from analysis.data.frames import trials_table
+    from vmi.results.csv_export import to_csv
+
+    results = _study(folder, problems)
+    if csv is not None:
+        to_csv(trials_table(results), path_of(csv, "--csv"))
+        typer.echo(f"trials: {printable(csv)}")
+    if optuna is not None:
+        from vmi.search.optuna_export import to_optuna  # loads Optuna
+
+        to_optuna(results.spec, results.trials, path_of(optuna, "--optuna"))
+        typer.echo(f"Optuna: {printable(optuna)} (optuna-dashboard opens it)")
+
+
+def _study(folder: AnyPath, problems: list[Problem]) -> StudyResults:
+    """The study of a folder. Raises one InputError with these problems and what is wrong with the folder."""
+    from analysis.data.study_results import open_study
+    from vmi.cli.results import undamaged
+
+    try:
+        results = open_study(folder)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
+    if problems:
+        raise InputError(problems)
+    undamaged(results)
+    return results
+
+
+def _export_model(folder: AnyPath, trial_id: str, dir: str, onnx: bool, problems: list[Problem]) -> None:
+    from vmi.worker.work import prepare  # loads torch
+
+    prepare("cpu")
+    target = Path(dir).expanduser()
+    row, pack = _found(folder, trial_id, [*problems, *_problems(dir, onnx)])
+    _write(pack, row, target, onnx)
+    typer.echo(f"model: {printable(str(target))}")
 
 
 def _problems(dir: str, onnx: bool) -> list[Problem]:

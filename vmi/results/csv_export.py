@@ -6,8 +6,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from vmi.results.parts import read
-from vmi.results.rows import first_attempts
 from vmi.storage.durable import hand_out
 from vmi.storage.paths import AnyPath
 
@@ -15,19 +13,18 @@ from vmi.storage.paths import AnyPath
 _FORMULA = r"^([\s\x00-\x1f]*[=+\-@\t\r＝＋－＠])"
 
 
-def to_csv(folder: AnyPath, file: AnyPath, field: str = "--csv") -> None:
-    """Write a study's `trials` as a new CSV file: one row per trial, by trial_id, the columns of the store.
+def to_csv(rows: pa.Table, file: AnyPath, field: str = "--csv") -> None:
+    """Write a study's trials as a new CSV file, a line for each row, with all its columns.
 
     Null is empty. A text that a spreadsheet would take for a formula has a single quote before it.
 
     Arguments:
-        folder: the study's results
+        rows: of `trials`, one per trial
         file: where it is written
         field: what an error calls it
 
-    Raises InputError where the file exists or cannot be written, and StoreError naming damaged parts.
+    Raises InputError where the file exists or cannot be written.
     """
-    rows = first_attempts(read(folder / "trials", "trials").checked())
     for place, column in enumerate(rows.schema):
         if pa.types.is_string(column.type):
             inert = pc.replace_substring_regex(rows[column.name], _FORMULA, r"'\1")
