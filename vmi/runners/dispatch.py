@@ -41,8 +41,8 @@ class Handing:
         self.broken = False  # an error was raised here, and not by the scheduler
 
     @property
-    def done(self) -> bool:
-        return self._ledger.done
+    def over(self) -> bool:
+        return self._ledger.over
 
     @property
     def settled(self) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from vmi.cost.packing import Size, pack, size_for
+from vmi.cost.packing import Size, pack, pack_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
+from vmi.runners.choosing import Choose, Waiting, first
 from vmi.runners.suggestions import Suggestions
 from vmi.search.searcher import Searcher
 from vmi.spec.config import Architecture
@@ -29,7 +30,8 @@ class Ledger:
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
     time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time, one number for all or
     one for each Architecture. `under_way` are packs of an earlier run that were cut short: they are handed out as they
-    were, and before others.
+    were, and before others. `choose` says which of the packs that wait is next, and how many of its trials; where it
+    wants none of them while none runs, the run is `over`.
     """
 
     def __init__(
@@ -42,12 +44,15 @@ class Ledger:
         pack_size: Size,
         workers: Callable[[], int],
         under_way: Iterable[PackSpec] = (),
+        choose: Choose = first,
     ) -> None:
-        self.study, self.pack_size = study, pack_size
+        self.study, self.pack_size, self._choose = study, pack_size, choose
         self._suggestions = Suggestions(study, searcher)
         self.ranking = self._suggestions.ranking
         self._workers, self._adopt = workers, adopt
         self._under_way = list(under_way)
+        self._begun = {spec.pack_id for spec in self._under_way}
+        self._handed_out: set[str] = set()
         self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
         self.running: dict[str, PackSpec] = {}
@@ -71,6 +76,11 @@ class Ledger:
         return not self._ready and not self.running and self._suggestions.done
 
     @property
+    def over(self) -> bool:
+        """Nothing runs, and nothing more is handed out in this run."""
+        return self.done or (not self.running and self._next() is None)
+
+    @property
     def ready(self) -> tuple[PackSpec, ...]:
         """The packs that can be handed out now."""
         return tuple(self._ready)
@@ -83,11 +93,18 @@ class Ledger:
         return bool(self._ready)
 
     def next_pack(self) -> PackSpec | None:
-        """The next pack to train; None when there is none now (ask again once a pack has ended, unless `done`)."""
-        if not self.has_work():
+        """The next pack to train; None when there is none now (ask again once a pack has ended, unless `over`)."""
+        if (chosen := self._next()) is None:
             return None
-        spec = self._ready.popleft()
+        index, count = chosen
+        spec = self._ready[index]
+        del self._ready[index]
+        if missing := self._unsettled(spec)[count:]:
+            self._ready.insert(index, pack_of(tuple(missing)))
+            spec = pack_of(tuple(self._unsettled(spec)[:count]))
         self.running[spec.pack_id] = spec
+        self._begun.add(spec.pack_id)
+        self._handed_out |= {trial.trial_id for trial in self._unsettled(spec)}
         return spec
 
     def places_of(self, spec: PackSpec) -> int:
@@ -139,6 +156,11 @@ class Ledger:
         return len(self.finished) + len(self._committed)
 
     @property
+    def handed_out(self) -> int:
+        """How many trials this run has handed out, each counted once."""
+        return len(self._handed_out)
+
+    @property
     def in_training(self) -> int:
         """How many trials of the running packs have no row yet."""
         trials = {trial.trial_id for spec in self.running.values() for trial in spec.trials}
@@ -152,6 +174,13 @@ class Ledger:
     def failures(self) -> Mapping[str, str]:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
         return self._failed | self.lost
+
+    def _next(self) -> tuple[int, int] | None:
+        """The index of the next pack among those that are ready, and how many of its trials without a row it keeps."""
+        if not self.has_work():
+            return None
+        waiting = (Waiting(self._unsettled(s), self._handed_out, s.pack_id in self._begun) for s in self._ready)
+        return self._choose(waiting, self.handed_out)
 
     def _hand_out(self, wanted: Sequence[Trial], queue: int) -> None:
         """Make packs of those trials that neither this store nor another one has."""

@@ -1,6 +1,6 @@
 """The Ray cluster: connecting to it, what its nodes have room for, functions on every node, whether it is still there.
 
-Only `tune.py`, which schedules packs by it, and `ray_private.py` know Ray besides.
+Only `tune.py` and `tune_hooks.py`, which schedule packs by it, and `ray_private.py` know Ray besides.
 """
 
 from __future__ import annotations
