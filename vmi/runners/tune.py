@@ -89,7 +89,9 @@ class TuneRunner:
         """Raises ClusterLostError once the cluster does not answer any more."""
         workers = self.workers()
         handing = Handing(ledger, task_of, show)
-        logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # which trials did not complete is ours to say
+        # Which trials did not complete is ours to say, and Tune's own state is never used: it may fail to write it.
+        for name in ("ray.tune.tune", "ray.tune.execution.experiment_state"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         with Watch(ray_cluster.is_there, end_process) as watch:
             try:
                 self._fit_until_done(handing, workers, spent)
