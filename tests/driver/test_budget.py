@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from runners.test_ledger import completed, end, study
+from runners.test_ledger import completed, end, ledger_of, row_of, sampled, study
 from runners.test_ledger import run as run_all
 
 from vmi.cost.packing import pack_of
@@ -90,6 +90,23 @@ def test_a_pack_with_a_checkpoint_is_cut_only_where_no_other_is_left() -> None:
     assert ledger(Budget(trials=7).choose, [begun]).next_pack() == begun
     alone = run_all(ledger(size=16))[0]
     assert sizes(run_all(ledger(Budget(trials=3).choose, [alone]))) == [3]
+
+
+@pytest.mark.parametrize("searcher", ["grid", "random"])
+def test_runs_of_three_trials_each_train_what_one_run_does(searcher: str) -> None:
+    """They resume from rows alone, as runs of programs do."""
+    made = STUDY if searcher == "grid" else sampled(seeds=range(4))
+    whole = {trial.trial_id for spec in run_all(ledger_of(made)) for trial in spec.trials}
+    rows: list[Any] = []
+    while len(rows) < len(whole):
+        part = Ledger(
+            made, searcher_for(made, 0), {row["trial_id"]: row for row in rows}, lambda ids: {}, pack_size=4,
+            workers=lambda: 2, choose=Budget(trials=3).choose,
+        )  # fmt: skip
+        trained = [row_of(trial) for spec in run_all(part) for trial in spec.trials]
+        assert len(trained) == min(3, len(whole) - len(rows))
+        rows += trained
+    assert {row["trial_id"] for row in rows} == whole and part.done
 
 
 def test_what_is_not_predicted_is_handed_out_until_the_deadline() -> None:

@@ -223,3 +223,8 @@ def test_the_command_that_resumes_names_no_time_that_has_passed(
     code, said = run(PLAIN, tmp_path, Hears("/4 trials", pass_on, times=3), until=until)
     assert code == 4 and f"budget spent (--until {until}): " in said
     assert said.splitlines()[-1] == "resume with: python study.py --local"
+    late.by, heard = 0, Hears("/4 trials", pass_on, times=3)
+    with pytest.raises(driving.BudgetSpentError):
+        again = "the same call of vmi.run"
+        driving.drive(PLAIN, options(tmp_path, until=until), Console(file=heard, width=200), again)
+    assert heard.getvalue().endswith(f"resume with: {again}, with a later until\n")

@@ -45,7 +45,8 @@ def spent_lines(why: str, ledger: Ledger, asked: Mapping[str, Any], store: Store
     left = max(0, asked["planned"] - ledger.safe - len(ledger.going_on))
     said = f"budget spent ({why}): {_standing(ledger, asked, store)}" + (f"; left: {left}" if left else "")
     if why.startswith("--until"):  # the same time would be in the past
-        again = re.sub(r" --until[ =]\S+", "", again)
+        without, found = re.subn(r" --until[ =]\S+", "", again)
+        again = without if found else f"{again}, with a later until"
     return [said, f"resume with: {again}"]
 
 
