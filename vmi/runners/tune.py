@@ -6,6 +6,7 @@ and what is stored is ours, so Tune's own state may be deleted at any time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ from vmi.results.store import Store
 from vmi.runners.dispatch import Handing, Worker
 from vmi.runners.ledger import Ledger
 from vmi.runners.node_check import Needs
-from vmi.runners.tune_hooks import AtTheEnd, PackSearcher, Scheduler, halt
+from vmi.runners.tune_hooks import AtTheEnd, PackSearcher, Scheduler
 from vmi.runners.watchdog import ClusterLostError, Watch, end_process
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.redaction import redacted
@@ -98,7 +99,10 @@ class TuneRunner:
             except KeyboardInterrupt:
                 if watch.lost:
                     raise ClusterLostError(watch.lost) from None
-                halt(handing)  # Tune has been left, its workers have not
+                # Tune has been left, its workers have not: what they have trained since their checkpoints is kept.
+                with contextlib.suppress(Exception):  # it would only save time
+                    for said in ray_cluster.halt(handing.workers()):
+                        handing.halted(Update.from_json(said))
                 raise
 
     def _fit_until_done(self, handing: Handing, workers: int, spent: Callable[[], bool]) -> None:
@@ -139,7 +143,7 @@ class TuneRunner:
                 ),
             )
             tuner.fit()
-        stopper.pass_on()
+        stopper.close()
 
     def close(self) -> None:
         if self._connected:
@@ -168,6 +172,8 @@ def train_pack(config: dict[str, Any]) -> None:
                 reported = now
                 # One string: Tune flattens nested results before the driver sees them.
                 tune.report({"update": last})
+        if question.exists():  # asked at the very end: the pack is stored
+            answer(question, last)
     except HaltedError:  # nobody listens to reports any more
         answer(question, last)
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ray.tune.search import Searcher as TuneSearcher
 from ray.tune.stopper import NoopStopper, Stopper
 
 from vmi.process.signals import put_back
-from vmi.runners.dispatch import Handing
+from vmi.runners.dispatch import Handing, Worker
 from vmi.runners.retries import death_of
 from vmi.worker.messages import Update
 
@@ -87,38 +88,42 @@ class PackSearcher(TuneSearcher):
 
 
 class AtTheEnd(Stopper):
-    """Ends Tune once `spent` says so, which it asks ten times a second; before, its workers write checkpoints.
+    """Ends Tune once `spent` says so, which it asks ten times a second, and its workers have written checkpoints.
 
-    Tune takes SIGUSR1 for itself, and would stop without them: its handler of before is put back at Tune's first step.
+    They are asked by a thread, as a worker that reports waits until Tune has heard it. Tune takes SIGUSR1 for itself,
+    and would stop without them: its handler of before is put back at Tune's first step.
     """
 
     def __init__(self, handing: Handing, spent: Callable[[], bool]) -> None:
         self._handing, self._spent = handing, spent
         self._handler: Any = signal.getsignal(signal.SIGUSR1)
-        self._ended = False
+        self._asking: threading.Thread | None = None
+        self._answers: list[str] = []
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
         put_back(signal.SIGUSR1, self._handler)
-        if not self._ended and self._spent():
-            self._ended = True
-            halt(self._handing)
-        return self._ended
+        if self._asking is None and self._spent():
+            self._handing.halting = True
+            self._asking = threading.Thread(target=self._ask, args=(self._handing.workers(),), daemon=True)
+            self._asking.start()
+        return self._asking is not None and not self._asking.is_alive()
 
-    def pass_on(self) -> None:
-        """Tune is over. Where nothing else has ended it, it has heard SIGUSR1 before its first step."""
+    def close(self) -> None:
+        """Tune is over: hear what its workers have said. Where nobody asked them, it has heard SIGUSR1 too early."""
         put_back(signal.SIGUSR1, self._handler)
-        if not self._ended and not self._handing.over:
+        if self._asking is not None:
+            self._asking.join()
+            for said in self._answers:
+                self._handing.halted(Update.from_json(said))
+        elif not self._handing.over:
             signal.raise_signal(signal.SIGUSR1)
+
+    def _ask(self, workers: list[Worker]) -> None:
+        with contextlib.suppress(Exception):  # it would only save time
+            self._answers = ray_cluster.halt(workers)
 
     def __reduce__(self) -> tuple[type[Stopper], tuple[()]]:
         return NoopStopper, ()
-
-
-def halt(handing: Handing) -> None:
-    """Ask the workers for a checkpoint and to stop: what they have trained since their last one is kept."""
-    with contextlib.suppress(Exception):  # it would only save time
-        for said in ray_cluster.halt(handing.workers()):
-            handing.halted(Update.from_json(said))
