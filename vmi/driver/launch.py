@@ -211,7 +211,8 @@ class _Run:
         if self.note:
             yield f"note: {self.note}"
         if job := self.budget.job:
-            yield f"note: this run ends at {datetime.fromtimestamp(job.at):%H:%M:%S}, a minute before its Slurm job"
+            at = f"{datetime.fromtimestamp(job.at):%Y-%m-%dT%H:%M}"
+            yield f"note: this run ends at {at}, a minute before its Slurm job"
         if self.options.keep_models and self.ledger.reused:
             yield "note: finished trials are not trained again, so their models are not kept"
 
