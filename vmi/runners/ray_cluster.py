@@ -174,6 +174,8 @@ def is_there() -> str:
 
 def halt(workers: list[Worker]) -> list[str]:
     """Ask these workers to write a checkpoint and stop, on whatever node they are; the answers that came in time."""
+    if not workers or not ray.is_initialized():  # what is asked below would start a cluster
+        return []
     here = ray.get_runtime_context().get_node_id()
     if all(worker.node == here for worker in workers):
         return halt_here(workers)  # a task would have to be started first

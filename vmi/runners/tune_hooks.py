@@ -118,7 +118,7 @@ class AtTheEnd(Stopper):
             self._asking.join()
             for said in self._answers:
                 self._handing.halted(Update.from_json(said))
-        elif not self._handing.over:
+        elif not self._handing.over and callable(self._handler):
             signal.raise_signal(signal.SIGUSR1)
 
     def _ask(self, workers: list[Worker]) -> None:
