@@ -9,7 +9,7 @@
 #SBATCH --cpus-per-task=8
 #SBATCH --time=04:00:00
 #SBATCH --output=vmi-%j.log
-#SBATCH --signal=B:TERM@60
+#SBATCH --signal=B:USR1@60
 set -euo pipefail
 
 if [ $# -eq 0 ]; then echo "usage: sbatch cluster/slurm.sh STUDY.py [ARGUMENTS]" >&2; exit 2; fi
@@ -22,7 +22,9 @@ unset RAY_ADDRESS
 token=$(umask 077 && mktemp "$PWD/.vmi-token-XXXXXX")
 driver="$token.pid"
 trap 'rm -f "$token" "$driver"' EXIT
-# A minute before the job's time is over Slurm warns this script alone: the study ends, with a checkpoint of what it trains.
+# A minute before the job's time is over Slurm warns this script alone: the study writes checkpoints and ends with code 4.
+trap 'kill -USR1 "$(cat "$driver")" 2>/dev/null || true' USR1
+# scancel: the same, with code 143.
 trap 'kill -TERM "$(cat "$driver")" 2>/dev/null || true' TERM
 python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$token"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$token"

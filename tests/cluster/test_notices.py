@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
-# The study: says that it runs, and ends on SIGTERM as a driver does.
+# The study: says that it runs, and ends on either signal as a driver does.
 STUDY = """
 import pathlib, signal, sys
-signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path("told").touch(), sys.exit(143)))
+for number, code in ((signal.SIGUSR1, 4), (signal.SIGTERM, 143)):
+    signal.signal(number, lambda *_, code=code: (pathlib.Path("told").touch(), sys.exit(code)))
 with open("running", "w") as fifo:
     fifo.write("x")
 signal.pause()
@@ -55,13 +56,16 @@ def said(pipe: Path, job: subprocess.Popen[str]) -> str:
     return ""
 
 
-def test_slurm_s_warning_reaches_the_driver_alone_and_the_job_ends_as_it_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGUSR1, 4), (signal.SIGTERM, 143)])
+def test_slurm_s_warning_reaches_the_driver_alone_and_the_job_ends_as_it_does(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     os.mkfifo(tmp_path / "running")
     job = slurm(tmp_path, STUDY)
     try:
         assert said(tmp_path / "running", job) == "x"
-        os.kill(job.pid, signal.SIGTERM)
-        assert job.wait(60) == 143
+        os.kill(job.pid, number)
+        assert job.wait(60) == code
     finally:
         if job.poll() is None:
             os.killpg(job.pid, signal.SIGKILL)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from vmi.cost.forecast import Extent, forecast
+from vmi.cost.forecast import Extent, PackSeconds, forecast
 from vmi.cost.measurements import Costs, Entry, Seconds, costs_on, kind_of, read, sizes_up_to, write
 from vmi.cost.prediction import Target, prediction_lines, simulation_lines
+from vmi.search.factory import searcher_for
 from vmi.spec.config import resolve
 from vmi.spec.errors import StoreError
 from vmi.storage.checksum import sealed
@@ -61,6 +62,21 @@ def test_between_measured_sizes_a_step_is_on_the_line_and_outside_there_is_none(
     assert not costs().has(KIND, 17) and not costs().has(KIND._replace(batch_size=64), 1)
     with pytest.raises(KeyError):
         costs().pack(KIND, 17, 1)
+
+
+def test_a_pack_is_predicted_by_its_members_and_the_places_that_they_have() -> None:
+    every = [trial for s in searcher_for(GRID, 0).ask(99) for trial in trials(GRID, s)]
+    asked: list[int] = []
+    predicted = PackSeconds(GRID, lambda: asked.append(1) or costs(), lambda architecture: 4)
+    assert predicted(every[:4]) == pytest.approx(100 * 0.02 + 4)
+    assert predicted(every[:1]) == pytest.approx(100 * 0.01 + 1)
+    assert predicted(every[:12]) == pytest.approx(3 * (100 * 0.02 + 4))
+    assert asked == [1]
+    other = resolve({"steps": 50, "mi_weight": 3})  # which the study's own points do not have
+    assert predicted([every[0]._replace(config=other)]) == pytest.approx(50 * 0.01 + 1)
+    unknown = resolve({"batch_size": 64})
+    assert predicted([every[0]._replace(config=unknown)]) is None
+    assert PackSeconds(GRID, lambda: None, lambda architecture: 4)(every[:4]) is None
 
 
 def test_costly_terms_make_another_kind() -> None:

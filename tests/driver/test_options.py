@@ -57,6 +57,11 @@ def test_anything_else_is_no_seeds_and_says_what_is(text: str) -> None:
         ({"seeds": bytearray(b"a")}, "--seeds"),
         ({"seeds": {0: 1}}, "--seeds"),
         ({"local": True, "address": "auto"}, "--address"),
+        ({"hours": 0}, "--hours"),
+        ({"until": "soon"}, "--until"),
+        ({"trials": 0}, "--trials"),
+        ({"trials": 2.5}, "--trials"),
+        ({"trials": True}, "--trials"),
     ],
 )
 def test_an_option_out_of_range_is_named_with_its_value(given: dict[str, Any], field: str) -> None:
@@ -79,6 +84,7 @@ def test_numbers_of_numpy_are_numbers_and_seeds_of_an_iterator_are_there_twice()
 def test_what_cannot_be_compared_is_refused_as_any_other_value(value: Any) -> None:
     switches = ("smoke", "local", "keep_models", "resume", "retry_failed")
     names = (*switches, "pack_size", "gpus_per_pack", "results", "address")
+    names += ("hours", "until", "trials")
     found = RunOptions(**dict.fromkeys(names, value)).problems()
     assert {problem.field for problem in found} == {flag(name) for name in names}
 

@@ -283,6 +283,23 @@ ROWS: dict[str, list[Variant]] = {
         options("--local --pack-size 99999", "--pack-size = 99999: auto, or a whole number from 1 to 1024"),
         options("--local --address auto", "--address = 'auto': not together with --local"),
     ],
+    "a budget of no time, of a time that has passed, of no trials": [
+        *[
+            options(f"--local --hours {hours}", f"--hours = {shown}", "a number above 0, at most 10000")
+            for hours, shown in (("0", "0.0"), ("-1", "-1.0"), ("ten", "'ten'"), ("nan", "nan"), ("inf", "inf"),
+                                 ("1e9", "1000000000.0"))
+        ],
+        *[
+            options(f"--local --until {time}", f"--until = '{time}'", "such as 18:00, or a date with one")
+            for time in ("25:00", "soon", "9", "2026-11-27")
+        ],
+        options("--local --until 2026-01-01T00:00Z", "--until = '2026-01-01T00:00Z': a time to come: it is 20"),
+        *[
+            options(f"--local --trials {trials}", f"--trials = {shown}", "a whole number from 1 to 1000000")
+            for trials, shown in (("0", "0"), ("-3", "-3"), ("2.5", "'2.5'"))
+        ],
+        options("--hours 0 --until soon --trials 0", "3 problems", "--hours = 0.0", "--until = 'soon'", "--trials = 0"),
+    ],
     "unknown URI scheme": [
         options("--local --results ftp://host/x", "--results = ", "or s3://BUCKET/PREFIX", "scheme ftp:// is"),
         options("--local --results=gs://bucket/x", "--results = ", "no store of scheme gs:// is known"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
-from vmi.process.signals import TerminatedError, exit_code, kept_handlers, terminable, undisturbed
+from vmi.process.signals import TerminatedError, exit_code, kept_handlers, noticed, put_back, terminable, undisturbed
 
 
 def terminate() -> None:
@@ -53,3 +54,29 @@ def test_nothing_disturbs_the_putting_away_and_handlers_come_back() -> None:
     with pytest.raises(TerminatedError), terminable():
         terminate()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_sigusr1_is_a_notice_inside_and_afterwards_what_it_was() -> None:
+    heard: list[int] = []
+    before = signal.getsignal(signal.SIGUSR1)
+    with noticed(lambda: heard.append(1)):
+        ours = signal.getsignal(signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # as a library does
+        put_back(signal.SIGUSR1, ours)
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert heard == [1, 1] and signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_a_thread_hears_no_notice_and_changes_no_handler() -> None:
+    before, seen = signal.getsignal(signal.SIGUSR1), list[object]()
+
+    def inside() -> None:
+        with noticed(lambda: None):
+            put_back(signal.SIGUSR1, signal.SIG_IGN)
+            seen.append(signal.getsignal(signal.SIGUSR1))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert seen == [before]

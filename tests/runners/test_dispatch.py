@@ -118,3 +118,17 @@ def test_an_error_of_the_study_is_not_taken_for_one_of_the_scheduler(tmp_path: P
     with pytest.raises(ValueError):
         handing.take("a", {"update": "not JSON"})
     assert handing.broken
+
+
+def test_a_pack_whose_worker_stops_as_it_was_asked_to_is_neither_lost_nor_handed_out_again(tmp_path: Path) -> None:
+    ledger, handing, _ = made(tmp_path)
+    first, second = given(handing, "a"), given(handing, "b")
+    handing.halting = True
+    assert handing.over
+    handing.ended("a", {})
+    handing.ended("b", {})
+    assert set(ledger.running) == {first.pack.pack_id, second.pack.pack_id} and not ledger.lost
+    handing.halted(Update(first.pack.pack_id, 4, 8, saved=4))
+    assert set(ledger.going_on.values()) == {0.5}
+    handing.halted(Update(second.pack.pack_id, 9, 9, tuple(map(completed, second.pack.trials))))
+    assert set(ledger.finished) == {trial.trial_id for trial in second.pack.trials}

@@ -44,10 +44,11 @@ def run(study: Study, **options: Any) -> Results:
         study: the `vmi.Study`
         **options: those of `vmi.driver.options.RunOptions`: smoke, data, skip_broken, steps, seeds, restarts,
             scale, name, results, pack_size, only, local, address, gpus_per_pack, keep_models, resume,
-            retry_failed
+            hours, until, trials, retry_failed
 
     Returns:
-        The `Results`, also where trials failed; `results.failed` has these with their reasons.
+        The `Results`, also where trials failed, and where hours, until or trials have ended the run: its last lines
+        say so, and the same call resumes. `results.failed` has the failed trials with their reasons.
 
     Raises:
         vmi.InputError: study or options are wrong, all problems at once; nothing was started or written
@@ -66,7 +67,7 @@ def run(study: Study, **options: Any) -> Results:
     with importing():
         import pandas  # noqa: F401 - which Arrow looks for once it reads a part
 
-        from vmi.driver.launch import TrialsFailedError, drive  # loads pyarrow
+        from vmi.driver.launch import BudgetSpentError, TrialsFailedError, drive  # loads pyarrow
         from vmi.driver.progress import in_notebook
 
     given = RunOptions.of(options)
@@ -74,7 +75,7 @@ def run(study: Study, **options: Any) -> Results:
         raise InputError([Problem("study", study, "a vmi.Study"), *given.problems()], "vmi.run")
     # A kernel says that its output is a terminal; there the cell has a bar of its own.
     console = Console(force_jupyter=False, force_terminal=False if in_notebook() else None)
-    with contextlib.suppress(TrialsFailedError):  # its lines say so, and the results list them
+    with contextlib.suppress(TrialsFailedError, BudgetSpentError):  # its lines say so
         drive(study, given, console, "the same call of vmi.run")
     changed, _ = given.wished(study)
     return Results(given.root / changed.name)

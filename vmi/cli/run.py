@@ -15,6 +15,7 @@ from rich.console import Console
 
 from vmi.cli.arguments import Debug, takes
 from vmi.cli.parsing import BAD_INPUT, Gathering, usage_problems
+from vmi.driver.budget import SPENT
 from vmi.driver.options import RunOptions
 from vmi.process.console import lost, protect, say
 from vmi.process.signals import exit_code
@@ -29,6 +30,8 @@ EXIT_CODES = {
     "lost on its way out; or a trial came out in another way than it is stored (vmi rerun)",
     BAD_INPUT: "bad input: every bad field is named, nothing was started or written",
     DAMAGED_STORE: "a damaged store: the file is named, and kept",
+    SPENT: "the run's budget is spent (`--hours`, `--until`, `--trials`, the end of its Slurm job, SIGUSR1) before the "
+    "study is complete: finished trials and checkpoints are kept, the same command resumes",
     128 + signal.SIGINT: "interrupted (SIGINT, Ctrl-C): finished trials and checkpoints are kept",
     128 + signal.SIGTERM: "ended (SIGTERM): finished trials and checkpoints are kept",
 }
@@ -37,7 +40,7 @@ UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
 
 
 def main(study: Study) -> NoReturn:
-    """Run the study as the command line asks, and exit: 0 done, 1 trials failed, 2 bad input, 3 damaged store."""
+    """Run the study as the command line asks, and exit with one of EXIT_CODES."""
 
     @takes(RunOptions)
     def run(context: typer.Context, options: RunOptions, debug: Debug = False) -> None:

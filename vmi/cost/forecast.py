@@ -6,7 +6,7 @@ taken to be spread evenly over the Architectures of the space.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import cycle, islice
 
@@ -127,11 +127,41 @@ def missing(extent: Extent, costs: Costs | None, workers: int) -> Iterator[tuple
                 yield kind, members
 
 
+class PackSeconds:
+    """Predicts packs of a study one by one; where it has not foreseen a pack's Architecture, by its own trials.
+
+    `costs` is asked once, at the first pack. `places`: how many members are trained at a time.
+    """
+
+    def __init__(self, study: Study, costs: Callable[[], Costs | None], places: Callable[[Architecture], int]) -> None:
+        self._study, self._ask, self._places = study, costs, places
+        self._asked: tuple[Costs, Mapping[Architecture, Kind]] | None = None
+        self._is_asked = False
+
+    def __call__(self, members: Sequence[Trial]) -> float | None:
+        """Seconds of a pack of these trials, without a worker's start; None where its like was never measured."""
+        if not self._is_asked:
+            self._is_asked, costs = True, self._ask()
+            self._asked = (costs, Extent(self._study, (), self._places).kinds) if costs else None
+        if self._asked is None:
+            return None
+        (costs, kinds), architecture = self._asked, members[0].config.architecture
+        kind = kinds.get(architecture) or kind_of(architecture, (trial.config for trial in members))
+        places = min(len(members), self._places(architecture))
+        return (
+            _taken(costs, kind, architecture, len(members), places).on(costs.device)
+            if costs.has(kind, places)
+            else None
+        )
+
+
 def _seconds(extent: Extent, costs: Costs, spec: PackSpec) -> Seconds:
-    architecture = _architecture(spec)
-    places = min(len(spec.trials), extent.places(architecture))
-    turns = -(-len(spec.trials) // places)
-    return costs.pack(extent.kinds[architecture], places, architecture.steps, turns)
+    architecture, count = _architecture(spec), len(spec.trials)
+    return _taken(costs, extent.kinds[architecture], architecture, count, min(count, extent.places(architecture)))
+
+
+def _taken(costs: Costs, kind: Kind, architecture: Architecture, members: int, places: int) -> Seconds:
+    return costs.pack(kind, places, architecture.steps, -(-members // places))
 
 
 def _once(extent: Extent, costs: Costs, spec: PackSpec) -> Mapping[str, float]:

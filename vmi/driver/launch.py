@@ -8,31 +8,33 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from rich.console import Console
 
+from vmi.cost.forecast import PackSeconds
 from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing
 from vmi.driver.best_models import BestModels
+from vmi.driver.budget import SPENT, Budget, deadlines, job_end
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
 from vmi.driver.options import RunOptions
-from vmi.driver.own_data import own_data
 from vmi.driver.preflight import Wanted, check, check_rows
 from vmi.driver.progress import Display
-from vmi.driver.pruning import pruning_of
-from vmi.driver.summary import fewer, interrupted_lines, start_line, summary_lines
+from vmi.driver.summary import fewer, interrupted_lines, spent_lines, start_line, summary_lines
 from vmi.driver.tally import Kept
+from vmi.driver.tasks import tasks_of
 from vmi.mirror.access import Mode
 from vmi.mirror.mirror import mirror_of
 from vmi.process.console import say
 from vmi.process.scratch import scratch
-from vmi.process.signals import exit_code, terminable, undisturbed
+from vmi.process.signals import exit_code, noticed, terminable, undisturbed
 from vmi.results.checkpoints import clear_all
 from vmi.results.compaction import finish
 from vmi.results.rows import failed_attempts
@@ -44,12 +46,11 @@ from vmi.runners.runner import Runner
 from vmi.runners.watchdog import ClusterLostError
 from vmi.search.factory import searcher_for
 from vmi.search.trial_count import values_of
-from vmi.spec.datasets import data_folder
 from vmi.spec.requests import in_view
 from vmi.spec.trial import PackSpec
 from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
-from vmi.worker.messages import Task, checkpoint_seconds, ended_of
+from vmi.worker.messages import ended_of
 from vmi.worker.takeover import packs_under_way
 
 OK, FAILED = 0, 1
@@ -64,6 +65,8 @@ def launch(study: Study, options: RunOptions, console: Console) -> int:
         return exit_code(error)
     except (TrialsFailedError, ClusterLostError):
         return FAILED
+    except BudgetSpentError:
+        return SPENT
     return OK
 
 
@@ -73,13 +76,16 @@ def drive(study: Study, options: RunOptions, console: Console, again: str) -> An
     `again` is what resumes it, should it be interrupted.
 
     Raises InputError before anything is started or written, StoreError when the store is damaged, and once it was said
-    what is finished: TrialsFailedError, ClusterLostError, KeyboardInterrupt (TerminatedError after SIGTERM).
+    what is finished: TrialsFailedError, BudgetSpentError, ClusterLostError, KeyboardInterrupt (TerminatedError after
+    SIGTERM).
     """
     study, unknown = options.applied(study)
     options = replace(options, usage=(*options.usage, *unknown))
     store, wanted, wandb = check(study, options, os.environ)
     with _alone(console), scratch(), Heartbeat(store.folder, store.study) as heartbeat:
-        _Run(wanted, options, console, again, store, wandb, heartbeat).to_its_end()
+        run = _Run(wanted, options, console, again, store, wandb, heartbeat)
+        with noticed(run.budget.notice):
+            run.to_its_end()
     return store.folder
 
 
@@ -94,6 +100,10 @@ def _alone(console: Console) -> Iterator[None]:
 
 class TrialsFailedError(RuntimeError):
     """The run is over, and some of its trials failed or are missing."""
+
+
+class BudgetSpentError(RuntimeError):
+    """The run's hours or trials are used up, and some of the study is left; what was trained is kept."""
 
 
 class _Run:
@@ -122,6 +132,9 @@ class _Run:
         costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
         self.sizing = Sizing(study, options.pack_size, self.on_demand.room, costs)
         self.models = BestModels(study, store, str(options.keep_models))
+        until = list(deadlines(options.hours, options.until, time.monotonic, time.time))
+        job, predicted = job_end(os.environ, time.time), PackSeconds(study, costs, self.sizing)
+        self.budget = Budget(until, job=job, trials=options.trials, predicted=predicted)
         self.ledger = self._ledger()
 
     def to_its_end(self) -> None:
@@ -131,10 +144,8 @@ class _Run:
             with terminable():
                 self.mirror.begin()
                 self._train()
-                self.mirror.end()
-                with undisturbed():
-                    self.on_demand.close()  # meanwhile the last runs are written
-                self.mirror.wait(self._say)
+                if not self.budget.is_hurried:
+                    self._mirror_all()
         except KeyboardInterrupt:
             self._say(*interrupted_lines(self.ledger, self.asked, self.store, self.again))
             raise
@@ -148,8 +159,22 @@ class _Run:
                 self.on_demand.close()
                 self._say(*(f"warning: {said}" for said in self.mirror.close()))
         self._say(*summary_lines(self.ledger, self.store))
-        if self.ledger.failures() or not self.ledger.done:
-            raise TrialsFailedError(f"{len(self.ledger.failures())} of {self.asked['planned']} trials failed")
+        self._judge()
+
+    def _mirror_all(self) -> None:
+        self.mirror.end()
+        with undisturbed():
+            self.on_demand.close()  # meanwhile the last runs are written
+        self.mirror.wait(self._say)
+
+    def _judge(self) -> None:
+        """Whether the study is complete. Raises BudgetSpentError, TrialsFailedError."""
+        ledger, planned = self.ledger, self.asked["planned"]
+        if not ledger.done and (why := self.budget.ended_by(ledger.handed_out)):
+            self._say(*spent_lines(why, ledger, self.asked, self.store, self.again))
+            raise BudgetSpentError(why)
+        if ledger.failures() or not ledger.done:
+            raise TrialsFailedError(f"{len(ledger.failures())} of {planned} trials failed")
 
     def _first(self) -> None:
         """Before Ray is started, or torch loaded."""
@@ -175,6 +200,7 @@ class _Run:
             workers=self.on_demand.workers,
             under_way=filter(self._is_wanted, packs_under_way(self.store, self.mirror.finished, retry)),
             retry=retry,
+            choose=self.budget.choose,
         )
 
     def _is_wanted(self, pack: PackSpec) -> bool:
@@ -207,6 +233,9 @@ class _Run:
             yield "note: finished trials are not trained again, so no model of theirs is added"
         if self.options.retry_failed and not self.ledger.to_retry:
             yield "note: nothing to retry: no trial of this study has failed"
+        if job := self.budget.job:
+            at = f"{datetime.fromtimestamp(job.at):%Y-%m-%dT%H:%M}"
+            yield f"note: this run ends at {at}, a minute before its Slurm job"
 
     def _train(self) -> None:
         """Train everything that is missing; nothing is started or written where nothing is."""
@@ -250,36 +279,21 @@ class _Run:
         target = Target(runner.device, runner.workers())
         kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
         kept.write()
+        tasks = tasks_of(
+            self.store,
+            self.study,
+            ledger,
+            self.attempt(),
+            runner.device,
+            self.options.keep_models != "none",
+            self.mirror,
+        )
         with Display(ledger, planned, self.console, time.monotonic) as display:
             driving = Driving(ledger, planned, display, self.heartbeat, kept, self.mirror, self.models)
             try:
-                runner.run(ledger, self._tasks_on(runner.device), driving.update)
+                runner.run(ledger, tasks, driving.update, self.budget.spent)
             finally:
                 kept.write()
-
-    def _tasks_on(self, device: str) -> Callable[[PackSpec], Task]:
-        """What a worker is told of a pack."""
-        layouts, folder = values_of(self.study, "layout"), str(data_folder().absolute())
-        attempt, seconds = self.attempt(), checkpoint_seconds(os.environ)
-
-        def task_of(pack: PackSpec) -> Task:
-            self.mirror.renew(pack.retried)
-            return Task(
-                pack=pack,
-                root=str(self.store.root),
-                study=self.study.name,
-                layouts=layouts,
-                attempt=attempt,
-                device=device,
-                data_folder=folder,
-                own_data=own_data(pack.trials[0].config.dataset),
-                keep_models=self.options.keep_models != "none",
-                places=self.ledger.places_of(pack),
-                pruning=pruning_of(self.study, self.store, pack),
-                checkpoint_seconds=seconds,
-            )
-
-        return task_of
 
     @property
     def _found(self) -> dict[str, Any]:

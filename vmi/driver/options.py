@@ -6,12 +6,14 @@ None of them changes the numbers of a trial that both runs have.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from vmi.cost.packing import AUTO, MAX_PACK_SIZE
+from vmi.driver import budget
 from vmi.driver.own_data import adopted
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.storage.paths import ALLOWED, AnyPath, local, path_of
@@ -20,6 +22,7 @@ from vmi.study.seeds import MAX_SEEDS, held
 from vmi.study.study import Study
 from vmi.study.values import plain
 
+MAX_TRIALS = 1_000_000
 SEEDS = f"a count from 1 to {MAX_SEEDS} (5 means 0,1,2,3,4) or a comma-separated list of seeds (0,3,7)"
 # Which trained packs a run keeps.
 KEEP = ("best", "all", "none")
@@ -131,6 +134,9 @@ class RunOptions(StudyOptions):
         bare="all",
     )
     resume: bool = option(False, "Resume an existing study; refuse to begin one.")
+    hours: float | None = option(None, "End this run after so many hours, with checkpoints; exit code 4.", "FLOAT")
+    until: str | None = option(None, "The same at a time: 18:00 (today), or 2026-11-27T18:00 with or without a zone.")
+    trials: int | None = option(None, "Train at most so many trials in this run; found ones do not count.", "INTEGER")
     retry_failed: bool = option(False, "Train failed trials again; without it they stay failed.")
 
     def __post_init__(self) -> None:
@@ -145,6 +151,9 @@ class RunOptions(StudyOptions):
         if not (isinstance(self.keep_models, str) and self.keep_models in KEEP):
             hint = did_you_mean(self.keep_models, KEEP)
             found.append(Problem("--keep-models", self.keep_models, one_of(KEEP), hint))
+        found += budget.problems(self.hours, self.until, time.time())
+        if self.trials is not None and not is_whole(self.trials, 1, MAX_TRIALS):
+            found.append(Problem("--trials", self.trials, f"a whole number from 1 to {MAX_TRIALS}"))
         is_number = isinstance(share, int | float) and not isinstance(share, bool)
         if share is not None and not (is_number and 0 <= share <= 1):
             found.append(Problem("--gpus-per-pack", share, "a number from 0 to 1: a pack runs on one device"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,12 +41,26 @@ def fewer(ledger: Ledger) -> str:
 
 def interrupted_lines(ledger: Ledger, asked: Mapping[str, Any], store: Store, again: str) -> list[str]:
     """How many trials are finished, from where the others resume, and the command that does it."""
-    said = f"interrupted: {ledger.safe} of {asked['planned']} trials are finished in {near(store.folder)}"
+    return [f"interrupted: {_standing(ledger, asked, store)}", f"resume with: {again}"]
+
+
+def spent_lines(why: str, ledger: Ledger, asked: Mapping[str, Any], store: Store, again: str) -> list[str]:
+    """The same of a run whose budget is spent, with what has ended it and what is left."""
+    left = max(0, asked["planned"] - ledger.safe - len(ledger.going_on))
+    said = f"budget spent ({why}): {_standing(ledger, asked, store)}" + (f"; left: {left}" if left else "")
+    if why.startswith("--until"):  # the same time would be in the past
+        without, found = re.subn(r" --until[ =]\S+", "", again)
+        again = without if found else f"{again}, with a later until"
+    return [said, f"resume with: {again}"]
+
+
+def _standing(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
+    said = f"{ledger.safe} of {asked['planned']} trials are finished in {near(store.folder)}"
     if going_on := ledger.going_on:
         low, high = (100 * extreme(going_on.values()) for extreme in (min, max))
         span = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
         said += f"; {len(going_on)} more resume from {span} of their steps"
-    return [said, f"resume with: {again}"]
+    return said
 
 
 def summary_lines(ledger: Ledger, store: Store) -> list[str]:

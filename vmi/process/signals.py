@@ -1,10 +1,10 @@
-"""Ctrl-C and SIGTERM while a study runs: both end it in the same orderly way, and are told apart by the exit code."""
+"""Signals while a study runs: Ctrl-C and SIGTERM end it, SIGUSR1 says that its time is nearly over."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, Self
 
@@ -52,6 +52,28 @@ def terminable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def noticed(act: Callable[[], object]) -> Iterator[None]:
+    """SIGUSR1 calls `act` inside: a scheduler's word that the time is nearly over. Afterwards it does what it did.
+
+    Outside of the main thread, where Python hands out no signal, it is nothing.
+    """
+    if not _receives():
+        yield
+        return
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL if before is None else before)
+
+
+def put_back(number: signal.Signals, handler: Any) -> None:
+    """Give a signal the handler (of `signal.getsignal`) that a library has taken from it."""
+    if _receives() and handler is not None:
+        signal.signal(number, handler)
 
 
 class Deferred:

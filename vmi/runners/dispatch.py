@@ -39,10 +39,12 @@ class Handing:
         self._retries = Retries()
         self._exhausted: set[str] = set()
         self.broken = False  # an error was raised here, and not by the scheduler
+        self.halting = False  # workers are asked to stop: one that ends without a result has written a checkpoint
 
     @property
-    def done(self) -> bool:
-        return self._ledger.done
+    def over(self) -> bool:
+        """Nothing more is handed out."""
+        return self.halting or self._ledger.over
 
     @property
     def settled(self) -> int:
@@ -79,7 +81,7 @@ class Handing:
     def ended(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """The trial is over; its last report may come with it."""
         self.take(trial_id, result)
-        if trial_id in self._packs:
+        if trial_id in self._packs and not self.halting:
             self._lose(trial_id, "it ended without a result")
 
     def died(self, trial_id: str, death: Death) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from vmi.cost.packing import Size, pack, pack_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
+from vmi.runners.choosing import Choose, Waiting, first
 from vmi.runners.suggestions import Suggestions
 from vmi.search.searcher import Searcher
 from vmi.spec.config import Architecture
@@ -30,7 +31,8 @@ class Ledger:
     time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time, one number for all or
     one for each Architecture. `under_way` are packs of an earlier run that were cut short: they are handed out as they
     were, and before others. `retry` has those stored trials that have failed and are to be trained again, in packs of
-    their own, with the attempt of each one's row.
+    their own, with the attempt of each one's row. `choose` says which of the packs that wait is next, and how many of
+    its trials; where it wants none of them while none runs, the run is `over`.
     """
 
     def __init__(
@@ -44,12 +46,15 @@ class Ledger:
         workers: Callable[[], int],
         under_way: Iterable[PackSpec] = (),
         retry: Mapping[str, int] | None = None,
+        choose: Choose = first,
     ) -> None:
-        self.study, self.pack_size = study, pack_size
+        self.study, self.pack_size, self._choose = study, pack_size, choose
         self._suggestions = Suggestions(study, searcher)
         self.ranking = self._suggestions.ranking
         self._workers, self._adopt = workers, adopt
         self._under_way = list(under_way)
+        self._begun = {spec.pack_id for spec in self._under_way}
+        self._handed_out: set[str] = set()
         self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
         self.running: dict[str, PackSpec] = {}
@@ -74,6 +79,11 @@ class Ledger:
         return not self._ready and not self.running and self._suggestions.done
 
     @property
+    def over(self) -> bool:
+        """Nothing runs, and nothing more is handed out in this run."""
+        return self.done or (not self.running and self._next() is None)
+
+    @property
     def ready(self) -> tuple[PackSpec, ...]:
         """The packs that can be handed out now."""
         return tuple(self._ready)
@@ -86,11 +96,19 @@ class Ledger:
         return bool(self._ready)
 
     def next_pack(self) -> PackSpec | None:
-        """The next pack to train; None when there is none now (ask again once a pack has ended, unless `done`)."""
-        if not self.has_work():
+        """The next pack to train; None when there is none now (ask again once a pack has ended, unless `over`)."""
+        if (chosen := self._next()) is None:
             return None
-        spec = self._ready.popleft()
+        index, count = chosen
+        spec = self._ready[index]
+        del self._ready[index]
+        missing = self._missing(spec)
+        if later := missing[count:]:
+            self._ready.insert(index, self._pack_of(later))
+            spec = self._pack_of(missing[:count])
         self.running[spec.pack_id] = spec
+        self._begun.add(spec.pack_id)
+        self._handed_out |= {trial.trial_id for trial in missing[:count]}
         return spec
 
     def places_of(self, spec: PackSpec) -> int:
@@ -142,6 +160,11 @@ class Ledger:
         return len(self.finished) + len(self._committed)
 
     @property
+    def handed_out(self) -> int:
+        """How many trials this run has handed out, each counted once."""
+        return len(self._handed_out)
+
+    @property
     def in_training(self) -> int:
         """How many trials of the running packs have no row yet."""
         trials = {trial.trial_id for spec in self.running.values() for trial in spec.trials}
@@ -167,6 +190,13 @@ class Ledger:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
         return self._failed | self.lost
 
+    def _next(self) -> tuple[int, int] | None:
+        """The index of the next pack among those that are ready, and how many of its trials without a row it keeps."""
+        if not self.has_work():
+            return None
+        waiting = (Waiting(self._missing(s), self._handed_out, s.pack_id in self._begun) for s in self._ready)
+        return self._choose(waiting, self.handed_out)
+
     def _hand_out(self, wanted: Sequence[Trial], queue: int) -> None:
         """Make packs of those trials that neither this store nor another one has."""
         unknown = {trial.trial_id: trial.config.preset for trial in wanted if trial.trial_id not in self._known}
@@ -185,8 +215,11 @@ class Ledger:
             size = lambda architecture: self._places(architecture) * queue  # noqa: E731
             new = pack([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
             again = pack([trial for trial in missing if trial.trial_id in self._retry], size, workers)
-            retries = [pack_of(s.trials, {t.trial_id: self._retry[t.trial_id] for t in s.trials}) for s in again]
-            self._ready.extend([*resumed, *new, *retries])
+            self._ready.extend([*resumed, *new, *(self._pack_of(spec.trials) for spec in again)])
+
+    def _pack_of(self, trials: tuple[Trial, ...]) -> PackSpec:
+        """These trials as a pack, which knows of those that have failed before."""
+        return pack_of(trials, {i: self._retry[i] for t in trials if (i := t.trial_id) in self._retry})
 
     def _resumed(self, missing: Sequence[Trial]) -> tuple[list[PackSpec], list[Trial]]:
         """Packs of an earlier run all of whose trials are missing or stored, as they were; what is missing besides."""

@@ -43,15 +43,23 @@ class LocalRunner:
         free, _ = torch.cuda.mem_get_info()
         return Room("cuda", int(free * (self._gpus_per_pack or 1)))
 
-    def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+    def run(
+        self,
+        ledger: Ledger,
+        task_of: Callable[[PackSpec], Task],
+        show: Callable[[Update], None],
+        spent: Callable[[], bool],
+    ) -> None:
         with Deferred() as signals:
             while (spec := ledger.next_pack()) is not None:
                 try:
-                    for update in work(task_of(spec), halted=signals.asked):
+                    for update in work(task_of(spec), halted=lambda: signals.asked() or spent()):
                         ledger.take(update)
                         show(update)
                 except HaltedError:
-                    raise signals.error() from None
+                    if signals.asked():
+                        raise signals.error() from None
+                    return
 
     def close(self) -> None:
         """Nothing was started."""

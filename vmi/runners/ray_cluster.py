@@ -1,6 +1,6 @@
 """The Ray cluster: connecting to it, what its nodes have room for, functions on every node, whether it is still there.
 
-Only `tune.py`, which schedules packs by it, and `ray_private.py` know Ray besides.
+Only `tune.py` and `tune_hooks.py`, which schedule packs by it, and `ray_private.py` know Ray besides.
 """
 
 from __future__ import annotations
@@ -174,6 +174,8 @@ def is_there() -> str:
 
 def halt(workers: list[Worker]) -> list[str]:
     """Ask these workers to write a checkpoint and stop, on whatever node they are; the answers that came in time."""
+    if not workers or not ray.is_initialized():  # what is asked below would start a cluster
+        return []
     here = ray.get_runtime_context().get_node_id()
     if all(worker.node == here for worker in workers):
         return halt_here(workers)  # a task would have to be started first

@@ -12,7 +12,7 @@ from vmi.worker.messages import Task, Update
 
 
 class Runner(Protocol):
-    """Takes packs from a ledger until it is done, and brings back how their trials ended."""
+    """Takes packs from a ledger until that is over, and brings back how their trials ended."""
 
     def workers(self) -> int:
         """How many packs run at a time. May start what is needed to know; InputError when it cannot be had."""
@@ -24,8 +24,18 @@ class Runner(Protocol):
     def room(self) -> Room:
         """What one pack has to itself where it trains; known once `workers` was asked."""
 
-    def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
-        """Train everything: every update goes to `ledger.take`, then to `show`; a pack that broke to `ledger.lose`."""
+    def run(
+        self,
+        ledger: Ledger,
+        task_of: Callable[[PackSpec], Task],
+        show: Callable[[Update], None],
+        spent: Callable[[], bool],
+    ) -> None:
+        """Train everything: every update goes to `ledger.take`, then to `show`; a pack that broke to `ledger.lose`.
+
+        Once `spent` says so, which is asked every second or so, whatever runs writes a checkpoint and stops, and the
+        packs stay in `ledger.running`.
+        """
 
     def close(self) -> None:
         """Let go of whatever was started."""

@@ -1,4 +1,4 @@
-"""The Ray Tune runner: one Tune trial is one pack. Only `ray_cluster.py` and `ray_private.py` know Ray besides.
+"""The Ray Tune runner: one Tune trial is one pack. `tune_hooks.py` answers what Tune asks.
 
 Tune schedules, restarts packs whose worker died and spreads them over the cluster; what is trained, what is finished
 and what is stored is ours, so Tune's own state may be deleted at any time.
@@ -14,24 +14,20 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from vmi.runners import ray_cluster, ray_private  # first: Ray is told of its settings before it is loaded
 
 # isort: split
 import ray
-from ray import cloudpickle, tune
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler
-from ray.tune.search import Searcher as TuneSearcher
+from ray import tune
 
 from vmi.cost.sizing import Room
 from vmi.results.store import Store
 from vmi.runners.dispatch import Handing, Worker
 from vmi.runners.ledger import Ledger
 from vmi.runners.node_check import Needs
-from vmi.runners.retries import death_of
+from vmi.runners.tune_hooks import AtTheEnd, PackSearcher, Scheduler
 from vmi.runners.watchdog import ClusterLostError, Watch, end_process
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.redaction import redacted
@@ -84,14 +80,22 @@ class TuneRunner:
     def room(self) -> Room:
         return ray_cluster.room(self._gpus)
 
-    def run(self, ledger: Ledger, task_of: Callable[[PackSpec], Task], show: Callable[[Update], None]) -> None:
+    def run(
+        self,
+        ledger: Ledger,
+        task_of: Callable[[PackSpec], Task],
+        show: Callable[[Update], None],
+        spent: Callable[[], bool],
+    ) -> None:
         """Raises ClusterLostError once the cluster does not answer any more."""
         workers = self.workers()
         handing = Handing(ledger, task_of, show)
-        logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # which trials did not complete is ours to say
+        # Which trials did not complete is ours to say, and Tune's own state is never used: it may fail to write it.
+        for name in ("ray.tune.tune", "ray.tune.execution.experiment_state"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         with Watch(ray_cluster.is_there, end_process) as watch:
             try:
-                self._fit_until_done(handing, workers)
+                self._fit_until_done(handing, workers, spent)
             except KeyboardInterrupt:
                 if watch.lost:
                     raise ClusterLostError(watch.lost) from None
@@ -101,12 +105,12 @@ class TuneRunner:
                         handing.halted(Update.from_json(said))
                 raise
 
-    def _fit_until_done(self, handing: Handing, workers: int) -> None:
+    def _fit_until_done(self, handing: Handing, workers: int, spent: Callable[[], bool]) -> None:
         """Tune as often as it takes: one worker that Ray kills to free memory ends all of it."""
         aborts, settled = 0, handing.settled
-        while not handing.done:
+        while not handing.over:
             try:
-                self._fit(_PackSearcher(handing), workers)
+                self._fit(PackSearcher(handing), workers, AtTheEnd(handing, spent))
                 return
             except Exception as error:
                 aborts, settled = aborts + 1 if handing.settled == settled else 1, handing.settled
@@ -115,14 +119,14 @@ class TuneRunner:
                 ray_cluster.everywhere(ray_cluster.end, handing.workers())
                 handing.abort(str(error))
 
-    def _fit(self, searcher: _PackSearcher, workers: int) -> None:
+    def _fit(self, searcher: PackSearcher, workers: int, stopper: AtTheEnd) -> None:
         """One run of Tune, whose own state is never used again."""
         with tempfile.TemporaryDirectory(prefix="vmi-tune-", ignore_cleanup_errors=True) as scratch:
             tuner = tune.Tuner(
                 tune.with_resources(train_pack, {"cpu": 1, "gpu": self._gpus}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=_Scheduler(searcher.handing),
+                    scheduler=Scheduler(searcher.handing),
                     num_samples=-1,
                     max_concurrent_trials=workers,
                     reuse_actors=True,
@@ -131,6 +135,7 @@ class TuneRunner:
                 ),
                 run_config=tune.RunConfig(
                     name="packs",
+                    stop=stopper,
                     storage_path=scratch,
                     verbose=0,
                     # Deaths are counted by us: a preempted node is not the pack's fault, and a retry wants a reason.
@@ -138,6 +143,7 @@ class TuneRunner:
                 ),
             )
             tuner.fit()
+        stopper.close()
 
     def close(self) -> None:
         if self._connected:
@@ -166,69 +172,9 @@ def train_pack(config: dict[str, Any]) -> None:
                 reported = now
                 # One string: Tune flattens nested results before the driver sees them.
                 tune.report({"update": last})
+        if question.exists():  # asked at the very end: the pack is stored
+            answer(question, last)
     except HaltedError:  # nobody listens to reports any more
         answer(question, last)
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason
         tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
-
-
-class _Scheduler(FIFOScheduler):
-    """Tune's default one, which says why a trial ended in error: a searcher only hears that it did.
-
-    A callback would hear it as well, but for any of these Tune loads W&B and MLflow, to count them (0.4 s).
-    """
-
-    def __init__(self, handing: Handing) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._handing = handing
-
-    def __reduce__(self) -> tuple[type[FIFOScheduler], tuple[()]]:
-        """Tune pickles its scheduler for a restore of its own, which is never used."""
-        return FIFOScheduler, ()
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        if trial.status == Trial.ERROR:  # Tune itself starts it again: its node was preempted
-            return
-        said = _error_of(trial)
-        self._handing.died(trial.trial_id, death_of(str(said), bool(getattr(said, "preempted", False))))
-
-
-def _error_of(trial: Any) -> object:
-    """The error of a trial of Tune, or its text: some kinds are kept as text only. Both lie in its scratch folder."""
-    for read in (
-        lambda: cloudpickle.loads(Path(trial.pickled_error_file).read_bytes()),
-        lambda: Path(trial.error_file).read_text(encoding="utf-8"),
-    ):
-        with contextlib.suppress(Exception):  # the folder may be full or gone
-            return read()
-    return "no reason was kept"
-
-
-class _PackSearcher(TuneSearcher):
-    """Hands packs to Tune as it asks for trials, and brings their results back."""
-
-    def __init__(self, handing: Handing) -> None:
-        super().__init__()
-        self.handing = handing
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        given = self.handing.next(trial_id)
-        finished: Any = TuneSearcher.FINISHED  # a string, where Ray's annotation has a dict
-        return finished if given is None and self.handing.done else given
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        self.handing.take(trial_id, result)
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if not error:  # else `_Scheduler` says why
-            self.handing.ended(trial_id, result or {})
-
-    def __reduce__(self) -> tuple[type[TuneSearcher], tuple[()]]:
-        """Tune pickles its searcher for a restore of its own, which is never used: a study resumes from the store."""
-        return TuneSearcher, ()
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the store is what a study resumes from."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the store is what a study resumes from."""

@@ -12,6 +12,7 @@ VARIABLES: Mapping[str, str] = {
     "VMI_CHECKPOINT_SECONDS": "seconds between two checkpoints of a pack, 0 to 1000000; default: 30, and more where "
     "writing takes more than 2 % of the time",
     "VMI_PREEMPTION_FILE": "a file that appears when the node is about to go: checkpoints come at once, then every 5 s",
+    "SLURM_JOB_END_TIME": "the end of the Slurm job in seconds since 1970, set by Slurm: a run ends a minute before",
     "VMI_CUDA_GRAPH": "`0`: launch each step on a GPU instead of replaying a captured one",
     "WANDB_MODE": "`offline` (default), `online` or `disabled`; without a key `online` becomes `offline`, with a note",
     "WANDB_API_KEY": "the key for `online`; `wandb login` or netrc keep one as well",
