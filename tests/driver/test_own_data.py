@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.commands import here
 from support.commands import vmi as command
 from support.runs import run, tables
 
@@ -93,6 +94,25 @@ def test_what_was_kept_and_is_no_longer_what_it_was_is_an_error_that_names_it(pl
     pixels.write_bytes(pixels.read_bytes()[:-9])
     with pytest.raises(StoreError, match=r"train_pixels\.npy"):
         kept.load(name)
+
+
+@pytest.mark.parametrize("file", ["train_pixels.npy", "spec.json"])
+def test_fsck_names_kept_images_that_were_changed_and_the_next_run_keeps_them_anew(
+    place: Path, tmp_path: Path, file: str
+) -> None:
+    assert run(place / "study.py", "--results", tmp_path, "--local", cwd=place).code == 0
+    assert here(tmp_path, "fsck", tmp_path).code == here(tmp_path, "fsck", tmp_path / "own").code == 0
+    (hurt,) = (tmp_path / kept.FOLDER).glob(f"*/{file}")
+    whole = hurt.read_bytes()
+    hurt.write_bytes(whole[:-9] + b"x" * 9)
+    for folder in (tmp_path, tmp_path / "own"):
+        said = here(tmp_path, "fsck", folder)
+        assert said.code == 3 and hurt.parent.name in said.err
+    assert here(tmp_path, "fsck", tmp_path, "--quarantine").code == 0
+    moved = tmp_path / "quarantine" / kept.FOLDER / hurt.parent.name / file
+    assert moved.read_bytes() != whole and not hurt.exists()
+    assert "nothing to train" in run(place / "study.py", "--results", tmp_path, "--local", cwd=place).out
+    assert hurt.read_bytes() == whole and here(tmp_path, "fsck", tmp_path).code == 0
 
 
 def test_a_study_takes_images_by_its_command_line_and_is_called_by_them(place: Path, tmp_path: Path) -> None:

@@ -50,11 +50,28 @@ def check_studies(folder: AnyPath, move_away: bool) -> int:
             move(folder, [path for path, _ in beside])
             beside = check_sealed(folder, IN_RESULTS)
         wrong += [f"{path}: {why}" for path, why in beside]
+    wrong += _images(folder.absolute().parent if folder in places else folder, move_away)
     if wrong:
         hint = "" if move_away else "\n`vmi fsck --quarantine` moves them away, and the next run trains what is missing"
         lines = "\n".join(f"  {line}" for line in wrong)
         raise StoreError(printable(f"damaged or newer, kept as they are:\n{lines}{hint}"))
     return 0
+
+
+def _images(root: AnyPath, move_away: bool) -> list[str]:
+    """What is wrong with images of one's own that are kept beside these results; the next run keeps anew what is moved.
+
+    Of a data set all files go: what is left of it would be taken for whole.
+    """
+    from vmi.sources import kept
+
+    wrong = kept.damaged(root)
+    if move_away:
+        for folder in wrong:
+            move(root, list(folder.iterdir()))
+            typer.echo(printable(f"moved into {root / QUARANTINE}: {below(root, folder)}"))
+        wrong = kept.damaged(root)
+    return list(wrong.values())
 
 
 def _quarantined(path: AnyPath) -> None:

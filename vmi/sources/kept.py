@@ -62,6 +62,26 @@ def register_kept(root: AnyPath) -> None:
                 register(kept_spec(entry), str(entry))
 
 
+def damaged(root: AnyPath) -> dict[AnyPath, str]:
+    """What is kept beside these results and is not what it was: the folder of each data set, with what is wrong."""
+    found = {}
+    folder = root / FOLDER
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if not (entry / SPEC).exists():  # not whole yet: the next run keeps it
+            continue
+        try:
+            spec = kept_spec(entry)
+            register(spec, str(entry))
+            if spec.name != entry.name:
+                raise StoreError(f"{entry / SPEC}: describes {spec.name}")
+            load(spec.name)
+        except StoreError as error:
+            found[entry] = str(error)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            found[entry] = f"{entry / SPEC}: {error}"
+    return found
+
+
 def kept_spec(folder: AnyPath) -> DatasetSpec:
     return spec_from_json(json.loads((folder / SPEC).read_text(encoding="utf-8")))
 
