@@ -8,6 +8,7 @@ import os
 import pty
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rich.console import Console
 from support.commands import PROGRAM, here
 from support.store_lab import content, record, tree
 
+import vmi
 from analysis.data.study_results import open_study
 from analysis.terminal import terminal
 from vmi.driver.launch import launch
@@ -56,12 +58,14 @@ def test_a_mistake_is_taken_out_said_everywhere_and_trained_again(tmp_path: Path
     assert said.code == 0 and "s: dropped 2 of 4 trials" in said.out and "trains again" in said.out, said
     told = " UTC, where mi_weight = 8"
     status = "\n".join(status_lines(root / "s"))
-    assert "2 of 4 trials finished" in status and "dropped: 2 trials on " in status and told in status
+    assert "2 of 2 trials finished" in status and "dropped: 2 trials on " in status and told in status
     assert here(tmp_path, "report", root / "s").code == 0
     page = (root / "s" / "report.html").read_text()
     assert "Dropped trials" in page and told in page and "dropped: 2 trials on" in printed(root / "s")
     assert here(tmp_path, "fsck", root / "s").code == 0
-    assert "2 trained in this run + 2 found in the store" in start(root)  # and none is taken over from the copy
+    again = start(root)  # which asks for it by name
+    assert "grows: mi_weight 1 → 2 values, 2 found + 2 to train" in again
+    assert "2 trained in this run + 2 found in the store" in again  # and none is taken over from the copy
     after = Store(root, "s").finished()
     changed = {one for one in before if after[one]["attempt"] != before[one]["attempt"]}
     assert set(after) == set(before) and len(changed) == 2
@@ -167,3 +171,29 @@ def test_off_a_terminal_yes_drops_all_of_a_study_and_no_text_of_it_is_run(store:
         assert said.code == 0 and "dropped: 4 trials" in said.out and "\x1b" not in said.out
     page = (store.folder / "report.html").read_text()
     assert "&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page
+
+
+def test_a_value_or_seed_that_a_file_no_longer_names_stays_away_once_its_trials_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "results"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    few = replace(STUDY, space={"mi_weight": choice(0)}, seeds=(0,))
+    for study in (few, replace(STUDY, seeds=(0, 1))):
+        vmi.run(study, results=root, local=True, name="s")
+    assert here(tmp_path, "drop", root / "s", "--where", "mi_weight = 8 or seed = 1", "--yes").code == 0
+    spec = Store(root, "s").read_study() or {}
+    assert (spec["planned"], spec["seeds"], spec["space"]["mi_weight"]["values"]) == (1, [0], [0.0])
+    assert len(vmi.run(few, results=root, local=True, name="s").trials) == 1
+    everything = here(tmp_path, "drop", root / "s", "--where", "seed < 9", "--yes")
+    assert everything.code == 0 and (Store(root, "s").read_study() or {})["seeds"] == [0]
+    assert len(vmi.run(few, results=root, local=True, name="s").trials) == 1
+
+
+def test_of_a_value_that_other_trials_have_nothing_is_asked_for_less(tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    start(root)
+    before = Store(root, "s").read_study()
+    assert here(tmp_path, "drop", root / "s", "--where", "mi_weight = 8 and seed = 1", "--yes").code == 0
+    assert Store(root, "s").read_study() == before
+    assert "resuming: 3 of 4 trials are finished" in start(root)

@@ -53,10 +53,29 @@ def _dropped(folder: AnyPath, condition: str, yes: bool) -> int:
     with Heartbeat(folder, store.study):  # no driver may start meanwhile
         if matching(store, condition) != found:
             raise InputError([Problem("study", store.study, "no change since the question; repeat the command")])
+        _shrink(store, found[0])
         take_out(store, found[0], condition, datetime.now(UTC))
     typer.echo(printable(f"{store.study}: dropped {_counted(*found)}; their files are kept in {folder / 'quarantine'}"))
-    typer.echo("The next run of the study trains again those that it still asks for. Kept models and W&B runs stay.")
+    typer.echo("Values and seeds that only these had are asked for no more, unless a next run names them again.")
+    typer.echo("The next run trains again those that the study still asks for. Kept models and W&B runs stay.")
     return 0
+
+
+def _shrink(store: Store, trial_ids: list[str]) -> None:
+    """Let the study ask no more for values and seeds that these trials alone have: else its next run would bring them.
+
+    Before they go: whoever is killed in between may repeat the command.
+    """
+    from vmi.search.trial_count import planned_trials
+    from vmi.study.growth import shrunk
+    from vmi.study.study_json import study_of
+
+    spec, rows, gone = store.read_study(), store.finished(), set(trial_ids)
+    if spec is None or "space" not in spec:
+        return
+    less = shrunk(spec, [row for i, row in rows.items() if i in gone], [r for i, r in rows.items() if i not in gone])
+    if less != spec:
+        store.write_study({**less, "planned": planned_trials(study_of(less))})
 
 
 def _agreed(store: Store, condition: str, found: tuple[list[str], int], yes: bool) -> None:

@@ -6,7 +6,7 @@ would change the meaning of the trials that are there (fixed fields, the metric,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from vmi.spec.config import AUTOMATIC
 from vmi.spec.errors import Problem
 from vmi.spec.requests import contains, default_of
+from vmi.spec.trial import Row
 from vmi.study.space import Choice, Domain, Float, Integer, size
 from vmi.study.space import values as values_of
 from vmi.study.study import Study, Unasked
@@ -70,6 +71,36 @@ def growth(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     said = [f"{name} {had} → {has}" for name, (had, has) in counts.items() if had != has]
     said += [_axis_said(name, old, domain) for name, domain in new.space.items() if domain != old.space.get(name)]
     return said + (["a baseline"] if new.baseline and not old.baseline else [])
+
+
+def shrunk(stored: Mapping[str, Any], gone: Sequence[Row], left: Sequence[Row]) -> dict[str, Any]:
+    """A study's description without what only trials that are gone had: values of a choice, seeds, the baseline.
+
+    What would leave an axis or the seeds empty stays: then all of the study is gone, and is asked for as before.
+    """
+    made = dict(_less(stored, gone, left))
+    if "requests" in stored:
+        made["requests"] = [{**one, "spec": _less(one["spec"], gone, left)} for one in stored["requests"]]
+    return made
+
+
+def _less(request: Mapping[str, Any], gone: Sequence[Row], left: Sequence[Row]) -> Mapping[str, Any]:
+    """One request without what is gone; itself where some part of it would be empty."""
+
+    def stays(name: str, value: Any) -> bool:
+        return all(row[name] != value for row in gone) or any(row[name] == value for row in left)
+
+    less = {**request, "space": {}}
+    for name, domain in request["space"].items():
+        values = [value for value in domain.get("values", ()) if stays(name, value)]
+        less["space"][name] = {**domain, "values": values} if "values" in domain else domain
+    for name in ("seeds", "confirm_seeds"):
+        if name in request:
+            less[name] = [seed for seed in request[name] if stays("seed", seed)]
+    if (baseline := request.get("baseline")) and all(not stays(name, value) for name, value in baseline.items()):
+        less["baseline"] = {}
+    empty = any(domain.get("values") == [] for domain in less["space"].values())
+    return request if empty or less.get("seeds") == [] else less
 
 
 def _axis_said(name: str, old: Study, domain: Domain) -> str:
