@@ -18,7 +18,7 @@ def requests(results: StudyResults) -> Iterator[tuple[str, ...]]:
     """A row for each request, as HEADS has it; none of a study that was asked for once."""
     asked = requests_of(results.spec)
     trials = Counter(results.request_numbers.values())
-    for number, (at, spec) in enumerate(asked, 1) if len(asked) > 1 else ():
+    for number, (at, spec, _) in enumerate(asked, 1) if len(asked) > 1 else ():
         axes = [f"{labels.symbol(name)}: {_values(domain)}" for name, domain in part_of(spec, "space").items()]
         axes += [labels.plural(spec["suggestions"], "suggestion")] if spec.get("suggestions") else []
         seeds = str(len(spec.get("seeds") or ()))

@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def dropped(store: Store, condition: str = CONDITION) -> list[str]:
-    ids, _ = matching(store, condition)
+    ids = matching(store, condition).stored
     drop(store, ids, condition, AT)
     return ids
 

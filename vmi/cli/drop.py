@@ -14,6 +14,7 @@ from vmi.spec.errors import ABSENT, InputError, Problem, printable
 from vmi.storage.paths import AnyPath, opened
 
 if TYPE_CHECKING:
+    from vmi.results.drop import Matching
     from vmi.results.store import Store
 
 
@@ -38,6 +39,7 @@ def drop(
 def _dropped(folder: AnyPath, condition: str, yes: bool) -> int:
     from vmi.cli.store import need_study, without_drivers  # loads pyarrow
     from vmi.driver.lock import Heartbeat
+    from vmi.driver.planned import asked_rows
     from vmi.driver.status import studies_in
     from vmi.results.drop import drop as take_out
     from vmi.results.drop import matching
@@ -48,53 +50,59 @@ def _dropped(folder: AnyPath, condition: str, yes: bool) -> int:
         raise InputError([Problem("folder", str(folder), "one study's results, not a folder of them")])
     without_drivers([folder])
     store = Store(folder.absolute().parent, folder.absolute().name)
-    found = matching(store, condition)
+    found = matching(store, condition, asked_rows(store))
     _agreed(store, condition, found, yes)
     with Heartbeat(folder, store.study):  # no driver may start meanwhile
-        if matching(store, condition) != found:
+        now = matching(store, condition, asked_rows(store))
+        if (now.stored, now.finished) != (found.stored, found.finished):
             raise InputError([Problem("study", store.study, "no change since the question; repeat the command")])
-        _shrink(store, found[0])
-        take_out(store, found[0], condition, datetime.now(UTC))
-    typer.echo(printable(f"{store.study}: dropped {_counted(*found)}; their files are kept in {folder / 'quarantine'}"))
-    typer.echo("Values and seeds that only these had are asked for no more, unless a next run names them again.")
-    typer.echo("The next run trains again those that the study still asks for. Kept models and W&B runs stay.")
+        less = _shrink(store, found)
+        if found.stored:
+            take_out(store, found.stored, condition, datetime.now(UTC))
+    kept = f"; their files are kept in {folder / 'quarantine'}" if found.stored else ""
+    typer.echo(printable(f"{store.study}: dropped {_counted(found)}{kept}"))
+    if less:
+        typer.echo(printable(f"asked for no more, unless a next run names it: {'; '.join(less)}"))
+    typer.echo("The next run trains again what the study still asks for. Kept models and W&B runs stay.")
     return 0
 
 
-def _shrink(store: Store, trial_ids: list[str]) -> None:
-    """Let the study ask no more for values and seeds that these trials alone have: else its next run would bring them.
+def _shrink(store: Store, found: Matching) -> list[str]:
+    """Let the study ask no more for what only these trials have, else its next run would bring them; what that is.
 
     Before they go: whoever is killed in between may repeat the command.
     """
     from vmi.search.trial_count import planned_trials
-    from vmi.study.growth import shrunk
+    from vmi.study.shrinking import removed, shrunk
     from vmi.study.study_json import study_of
 
-    spec, rows, gone = store.read_study(), store.finished(), set(trial_ids)
-    if spec is None or "space" not in spec:
-        return
-    less = shrunk(spec, [row for i, row in rows.items() if i in gone], [r for i, r in rows.items() if i not in gone])
+    spec = store.read_study()
+    if spec is None or not spec.get("space"):
+        return []
+    less = shrunk(spec, found.gone, found.left)
     if less != spec:
         store.write_study({**less, "planned": planned_trials(study_of(less))})
+    return list(removed(spec, less))
 
 
-def _agreed(store: Store, condition: str, found: tuple[list[str], int], yes: bool) -> None:
+def _agreed(store: Store, condition: str, found: Matching, yes: bool) -> None:
     """Raises InputError where nothing matches, where nobody can be asked, and where the answer is no."""
-    ids, total = found
-    if not ids:
-        raise InputError([Problem("--where", condition, f"met by none of the {total} finished trials")])
+    if not found.gone:
+        raise InputError([Problem("--where", condition, f"met by none of the {found.finished} finished trials")])
     is_terminal = sys.stdin.isatty()
-    if yes and not (is_terminal and len(ids) == total):
+    if yes and not (is_terminal and len(found.stored) == found.finished):
         return
     if not is_terminal:
-        raise InputError([Problem("--yes", ABSENT, f"needed without a terminal, to drop {_counted(ids, total)}")])
+        raise InputError([Problem("--yes", ABSENT, f"needed without a terminal, to drop {_counted(found)}")])
     try:
-        agreed = typer.confirm(printable(f"Drop {_counted(ids, total)} from {store.folder}?"))
+        agreed = typer.confirm(printable(f"Drop {_counted(found)} from {store.folder}?"))
     except typer.Abort:
         agreed = False
     if not agreed:
         raise InputError([Problem("answer", ABSENT, "not yes: nothing was dropped")])
 
 
-def _counted(ids: list[str], total: int) -> str:
-    return f"{len(ids)} of {total} trials"
+def _counted(found: Matching) -> str:
+    asked = len(found.gone) - len(found.stored)
+    more = f" and {asked} that {'was' if asked == 1 else 'were'} only asked for" if asked else ""
+    return f"{len(found.stored)} of {found.finished} trials{more}"

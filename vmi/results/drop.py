@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +26,7 @@ from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.results.where import where
 from vmi.spec.errors import StoreError
+from vmi.spec.trial import Row
 from vmi.storage.durable import put_new
 from vmi.storage.paths import AnyPath
 
@@ -32,13 +34,31 @@ from vmi.storage.paths import AnyPath
 _ROUNDS = 20
 
 
-def matching(store: Store, condition: str) -> tuple[list[str], int]:
-    """The ids of the finished trials that meet a condition on the columns of `trials`, and how many there are in all.
+class Matching(NamedTuple):
+    """What a condition meets: the ids of finished trials, all trials that it meets as rows, those that it does not.
+
+    `gone` and `left` also have those that are only asked for; `finished`: how many trials have ended, in all.
+    """
+
+    stored: list[str]
+    gone: list[Row]
+    left: list[Row]
+    finished: int
+
+
+def matching(store: Store, condition: str, asked: Sequence[Row] = ()) -> Matching:
+    """What meets a condition on the columns of `trials`, of the finished trials and of those that are only `asked` for.
 
     Raises InputError on "--where", and StoreError naming what is damaged.
     """
     rows = first_attempts(store.read("trials").checked())
-    return rows.filter(where(condition, rows.schema))["trial_id"].to_pylist(), rows.num_rows
+    meets, there = where(condition, rows.schema), set(rows["trial_id"].to_pylist())
+    more = [{name: row.get(name) for name in rows.column_names} for row in asked if row["trial_id"] not in there]
+    both = pa.concat_tables([rows, pa.Table.from_pylist(more, schema=rows.schema)])
+    gone = both.filter(meets).to_pylist()
+    ids = {row["trial_id"] for row in gone}
+    left = [row for row in both.to_pylist() if row["trial_id"] not in ids]
+    return Matching([i for row in gone if (i := row["trial_id"]) in there], gone, left, rows.num_rows)
 
 
 def drop(store: Store, trial_ids: Collection[str], condition: str, at: datetime) -> None:

@@ -1,15 +1,14 @@
 """The requests of a study that has grown, as study.json keeps them, and which stored trials each of them asked for.
 
-study.json describes everything that was asked for so far, or with `only` the last request alone; `requests` has those
-that made the study larger, with their times. Plain JSON values and rows.
+study.json describes everything that was asked for so far, or with `only` the last request alone. `requests` has those
+that made the study larger: when, the request itself, and the `study` that it made. Plain JSON values and rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from vmi.spec.config import AUTOMATIC, FIELD_TYPES, resolve
 from vmi.spec.errors import InputError
@@ -18,6 +17,16 @@ from vmi.spec.trial import Row
 Spec = Mapping[str, Any]
 # What belongs to a whole study.json alone.
 APART = ("vmi_study_version", "name", "planned", "requests", "only")
+# What tells the trials of a suggestion, and those of equal numbers, apart.
+_BESIDE = ("seed", "preset")
+
+
+class Request(NamedTuple):
+    """A request that made a study larger: its time (ISO 8601, None where it was not kept), itself, what it led to."""
+
+    asked_at: str | None
+    spec: Spec
+    study: Spec
 
 
 def request_of(spec: Spec) -> dict[str, Any]:
@@ -25,10 +34,12 @@ def request_of(spec: Spec) -> dict[str, Any]:
     return {name: value for name, value in spec.items() if name not in APART}
 
 
-def requests_of(spec: Spec) -> list[tuple[str | None, Spec]]:
-    """Each request with its time (ISO 8601, None where it was not kept), the first one first."""
-    kept = spec.get("requests") or [{"asked_at": None, "spec": request_of(spec)}]
-    return [(one.get("asked_at"), one["spec"]) for one in kept]
+def requests_of(spec: Spec) -> list[Request]:
+    """Each request, the first one first."""
+    alone = request_of(spec)
+    return [Request(one.get("asked_at"), one["spec"], one["study"]) for one in spec.get("requests") or ()] or [
+        Request(None, alone, alone)
+    ]
 
 
 def in_view(spec: Spec, rows: Sequence[Row]) -> list[Row]:
@@ -37,26 +48,24 @@ def in_view(spec: Spec, rows: Sequence[Row]) -> list[Row]:
 
 
 def numbered(spec: Spec, rows: Sequence[Row]) -> dict[str, int]:
-    """By trial the number of the request, from 1, that asked for it first; without those that none asks for."""
+    """By trial the number of the request, from 1, that brought it; without those that none asks for."""
     found: dict[str, int] = {}
-    for number, (_, request) in reversed(list(enumerate(requests_of(spec), 1))):
-        found |= {row["trial_id"]: number for row in covered({**request, "requests": spec.get("requests")}, rows)}
+    for number, request in reversed(list(enumerate(requests_of(spec), 1))):
+        found |= {row["trial_id"]: number for row in covered(request.study, rows)}
     return found
 
 
 def covered(spec: Spec, rows: Sequence[Row]) -> list[Row]:
-    """The rows that a request asks for; of a search its first suggestions, in the order in which they ended."""
-    fresh, fields = set(spec.get("confirm_seeds") or ()), _searched_anywhere(spec)
+    """The rows that a description asks for; of a search its first suggestions, in the order in which they ended."""
+    fresh = set(spec.get("confirm_seeds") or ())
     seeds = set(spec.get("seeds") or ()) | fresh
     own = [row for row in rows if row["seed"] in seeds]
-    baseline = [row for row in own if spec.get("baseline") and _is_baseline(spec, row, fields)]
-    ids = {row["trial_id"] for row in baseline}
-    inside = [row for row in own if row["trial_id"] not in ids and _is_inside(spec, row, fields)]
+    by_suggestion = {row["suggestion_id"]: row for row in own}
+    baseline = {i for i, row in by_suggestion.items() if spec.get("baseline") and _is_baseline(spec, row)}
+    inside = {i for i, row in by_suggestion.items() if i not in baseline and _is_inside(spec, row)}
     if (count := spec.get("suggestions")) is not None:
-        kept = _first_suggestions([row for row in inside if row["seed"] not in fresh], count)
-        inside = [row for row in inside if row["suggestion_id"] in kept]
-    ids |= {row["trial_id"] for row in inside}
-    return [row for row in own if row["trial_id"] in ids]
+        inside = _first_suggestions([r for r in own if r["suggestion_id"] in inside and r["seed"] not in fresh], count)
+    return [row for row in own if row["suggestion_id"] in baseline | inside]
 
 
 def contains(domain: Spec, value: Any) -> bool:
@@ -81,50 +90,42 @@ def is_searched(name: str, row: Row, spec: Spec, seen: frozenset[str] = frozense
     )
 
 
-def default_of(spec: Spec, name: str, row: Mapping[str, Any]) -> Any:
-    """What a field that the request neither fixes nor searches is beside the row's searched words (a preset, a layout).
-
-    None where this program cannot say.
-    """
-    words = {n: row.get(n) for n in spec.get("space") or {} if FIELD_TYPES.get(n) is str}
-    return _default(name, tuple(sorted({**(spec.get("fixed") or {}), **words}.items())))
-
-
-@cache
-def _default(name: str, given: tuple[tuple[str, Any], ...]) -> Any:
-    try:
-        return getattr(resolve(dict(given)), name, None)
-    except InputError:
-        return None
-
-
-def _searched_anywhere(spec: Spec) -> list[str]:
-    """The fields that any of the study's requests searches: no other one tells its trials apart."""
-    spaces = [spec.get("space") or {}, *(one["spec"].get("space") or {} for one in spec.get("requests") or ())]
-    return list(dict.fromkeys(name for space in spaces for name in space))
-
-
-def _is_inside(spec: Spec, row: Row, fields: Iterable[str]) -> bool:
-    """Whether the request's space, over what it fixes, has the row's point."""
+def _is_inside(spec: Spec, row: Row) -> bool:
+    """Whether some point of the description's space is the row's configuration; a preset's name is no part of that."""
     space, fixed = spec.get("space") or {}, spec.get("fixed") or {}
-    for name in fields:
-        if name in space:
-            inside = contains(space[name], row[name]) if is_searched(name, row, spec) else True
-        else:
-            inside = (fixed[name] if name in fixed else default_of(spec, name, row)) in (row[name], AUTOMATIC)
-        if not inside:
-            return False
-    return True
+    names = [name for name in space if is_searched(name, row, spec)]
+    if not all(contains(space[name], row.get(name)) for name in names if name != "preset"):
+        return False
+    given = {**fixed, **{name: row.get(name) for name in names}}
+    return any(_is_row({**given, **point}, row) for point in _presets(space.get("preset"), row))
 
 
-def _is_baseline(spec: Spec, row: Row, fields: Iterable[str]) -> bool:
-    over = {**(spec.get("fixed") or {}), **spec["baseline"]}
-    point = {"fixed": over}
-    names = dict.fromkeys((*fields, *spec["baseline"]))
-    return all((over[n] if n in over else default_of(point, n, row)) in (row[n], AUTOMATIC) for n in names)
+def _presets(domain: Spec | None, row: Row) -> Iterator[Mapping[str, Any]]:
+    """What the preset may have been called where it is searched, the row's own name first."""
+    if domain is None:
+        yield {}
+        return
+    for name in sorted(domain.get("values", ()), key=lambda name: bool(name != row.get("preset"))):
+        yield {"preset": name}
 
 
-def _first_suggestions(rows: Iterable[Row], count: int) -> set[str]:
+def _is_baseline(spec: Spec, row: Row) -> bool:
+    return _is_row({**(spec.get("fixed") or {}), **spec["baseline"]}, row)
+
+
+def _is_row(given: Mapping[str, Any], row: Row) -> bool:
+    """Whether these fields resolve to the row's configuration; where this program cannot say, whether the row has them.
+
+    (It cannot of images of one's own that nobody has made known, or fields that it lacks.)
+    """
+    try:
+        config: Mapping[str, Any] = vars(resolve(given))
+    except InputError:
+        return all(value in (row.get(name), AUTOMATIC) for name, value in given.items() if name not in _BESIDE)
+    return all(config[name] == row.get(name) for name in FIELD_TYPES if name not in _BESIDE)
+
+
+def _first_suggestions(rows: Sequence[Row], count: int) -> set[str]:
     """The ids of so many suggestions, those whose first trial ended first."""
     first: dict[str, tuple[str, str]] = {}
     for row in rows:

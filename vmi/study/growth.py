@@ -6,15 +6,15 @@ would change the meaning of the trials that are there (fixed fields, the metric,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from typing import Any, NamedTuple
 
-from vmi.spec.config import AUTOMATIC
+from vmi.spec.config import AUTOMATIC, FIELDS, resolve
 from vmi.spec.errors import Problem
-from vmi.spec.requests import contains, default_of
-from vmi.spec.trial import Row
+from vmi.spec.requests import contains
 from vmi.study.space import Choice, Domain, Float, Integer, size
 from vmi.study.space import values as values_of
 from vmi.study.study import Study, Unasked
@@ -53,7 +53,7 @@ def grown(stored: Mapping[str, Any], asked: Study) -> Grown:
         confirm=max(old.confirm, asked.confirm),
         suggestions=_larger(old.suggestions, asked.suggestions),
         objectives=_objectives(stored, new_spec, problems),
-        baseline=_baseline(stored, new_spec, problems),
+        baseline=_baseline(stored, new_spec, space, problems),
     )
     return Grown(made, tuple(problems))
 
@@ -71,36 +71,6 @@ def growth(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     said = [f"{name} {had} → {has}" for name, (had, has) in counts.items() if had != has]
     said += [_axis_said(name, old, domain) for name, domain in new.space.items() if domain != old.space.get(name)]
     return said + (["a baseline"] if new.baseline and not old.baseline else [])
-
-
-def shrunk(stored: Mapping[str, Any], gone: Sequence[Row], left: Sequence[Row]) -> dict[str, Any]:
-    """A study's description without what only trials that are gone had: values of a choice, seeds, the baseline.
-
-    What would leave an axis or the seeds empty stays: then all of the study is gone, and is asked for as before.
-    """
-    made = dict(_less(stored, gone, left))
-    if "requests" in stored:
-        made["requests"] = [{**one, "spec": _less(one["spec"], gone, left)} for one in stored["requests"]]
-    return made
-
-
-def _less(request: Mapping[str, Any], gone: Sequence[Row], left: Sequence[Row]) -> Mapping[str, Any]:
-    """One request without what is gone; itself where some part of it would be empty."""
-
-    def stays(name: str, value: Any) -> bool:
-        return all(row[name] != value for row in gone) or any(row[name] == value for row in left)
-
-    less = {**request, "space": {}}
-    for name, domain in request["space"].items():
-        values = [value for value in domain.get("values", ()) if stays(name, value)]
-        less["space"][name] = {**domain, "values": values} if "values" in domain else domain
-    for name in ("seeds", "confirm_seeds"):
-        if name in request:
-            less[name] = [seed for seed in request[name] if stays("seed", seed)]
-    if (baseline := request.get("baseline")) and all(not stays(name, value) for name, value in baseline.items()):
-        less["baseline"] = {}
-    empty = any(domain.get("values") == [] for domain in less["space"].values())
-    return request if empty or less.get("seeds") == [] else less
 
 
 def _axis_said(name: str, old: Study, domain: Domain) -> str:
@@ -152,17 +122,18 @@ def _only(name: str, value: Any) -> dict[str, Any]:
 
 
 def _point(name: str, side: Mapping[str, Any]) -> Choice | None:
-    """The values that a field has in a study that does not search it: fixed, or what it is left at beside each word."""
-    if name in side["fixed"]:
-        return None if side["fixed"][name] == AUTOMATIC else Choice((side["fixed"][name],))
-    words = {
-        n: d["values"] for n, d in side["space"].items() if d["kind"] == "choice" and isinstance(d["values"][0], str)
-    }
-    rows: list[dict[str, Any]] = [{}]
-    for word, choices in words.items():
-        rows = [{**row, word: value} for row in rows for value in choices]
-    found = dict.fromkeys(default_of(side, name, row) for row in rows)
-    return None if None in found else Choice(tuple(found))
+    """The values that a field has in a study that does not search it: fixed, or what it is left at beside each word.
+
+    None where these are no values of their own: of a field that follows a searched one.
+    """
+    fixed, space = side["fixed"], side["space"]
+    if name in fixed:
+        return None if fixed[name] == AUTOMATIC else Choice((fixed[name],))
+    if FIELDS[name].follows in space:
+        return None
+    words = {n: d["values"] for n, d in space.items() if d["kind"] == "choice" and isinstance(d["values"][0], str)}
+    points = [dict(zip(words, values, strict=True)) for values in product(*words.values())]
+    return Choice(tuple(dict.fromkeys(getattr(resolve({**fixed, **point}), name) for point in points)))
 
 
 def _union(old: Domain, new: Domain) -> Domain | None:
@@ -225,8 +196,14 @@ def _objectives(old: Mapping[str, Any], new: Mapping[str, Any], problems: list[P
     return {**theirs, **mine}
 
 
-def _baseline(old: Mapping[str, Any], new: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    mine, theirs = (side.get("baseline", {}) for side in (old, new))
+def _baseline(
+    old: Mapping[str, Any], new: Mapping[str, Any], space: Mapping[str, Domain], problems: list[Problem]
+) -> dict[str, Any]:
+    """The baseline of either; with what it had by a fixed field that is an axis now."""
+    mine, theirs = (
+        {**{n: v for n, v in side["fixed"].items() if n in space}, **baseline} if baseline else {}
+        for side, baseline in ((side, side.get("baseline", {})) for side in (old, new))
+    )
     if mine and theirs:
         problems += differences({"baseline": mine}, {"baseline": theirs})
     return dict(mine or theirs)
