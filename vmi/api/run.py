@@ -44,7 +44,7 @@ def run(study: Study, **options: Any) -> Results:
         study: the `vmi.Study`
         **options: those of `vmi.driver.options.RunOptions`: smoke, data, skip_broken, steps, seeds, restarts,
             scale, name, results, pack_size, only, local, address, gpus_per_pack, keep_models, resume,
-            retry_failed
+            retry_failed, retry_stopped
 
     Returns:
         The `Results`, also where trials failed; `results.failed` has these with their reasons.

@@ -8,7 +8,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -26,7 +26,8 @@ from vmi.driver.own_data import own_data
 from vmi.driver.preflight import Wanted, check, check_rows
 from vmi.driver.progress import Display
 from vmi.driver.pruning import pruning_of
-from vmi.driver.summary import fewer, interrupted_lines, start_line, summary_lines
+from vmi.driver.stopping import Stopping, config_of
+from vmi.driver.summary import fewer, had, interrupted_lines, start_line, summary_lines
 from vmi.driver.tally import Kept
 from vmi.mirror.access import Mode
 from vmi.mirror.mirror import mirror_of
@@ -35,7 +36,7 @@ from vmi.process.scratch import scratch
 from vmi.process.signals import exit_code, terminable, undisturbed
 from vmi.results.checkpoints import clear_all
 from vmi.results.compaction import finish
-from vmi.results.rows import failed_attempts
+from vmi.results.rows import attempts_with
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
@@ -46,7 +47,7 @@ from vmi.search.factory import searcher_for
 from vmi.search.trial_count import values_of
 from vmi.spec.datasets import data_folder
 from vmi.spec.requests import in_view
-from vmi.spec.trial import PackSpec
+from vmi.spec.trial import PackSpec, Trial
 from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
 from vmi.worker.messages import Task, checkpoint_seconds, ended_of
@@ -122,11 +123,14 @@ class _Run:
         costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
         self.sizing = Sizing(study, options.pack_size, self.on_demand.room, costs)
         self.models = BestModels(study, store, str(options.keep_models))
+        self.stopping = Stopping(store, self.attempt, heartbeat.acquire, self._mirrored, self._say)
         self.ledger = self._ledger()
 
     def to_its_end(self) -> None:
         """Train what is missing."""
         self._say(*self._notes())
+        if self.options.retry_stopped:
+            self.stopping.lift()
         try:
             with terminable():
                 self.mirror.begin()
@@ -147,7 +151,7 @@ class _Run:
                 self.mirror.stop()
                 self.on_demand.close()
                 self._say(*(f"warning: {said}" for said in self.mirror.close()))
-        self._say(*summary_lines(self.ledger, self.store))
+        self._say(*summary_lines(self.ledger, self.store, self.options.retried))
         if self.ledger.failures() or not self.ledger.done:
             raise TrialsFailedError(f"{len(self.ledger.failures())} of {self.asked['planned']} trials failed")
 
@@ -163,7 +167,7 @@ class _Run:
         own = {row["trial_id"]: row for row in in_view(self.asked, list(finished.values()))}
         self.covered, self.stored = frozenset(own), len(finished)
         self.models.note(map(ended_of, finished.values()))
-        retry = failed_attempts(own.values()) if self.options.retry_failed else {}
+        retry = self._to_retry(own)
         # A run of W&B's that is to be written anew is missing only once its trial has ended again.
         self.mirror.finished = finished.keys() - retry.keys()
         return Ledger(
@@ -175,7 +179,16 @@ class _Run:
             workers=self.on_demand.workers,
             under_way=filter(self._is_wanted, packs_under_way(self.store, self.mirror.finished, retry)),
             retry=retry,
+            stopper=self.stopping,
         )
+
+    def _to_retry(self, own: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+        """The trials that are trained again, with the attempts of their rows; none that a request to stop is about."""
+        found = attempts_with(self.options.retried, own.values())
+        if self.options.retry_stopped:
+            return found  # which lifts the requests
+        again = [Trial(i, own[i]["suggestion_id"], config_of(own[i])) for i in found]
+        return {trial_id: found[trial_id] for trial_id in found.keys() - self.stopping.met_by(again).keys()}
 
     def _is_wanted(self, pack: PackSpec) -> bool:
         """Whether a pack that was cut short is of what is asked for now, all of it."""
@@ -193,8 +206,12 @@ class _Run:
         adopted = set(self.store.adopt(presets, values_of(self.study, "layout"), values_of(self.study, "dataset")[0]))
         if not adopted:
             return {}
-        self._say(*(f"warning: {warning}" for warning in self.mirror.note(sorted(adopted))))
+        self._mirrored(adopted)
         return {trial_id: row for trial_id, row in self.store.finished().items() if trial_id in adopted}
+
+    def _mirrored(self, trial_ids: Iterable[str]) -> None:
+        """These trials have a row by now that is no worker's."""
+        self._say(*(f"warning: {warning}" for warning in self.mirror.note(sorted(trial_ids))))
 
     def _notes(self) -> Iterator[str]:
         if dead := self.heartbeat.taken_over:
@@ -205,8 +222,8 @@ class _Run:
             yield f"note: this request alone (--only); {more} more trial{'s' if more != 1 else ''} of others are stored"
         if self.options.keep_models != "none" and self.ledger.reused:
             yield "note: finished trials are not trained again, so no model of theirs is added"
-        if self.options.retry_failed and not self.ledger.to_retry:
-            yield "note: nothing to retry: no trial of this study has failed"
+        if self.options.retried and not self.ledger.to_retry:
+            yield f"note: nothing to retry: no trial of this study has {had(self.options.retried)}"
 
     def _train(self) -> None:
         """Train everything that is missing; nothing is started or written where nothing is."""
@@ -217,7 +234,7 @@ class _Run:
         store.write_study(self.asked)
         for table in TABLES:
             finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
-        self._say(start_line(ledger, self.asked, store, self.grows, len(self.covered)))
+        self._say(start_line(ledger, self.asked, store, self.grows, len(self.covered), self.options.retried))
         self._say(*(f"warning: {line}" for line in self.sizing.warnings(ledger.ready)))
         self._thin_models()  # what a run that was killed has left
         self._train_on(self.on_demand.runner)

@@ -42,6 +42,7 @@ class Driving:
             self._models.note(update.ended)
             if said := self._models.thin():
                 self._display.warn(said)
+        self._ledger.heed()
         self._heartbeat.note(self.seen())
         if self._heartbeat.lost:
             raise RuntimeError("another driver has taken this study over: this one was silent for too long")

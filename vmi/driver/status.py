@@ -70,6 +70,11 @@ class Status:
         return sum(row["outcome"] == "failed" for row in self.rows)
 
     @property
+    def stopped(self) -> int:
+        """How many trials a user has stopped."""
+        return sum(row["outcome"] == "stopped" for row in self.rows)
+
+    @property
     def complete(self) -> bool:
         return self.planned is not None and len(self.rows) >= self.planned
 
@@ -115,6 +120,8 @@ def describe(status: Status) -> Iterator[str]:
     yield headline(status)
     if best := best_of(status):
         yield f"  {best}"
+    if status.stopped:
+        yield f"  stopped by `vmi stop`: {status.stopped} of these"
     yield from (f"  dropped: {drop}" for drop in status.drops)
     if status.part_age is not None:
         yield f"  last part: {duration(status.part_age)} ago"

@@ -6,7 +6,8 @@ The runners take packs from it and hand it every update of theirs; `vmi.runners.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from vmi.cost.packing import Size, pack, pack_of, size_for
 from vmi.cost.rounds import round_of
@@ -21,6 +22,26 @@ from vmi.worker.messages import Ended, Update, ended_of, is_current
 _NONE: Mapping[str, float] = {}
 
 
+class Stopper(Protocol):
+    """Knows which trials a user has asked to stop (`vmi stop`)."""
+
+    def news(self) -> bool:
+        """Whether there are requests that were not there when this was asked last."""
+
+    def stop(self, study: Study, waiting: Sequence[Trial]) -> Mapping[str, Row]:
+        """The rows, durable by now, of those of these trials, which nobody has begun, that were asked to stop."""
+
+
+class Nobody:
+    """The stopper of a study that no user steers."""
+
+    def news(self) -> bool:
+        return False
+
+    def stop(self, study: Study, waiting: Sequence[Trial]) -> Mapping[str, Row]:
+        return {}
+
+
 class Ledger:
     """The trials of one study.
 
@@ -29,8 +50,9 @@ class Ledger:
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
     time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time, one number for all or
     one for each Architecture. `under_way` are packs of an earlier run that were cut short: they are handed out as they
-    were, and before others. `retry` has those stored trials that have failed and are to be trained again, in packs of
-    their own, with the attempt of each one's row.
+    were, and before others. `retry` has those stored trials that have failed or were stopped and are to be trained
+    again, in packs of their own, with the attempt of each one's row. `stopper` is asked about trials before their pack
+    is handed out; of a pack that was, its worker hears by itself.
     """
 
     def __init__(
@@ -44,12 +66,14 @@ class Ledger:
         workers: Callable[[], int],
         under_way: Iterable[PackSpec] = (),
         retry: Mapping[str, int] | None = None,
+        stopper: Stopper | None = None,
     ) -> None:
         self.study, self.pack_size = study, pack_size
         self._suggestions = Suggestions(study, searcher)
         self.ranking = self._suggestions.ranking
         self._workers, self._adopt = workers, adopt
-        self._under_way = list(under_way)
+        self._under_way, self._stopper = list(under_way), stopper or Nobody()
+        self._begun: set[str] = set()  # packs that are ready again: their workers have left checkpoints
         self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
         self.running: dict[str, PackSpec] = {}
@@ -85,8 +109,19 @@ class Ledger:
             self._hand_out(wanted.trials, wanted.queue)
         return bool(self._ready)
 
+    def heed(self) -> None:
+        """Trials that wait in packs which nobody has begun leave them where they were asked to stop since."""
+        if not self._stopper.news():
+            return
+        fresh = [spec for spec in self._ready if spec.pack_id not in self._begun]
+        rows = self._stopper.stop(self.study, [trial for spec in fresh for trial in spec.trials])
+        self._ready = deque(left for spec in self._ready if (left := self._without(spec, rows)).trials)
+        for trial in (trial for spec in fresh for trial in spec.trials if trial.trial_id in rows):
+            self._settle(trial, ended_of(rows[trial.trial_id]))
+
     def next_pack(self) -> PackSpec | None:
         """The next pack to train; None when there is none now (ask again once a pack has ended, unless `done`)."""
+        self.heed()
         if not self.has_work():
             return None
         spec = self._ready.popleft()
@@ -123,6 +158,7 @@ class Ledger:
     def give_back(self, pack_id: str) -> None:
         """A running pack was cut short: it is the next to be handed out, as it is."""
         self._ready.appendleft(self.running.pop(pack_id))
+        self._begun.add(pack_id)
 
     def lose(self, pack_id: str, reason: str) -> None:
         """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
@@ -160,8 +196,18 @@ class Ledger:
 
     @property
     def to_retry(self) -> int:
-        """How many stored trials that have failed are to be trained again, in all."""
+        """How many stored trials that have failed or were stopped are to be trained again, in all."""
         return len(self._retry)
+
+    @property
+    def stopped(self) -> int:
+        """How many of the finished trials a user has stopped, in this run or before."""
+        return sum(ended.outcome == "stopped" for ended in self.finished.values())
+
+    @property
+    def stopped_now(self) -> int:
+        """How many of them had no row that counts when the run began."""
+        return sum(ended.outcome == "stopped" and i not in self._known for i, ended in self.finished.items())
 
     def failures(self) -> Mapping[str, str]:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
@@ -182,6 +228,10 @@ class Ledger:
         missing = [trial for trial in wanted if trial.trial_id not in self._known]
         if missing:
             resumed, missing = self._resumed(missing)
+            rows = self._stopper.stop(self.study, missing)
+            for trial in (trial for trial in missing if trial.trial_id in rows):
+                self._settle(trial, ended_of(rows[trial.trial_id]))
+            missing = [trial for trial in missing if trial.trial_id not in rows]
             size = lambda architecture: self._places(architecture) * queue  # noqa: E731
             new = pack([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
             again = pack([trial for trial in missing if trial.trial_id in self._retry], size, workers)
@@ -200,8 +250,14 @@ class Ledger:
                 wanted = {i: trial for i, trial in wanted.items() if i not in unstored}
             else:
                 left.append(spec)
-        self._under_way = left
+        self._under_way, self._begun = left, self._begun | {spec.pack_id for spec in found}
         return found, list(wanted.values())
+
+    def _without(self, spec: PackSpec, stopped: Collection[str]) -> PackSpec:
+        """A pack that nobody has begun without its stopped trials; none of another pack is among them."""
+        left = tuple(trial for trial in spec.trials if trial.trial_id not in stopped)
+        retried = {trial.trial_id: spec.retried[trial.trial_id] for trial in left if trial.trial_id in spec.retried}
+        return spec if len(left) == len(spec.trials) else pack_of(left, retried)
 
     def _places(self, architecture: Architecture) -> int:
         fitting = self._fitting.get(architecture)
