@@ -250,7 +250,7 @@ class Session:
                 recorder.write(report)
         where = (task.pack.pack_id, self.members.places, task.attempt, device_name(task.device), versions())
         for trial in ended:
-            cost = Cost(self.shares.seconds[trial.trial_id], *where)
+            cost = Cost(self.shares.seconds.get(trial.trial_id, 0.0), *where)
             recorder.finish(trial, self.outcomes[trial.trial_id], cost)
         self.committing = True
         committed = recorder.commit()
