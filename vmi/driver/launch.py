@@ -211,7 +211,9 @@ class _Run:
 
     def _mirrored(self, trial_ids: Iterable[str]) -> None:
         """These trials have a row by now that is no worker's."""
-        self._say(*(f"warning: {warning}" for warning in self.mirror.note(sorted(trial_ids))))
+        ids = sorted(trial_ids)
+        self.mirror.renew(ids)
+        self._say(*(f"warning: {warning}" for warning in self.mirror.note(ids)))
 
     def _notes(self) -> Iterator[str]:
         if dead := self.heartbeat.taken_over:
