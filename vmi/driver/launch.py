@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -18,12 +19,14 @@ from rich.console import Console
 from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing
 from vmi.driver.best_models import BestModels
+from vmi.driver.following import follow
+from vmi.driver.growing import Growing
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
 from vmi.driver.options import RunOptions
 from vmi.driver.own_data import own_data
-from vmi.driver.preflight import Wanted, check, check_rows
+from vmi.driver.preflight import Wanted, asked_of, check, check_rows
 from vmi.driver.progress import Display
 from vmi.driver.pruning import pruning_of
 from vmi.driver.stopping import Stopping, config_of
@@ -50,7 +53,7 @@ from vmi.spec.requests import in_view
 from vmi.spec.trial import PackSpec, Trial
 from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
-from vmi.worker.messages import Task, checkpoint_seconds, ended_of
+from vmi.worker.messages import Task, Update, checkpoint_seconds, ended_of
 from vmi.worker.takeover import packs_under_way
 
 OK, FAILED = 0, 1
@@ -78,8 +81,13 @@ def drive(study: Study, options: RunOptions, console: Console, again: str) -> An
     """
     study, unknown = options.applied(study)
     options = replace(options, usage=(*options.usage, *unknown))
-    store, wanted, wandb = check(study, options, os.environ)
+    store, _, wandb = check(study, options, os.environ)
+    if (code := follow(study, store, options, console)) is not None:
+        if code != OK:
+            raise TrialsFailedError("the run that was followed is over, and some of its trials failed or are missing")
+        return store.folder
     with _alone(console), scratch(), Heartbeat(store.folder, store.study) as heartbeat:
+        wanted = asked_of(study, store, options.only, datetime.now(UTC))  # as it is now that nobody else can change it
         _Run(wanted, options, console, again, store, wandb, heartbeat).to_its_end()
     return store.folder
 
@@ -111,20 +119,35 @@ class _Run:
         heartbeat: Heartbeat,
     ) -> None:
         """Raises StoreError when the store is damaged; nothing is started or written."""
-        study = self.study = wanted.study
-        self.options, self.store, self.asked, self.grows = options, store, wanted.spec, wanted.grows
+        self.options, self.store = options, store
         self.console, self.heartbeat, self.note = console, heartbeat, wandb.note
+        self.growing = Growing(store, self._say)
+        self.wanted = wanted if options.only else self.growing.start(wanted)
+        study = self.study
         self.again = again
         # Reads every table, so that a damaged one is found before anything starts.
         self.attempt = cache(store.next_attempt)
         self.mirror = mirror_of(store, wandb.mode, options.local)
         needs = needs_of(store.root, values_of(study, "dataset"))
         self.on_demand = OnDemand(options, self._first, needs, self._say)
-        costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
-        self.sizing = Sizing(study, options.pack_size, self.on_demand.room, costs)
+        self.sizing = self._sizing()
         self.models = BestModels(study, store, str(options.keep_models))
         self.stopping = Stopping(store, self.attempt, heartbeat.acquire, self._mirrored, self._say)
         self.ledger = self._ledger()
+
+    @property
+    def study(self) -> Study:
+        return self.wanted.study
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What study.json says."""
+        return self.wanted.spec
+
+    def _sizing(self) -> Sizing:
+        """How large its packs are to be."""
+        costs = lambda: self.on_demand.costs(self.store.root)  # noqa: E731
+        return Sizing(self.study, self.options.pack_size, self.on_demand.room, costs)
 
     def to_its_end(self) -> None:
         """Train what is missing."""
@@ -234,9 +257,10 @@ class _Run:
             self._nothing_to_train()
             return
         store.write_study(self.asked)
+        self.growing.keep()
         for table in TABLES:
             finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
-        self._say(start_line(ledger, self.asked, store, self.grows, len(self.covered), self.options.retried))
+        self._say(start_line(ledger, self.asked, store, self.wanted.grows, len(self.covered), self.options.retried))
         self._say(*(f"warning: {line}" for line in self.sizing.warnings(ledger.ready)))
         self._thin_models()  # what a run that was killed has left
         self._train_on(self.on_demand.runner)
@@ -252,6 +276,7 @@ class _Run:
         self._say("nothing to train: every trial of this study is finished")
         if self.store.read_study() != self._found:
             self.store.write_study(self._found)
+        self.growing.keep()
         self._thin_models()
         if self.ledger.done:
             self._clear()  # of a driver that was killed after its last commit
@@ -265,20 +290,44 @@ class _Run:
         self._say(*(f"warning: {said}" for said in [self.models.thin()] if said))
 
     def _train_on(self, runner: Runner) -> None:
-        ledger, planned = self.ledger, self.asked["planned"]
+        ledger = self.ledger
         target = Target(runner.device, runner.workers())
         kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
         kept.write()
-        with Display(ledger, planned, self.console, time.monotonic) as display:
-            driving = Driving(ledger, planned, display, self.heartbeat, kept, self.mirror, self.models)
+        with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
+            driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
+
+            def show(update: Update) -> None:
+                driving.update(update)
+                self._grow(display)
+
             try:
-                runner.run(ledger, self._tasks_on(runner.device), driving.update)
+                runner.run(ledger, self._tasks_on(runner.device), show)
+                while self._grow(display, now=True):  # what was asked for at the last moment
+                    runner.run(ledger, self._tasks_on(runner.device), show)
             finally:
                 kept.write()
 
+    def _grow(self, display: Display, now: bool = False) -> bool:
+        """Take up what other starts have asked for, every few seconds or `now`; whether the study is larger by it."""
+        if self.options.only or (more := self.growing.look(self.wanted, now)) is None:
+            return False
+        self.wanted = more
+        self.store.write_study(more.spec)
+        self.growing.keep()
+        rows = self.store.finished()
+        self.covered |= {row["trial_id"] for row in in_view(more.spec, list(rows.values()))}
+        self.sizing = self.ledger.pack_size = self._sizing()
+        self.ledger.grow(more.study, searcher_for(more.study, seed=0), rows)
+        display.grow(more.spec["planned"])
+        self._say(
+            f"{self.store.study}: grows: {', '.join(more.grows)}: {more.spec['planned']} trials, as was asked for"
+        )
+        return True
+
     def _tasks_on(self, device: str) -> Callable[[PackSpec], Task]:
         """What a worker is told of a pack."""
-        layouts, folder = values_of(self.study, "layout"), str(data_folder().absolute())
+        folder = str(data_folder().absolute())
         attempt, seconds = self.attempt(), checkpoint_seconds(os.environ)
 
         def task_of(pack: PackSpec) -> Task:
@@ -287,7 +336,7 @@ class _Run:
                 pack=pack,
                 root=str(self.store.root),
                 study=self.study.name,
-                layouts=layouts,
+                layouts=values_of(self.study, "layout"),
                 attempt=attempt,
                 device=device,
                 data_folder=folder,

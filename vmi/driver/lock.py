@@ -128,10 +128,10 @@ class Heartbeat:
             if found is None:
                 continue
             if found.alive:
-                raise _refused(found)
+                raise InputError([busy(found)])
             if self._take_over(name, found):
                 return found
-        raise _refused(found or Driver({}, b"", 0.0))
+        raise InputError([busy(found or Driver({}, b"", 0.0))])
 
     def _take_over(self, name: str, dead: Driver) -> bool:
         """Replace what a dead driver left, unless somebody was quicker."""
@@ -185,10 +185,11 @@ def _read(path: AnyPath, now: float, files: Files) -> Driver | None:
     return Driver(content, raw, max(0.0, now - updated))
 
 
-def _refused(found: Driver) -> InputError:
+def busy(found: Driver) -> Problem:
+    """What to say to whoever would be a second driver."""
     study = str(found.content.get("study", "this study"))
     hint = "wait for it, watch it with `vmi watch`, or stop it"
-    return InputError([Problem("study", study, f"another driver runs it: {found}", hint)])
+    return Problem("study", study, f"another driver runs it: {found}", hint)
 
 
 def _exists(pid: int) -> bool:

@@ -51,7 +51,7 @@ def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tupl
     if problems:
         raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
     request = asked_of(study, store, options.only, datetime.now(UTC))
-    _load_data(request.study, store.root)
+    load_data(values_of(request.study, "dataset"), store.root)
     return store, request, _mode(store, environ)
 
 
@@ -60,13 +60,23 @@ def asked_of(study: Study, store: Store, only: bool, now: datetime) -> Wanted:
 
     `only`: no more than this is trained and shown, whatever was asked for before.
     """
-    own, stored = _described(study), store.read_study()
+    return united(store.read_study(), study, store.folder, only=only, now=now)
+
+
+def request_in(wanted: Wanted) -> dict[str, Any]:
+    """The newest request of a study that grows, by its own metric or that of the study."""
+    return {**requests_of(wanted.spec)[-1][1], "metric": wanted.spec["metric"]}
+
+
+def united(stored: Mapping[str, Any] | None, study: Study, folder: AnyPath, *, only: bool, now: datetime) -> Wanted:
+    """The same of a study whose study.json is `stored`."""
+    own = _described(study)
     if stored is None:
         return Wanted(study, {**own, "requests": [_kept(own, now)]})
     before = everything(stored)
     whole, problems = grown(before, study)
     if problems:
-        raise InputError(problems, f"{store.folder} holds another study of this name (choose another with --name)")
+        raise InputError(problems, f"{folder} holds another study of this name (choose another with --name)")
     validate(whole)
     after = _described(whole)
     grows = tuple(growth(before, after))
@@ -140,9 +150,9 @@ def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:
     return ()
 
 
-def _load_data(study: Study, root: AnyPath) -> None:
-    """Read (or fetch) each data set that is not embedded, once, before any worker needs it."""
-    for name in values_of(study, "dataset"):
+def load_data(names: Iterable[str], root: AnyPath) -> None:
+    """Read (or fetch) each of these data sets that is not embedded, once, before any worker needs it."""
+    for name in names:
         keep(name, root)
         if spec_of(name).folder:
             from vmi.data import dataset  # loads torch

@@ -13,9 +13,10 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -74,21 +75,36 @@ def schema() -> pa.Schema:
     return pa.schema([every.field(name) for name in COLUMNS])
 
 
+def whoever() -> tuple[str, str]:
+    """The user who runs this process, and on which host."""
+    try:
+        return getpass.getuser(), socket.gethostname()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"user {os.getuid()}", socket.gethostname()
+
+
 def stop_request(condition: str, at: datetime) -> StopRequest:
     """The request of whoever runs this process."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        user = f"user {os.getuid()}"
-    return StopRequest(where=condition, at=at.astimezone(UTC).isoformat(), user=user, host=socket.gethostname())
+    user, host = whoever()
+    return StopRequest(where=condition, at=at.astimezone(UTC).isoformat(), user=user, host=host)
 
 
 def put_stop(store: Store, request: StopRequest) -> AnyPath:
     """Make a request durable; it is in force from then on. Raises OSError."""
-    data = sealed(asdict(request))
-    moment = datetime.fromisoformat(request.at).strftime("%Y%m%dT%H%M%S%fZ")
-    name = f"stop-{moment}-{hashlib.sha256(data).hexdigest()[:HASH_DIGITS]}.json"
+    return put_request(store, "stop", asdict(request))
+
+
+def put_request(store: Store, kind: str, content: Mapping[str, Any]) -> AnyPath:
+    """Make a request durable that was made `at` some time: the file. Raises OSError."""
+    data = sealed(content)
+    moment = datetime.fromisoformat(content["at"]).strftime("%Y%m%dT%H%M%S%fZ")
+    name = f"{kind}-{moment}-{hashlib.sha256(data).hexdigest()[:HASH_DIGITS]}.json"
     return put_new(store.folder / FOLDER, name, data, store.files)
+
+
+def look_seconds(store: Store) -> float:
+    """Between two looks at the requests of a store."""
+    return LOOK_SECONDS if local(store.folder) else REMOTE_LOOK_SECONDS
 
 
 class StopRequests:
@@ -98,7 +114,7 @@ class StopRequests:
         self._store, self._clock = store, clock
         # A store that stays away holds up no training.
         self._folder = hasty(store.folder / FOLDER)
-        self._seconds = LOOK_SECONDS if local(store.folder) else REMOTE_LOOK_SECONDS
+        self._seconds = look_seconds(store)
         self._next = clock()
         self._read: dict[str, StopRequest | None] = {}  # None: not readable
 

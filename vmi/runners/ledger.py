@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from vmi.cost.packing import Size, pack, pack_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
+from vmi.runners.stopper import Nobody, Stopper
 from vmi.runners.suggestions import Suggestions
 from vmi.search.searcher import Searcher
 from vmi.spec.config import Architecture
@@ -20,26 +20,6 @@ from vmi.study.study import Study
 from vmi.worker.messages import Ended, Update, ended_of, is_current
 
 _NONE: Mapping[str, float] = {}
-
-
-class Stopper(Protocol):
-    """Knows which trials a user has asked to stop (`vmi stop`)."""
-
-    def news(self) -> bool:
-        """Whether there are requests that were not there when this was asked last."""
-
-    def stop(self, study: Study, waiting: Sequence[Trial]) -> Mapping[str, Row]:
-        """The rows, durable by now, of those of these trials, which nobody has begun, that were asked to stop."""
-
-
-class Nobody:
-    """The stopper of a study that no user steers."""
-
-    def news(self) -> bool:
-        return False
-
-    def stop(self, study: Study, waiting: Sequence[Trial]) -> Mapping[str, Row]:
-        return {}
 
 
 class Ledger:
@@ -68,9 +48,7 @@ class Ledger:
         retry: Mapping[str, int] | None = None,
         stopper: Stopper | None = None,
     ) -> None:
-        self.study, self.pack_size = study, pack_size
-        self._suggestions = Suggestions(study, searcher)
-        self.ranking = self._suggestions.ranking
+        self.pack_size = pack_size
         self._workers, self._adopt = workers, adopt
         self._under_way, self._stopper = list(under_way), stopper or Nobody()
         self._begun: set[str] = set()  # packs that are ready again: their workers have left checkpoints
@@ -83,14 +61,31 @@ class Ledger:
         self._committed: set[str] = set()  # that are not finished: how they ended is told once their pack ends
         self._failed: dict[str, str] = {}
         self.reused = self.adopted = 0
-        rows = {trial_id: row for trial_id, row in stored.items() if is_current(row)}
-        self._retry = {trial_id: attempt for trial_id, attempt in (retry or {}).items() if trial_id in rows}
-        self._known = rows.keys() - self._retry.keys()
-        for result in self._suggestions.replay(rows.values(), self._under_way, self._retry):
+        self._retry = {i: attempt for i, attempt in (retry or {}).items() if i in stored and is_current(stored[i])}
+        self._known: set[str] = set()
+        self.grow(study, searcher, stored)
+        self._before = frozenset(self._known)
+
+    def grow(self, study: Study, searcher: Searcher, stored: Mapping[str, Row]) -> None:
+        """The study is this one from here on, which has all that it had before. `searcher`: a new one.
+
+        The search is what a start with these rows would make of it: what is finished is told, what is missing is handed
+        out, but for the trials of packs that are out or ready, which go on as they are.
+        """
+        self.study, self._suggestions = study, Suggestions(study, searcher)
+        self.ranking = self._suggestions.ranking
+        untold = {trial.trial_id for spec in self.running.values() for trial in self._missing(spec)}
+        rows = {i: row for i, row in stored.items() if i not in untold and is_current(row)}
+        again = self._retry.keys() - self.finished.keys()
+        self._known = rows.keys() - again
+        packs = (*self.running.values(), *self._ready, *self._under_way)
+        told = self._suggestions.replay(rows.values(), packs, again)
+        for result in (result for result in told if result.trial_id not in self.finished):
             self._keep(result)
             self.reused += 1
-        # Rows of whole suggestions are asked for no more; ten thousand of them are a hundred megabytes.
-        self._stored = {i: row for i, row in rows.items() if i in self._known and i not in self.finished}
+        # Rows of whole suggestions are asked for no more.
+        rest = self._known - {result.trial_id for result in told}
+        self._stored = {i: ended_of(row) for i, row in rows.items() if i in rest}
 
     @property
     def done(self) -> bool:
@@ -207,24 +202,26 @@ class Ledger:
     @property
     def stopped_now(self) -> int:
         """How many of them had no row that counts when the run began."""
-        return sum(ended.outcome == "stopped" and i not in self._known for i, ended in self.finished.items())
+        return sum(ended.outcome == "stopped" and i not in self._before for i, ended in self.finished.items())
 
     def failures(self) -> Mapping[str, str]:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
         return self._failed | self.lost
 
     def _hand_out(self, wanted: Sequence[Trial], queue: int) -> None:
-        """Make packs of those trials that neither this store nor another one has."""
+        """Make packs of those trials that neither this store nor another one has, and that no pack has already."""
+        in_hand = {t.trial_id for spec in (*self.running.values(), *self._ready) for t in self._missing(spec)}
+        wanted = [trial for trial in wanted if trial.trial_id not in in_hand]
         unknown = {trial.trial_id: trial.config.preset for trial in wanted if trial.trial_id not in self._known}
         if unknown:
             workers = self._workers()  # before anything is copied: it may refuse to start
             adopted = self._adopt(unknown)
             self.adopted += len(adopted)
-            self._stored |= adopted
+            self._stored |= {trial_id: ended_of(row) for trial_id, row in adopted.items()}
             self._known |= adopted.keys()
         for trial in (t for t in wanted if t.trial_id in self._stored):
-            self.reused += 1
-            self._settle(trial, ended_of(self._stored[trial.trial_id]))
+            self.reused += trial.trial_id not in self.finished
+            self._settle(trial, self._stored[trial.trial_id])
         missing = [trial for trial in wanted if trial.trial_id not in self._known]
         if missing:
             resumed, missing = self._resumed(missing)
@@ -269,14 +266,20 @@ class Ledger:
 
     def _lose(self, trial: Trial, reason: str) -> None:
         self.lost[trial.trial_id] = reason
-        self._suggestions.tell(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
+        if self._suggestions.awaits(trial):
+            self._suggestions.tell(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
 
     def _settle(self, trial: Trial, result: Ended) -> None:
         self._keep(result)
-        self._suggestions.tell(trial, result)
+        if self._suggestions.awaits(trial):
+            self._suggestions.tell(trial, result)
+        else:  # the study has grown since it was handed out: it is told when the larger one comes to it
+            self._known.add(trial.trial_id)
+            self._stored[trial.trial_id] = result
 
     def _keep(self, result: Ended) -> None:
         self.finished[result.trial_id] = result._replace(metrics=_NONE)
         self._committed.discard(result.trial_id)
+        self.lost.pop(result.trial_id, None)
         if result.outcome == "failed":
             self._failed[result.trial_id] = result.reason
