@@ -82,7 +82,7 @@ def _followed(store: Store, wanted: Wanted, driver: Driver, console: Console) ->
 
 
 def _other(store: Store) -> Driver | None:
-    """The living driver of the study in another process; a second run of this one waits for the first."""
+    """The living driver that runs the study in another process; a second run of this one waits for the first."""
     driver = lock.read(store.folder, time.time())
     own = driver is not None and (driver.host, driver.pid) == (socket.gethostname(), os.getpid())
-    return driver if driver is not None and driver.alive and not own else None
+    return driver if driver is not None and driver.alive and driver.trains and not own else None

@@ -86,7 +86,7 @@ def drive(study: Study, options: RunOptions, console: Console, again: str) -> An
         if code != OK:
             raise TrialsFailedError("the run that was followed is over, and some of its trials failed or are missing")
         return store.folder
-    with _alone(console), scratch(), Heartbeat(store.folder, store.study) as heartbeat:
+    with _alone(console), scratch(), Heartbeat(store.folder, store.study, trains=True) as heartbeat:
         wanted = asked_of(study, store, options.only, datetime.now(UTC))  # as it is now that nobody else can change it
         _Run(wanted, options, console, again, store, wandb, heartbeat).to_its_end()
     return store.folder
