@@ -97,7 +97,7 @@ def test_through_ray_a_setting_stops_and_the_others_are_bitwise_what_they_were(s
         time.sleep(LOOK_SECONDS)  # who is held now has looked before, and looks again from here on
     driver.wait()
     assert (driver.code, driver.err) == (0, "")
-    assert f"stopping trials where {WHERE}, as " in driver.out and "2 trials not begun: stopped by " in driver.out
+    assert f"stopping trials where {WHERE}, as " in driver.out
     assert "3 trained + 3 stopped in this run + 0 found in the store, 0 failed" in driver.out
     assert "2 suggestions stopped on some seed: never best" in driver.out and "at mi_weight 0" in driver.out
     assert outcomes(root) == expected()
@@ -146,7 +146,7 @@ def test_a_driver_that_is_killed_beside_the_request_has_a_successor_that_heeds_i
         said = here(script.parent, "stop", root / "s", "--where", WHERE)
         assert said.code == 0 and "its next start stops them" in said.out, said.err
     done = run(script, "--local", "--pack-size", "2", cwd=script.parent)
-    assert done.code == 0 and "4 trials not begun" not in done.out, done.err
+    assert done.code == 0 and "3 trials not begun: stopped by " in done.out, done.err
     assert outcomes(root) == expected()
     same_but_for(GONE, root, whole)
 
