@@ -87,6 +87,8 @@ def _not_completed(results: StudyResults) -> list[str]:
     if causes:
         lines.append(f"{labels.plural(len(results.failed), 'trial')} failed:")
         lines += [f"  {count} × {cause}" for cause, count in causes.most_common(MAX_CAUSES)]
+    stopped = Counter(labels.value(row["reason"]) for row in results.ended_as("stopped"))
+    lines += [f"{labels.plural(count, 'trial')} {reason}" for reason, count in stopped.most_common(MAX_CAUSES)]
     lines += [f"dropped: {printable(str(drop))}" for drop in results.drops]
     if results.ignored:
         lines.append(f"ignored: {labels.plural(results.ignored, 'file')} in the folders of tables, no parts")

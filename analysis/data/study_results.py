@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from analysis.data.study_json import fresh_seeds, restarts_of
 from vmi.results import parts
 from vmi.results.dropped import Drop, in_force, read_drops
-from vmi.results.rows import earlier_failures, first_attempts
+from vmi.results.rows import earlier_attempts, first_attempts
 from vmi.results.schema import TABLES
 from vmi.results.study_file import flaw
 from vmi.spec.errors import InputError, Problem, StoreError, near
 from vmi.spec.requests import in_view, numbered
-from vmi.spec.trial import Row
+from vmi.spec.trial import CUT_SHORT, Row
 from vmi.spec.version import STUDY_VERSION
 from vmi.storage.checksum import IN_STUDY, unsealed
 from vmi.storage.durable import LOCAL
@@ -33,7 +33,7 @@ class StudyResults:
 
     `left_out`: how many more trials are stored that its last request, which alone is shown, did not ask for.
     `drops` says what was taken out by hand, and is in none of the tables.
-    `earlier` has the failed rows of trials that were tried again, before the one that counts, by trial.
+    `earlier` has the failed and stopped rows of trials that were tried again, before the one that counts, by trial.
     """
 
     folder: AnyPath
@@ -55,7 +55,7 @@ class StudyResults:
 
     @property
     def completed(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.trials if row["outcome"] == "completed")
+        return self.ended_as("completed")
 
     @cached_property
     def counted(self) -> tuple[Row, ...]:
@@ -70,12 +70,12 @@ class StudyResults:
 
     @property
     def compared(self) -> tuple[Row, ...]:
-        """The counted trials that settings are made of: those of the search, without suggestions that were stopped.
+        """The counted trials that settings are made of: those of the search, without suggestions that were cut short.
 
-        Where one seed was stopped early, the mean over the others would be too good.
+        Where one seed was pruned or stopped, the mean over the others would be too good.
         """
         fresh = fresh_seeds(self.spec)
-        return tuple(r for r in self.counted if r["seed"] not in fresh and r["suggestion_id"] not in self.stopped)
+        return tuple(r for r in self.counted if r["seed"] not in fresh and r["suggestion_id"] not in self.cut_short)
 
     @property
     def confirmed(self) -> tuple[Row, ...]:
@@ -84,18 +84,24 @@ class StudyResults:
         return tuple(row for row in self.counted if row["seed"] in fresh)
 
     @cached_property
-    def stopped(self) -> frozenset[str]:
-        """Suggestions of which some seed was stopped early; a restart that was is only not chosen."""
-        if restarts_of(self.spec).size > 1:
-            return frozenset()
-        return frozenset(row["suggestion_id"] for row in self.trials if row["outcome"] == "pruned")
+    def cut_short(self) -> Mapping[str, frozenset[str]]:
+        """Suggestions of which some seed was pruned or stopped, with which; a restart that was is only not chosen."""
+        found: dict[str, frozenset[str]] = {}
+        for row in self.trials if restarts_of(self.spec).size == 1 else ():
+            if row["outcome"] in CUT_SHORT:
+                found[row["suggestion_id"]] = found.get(row["suggestion_id"], frozenset()) | {row["outcome"]}
+        return found
+
+    def ended_as(self, outcome: str) -> tuple[Row, ...]:
+        """The trials with one of `vmi.spec.trial.OUTCOMES`."""
+        return tuple(row for row in self.trials if row["outcome"] == outcome)
 
     @property
     def failed(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.trials if row["outcome"] == "failed")
+        return self.ended_as("failed")
 
     def attempts(self, trial_id: str) -> int:
-        """How often a trial was trained to an end, the failed attempts included."""
+        """How often a trial was trained to an end, failed and stopped attempts included."""
         return 1 + len(self.earlier.get(trial_id, ()))
 
     @property
@@ -136,7 +142,7 @@ def open_study(folder: AnyPath) -> StudyResults:
     found = {table: parts.read(folder / table, table) for table in TABLES}
     rows = found["trials"].table
     ended = _one_per_trial(rows)
-    kept, earlier = tuple(in_view(spec, ended)), earlier_failures(rows, ended)
+    kept, earlier = tuple(in_view(spec, ended)), earlier_attempts(rows, ended)
     return StudyResults(
         folder=folder,
         spec=spec,
@@ -152,7 +158,7 @@ def open_study(folder: AnyPath) -> StudyResults:
             *(f"{below(folder, d.path)}: {d.reason}" for result in found.values() for d in result.damaged),
             *_broken_seals(folder),
         ),
-        drops=_drops(folder, kept),
+        drops=_drops(folder, ended),
     )
 
 
@@ -187,10 +193,10 @@ def _broken_seals(folder: AnyPath) -> Iterator[str]:
             yield f"{name}: {error}"
 
 
-def _drops(folder: AnyPath, kept: tuple[Row, ...]) -> tuple[Drop, ...]:
+def _drops(folder: AnyPath, ended: tuple[Row, ...]) -> tuple[Drop, ...]:
     """What was taken out of the study by hand; a damaged file of it is named among the broken ones."""
     try:
-        return in_force(read_drops(folder), kept)
+        return in_force(read_drops(folder), ended)
     except StoreError:
         return ()
 

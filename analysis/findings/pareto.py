@@ -9,12 +9,13 @@ from analysis.data.axes import Design
 from analysis.data.goals import Goals
 from analysis.data.settings import Setting
 from analysis.data.study_results import StudyResults
+from vmi.spec.trial import CUT_SHORT
 
 MAX_LISTED = 4
 
 
 def sentences(results: StudyResults, plan: Design, goals: Goals, able: Sequence[Setting]) -> Iterator[str]:
-    """The front of several objectives; then what broke a constraint (`able` did not) or was stopped early."""
+    """The front of several objectives; then what broke a constraint (`able` did not), was pruned or was stopped."""
     yield from _front(plan, goals)
     yield from _left_out(results, plan, goals, able)
 
@@ -29,10 +30,11 @@ def _front(plan: Design, goals: Goals) -> Iterator[str]:
 
 
 def _left_out(results: StudyResults, plan: Design, goals: Goals, able: Sequence[Setting]) -> Iterator[str]:
-    """What can never be best: broken constraints, and suggestions of which a seed was stopped early."""
+    """What can never be best: broken constraints, and suggestions of which a seed was pruned or stopped."""
     if len(able) < len(plan.settings):
         bounds = labels.listed([f"{labels.metric(m).short} {b}" for m, b in goals.constraints.items()])
         yield f"{len(plan.settings) - len(able)} of {labels.plural(len(plan.settings), 'setting')} broke: {bounds}."
-    if results.stopped:
-        some = labels.plural(len(results.stopped), "suggestion")
-        yield f"{some} stopped early on some seed, and so not among the settings: the other seeds would flatter them."
+    for outcome in CUT_SHORT:
+        if count := sum(outcome in outcomes for outcomes in results.cut_short.values()):
+            some = labels.plural(count, "suggestion")
+            yield f"{some} {outcome} on some seed, and so not among the settings: the other seeds would flatter them."

@@ -43,7 +43,7 @@ def seconds(rows: Iterable[Row]) -> float:
 
 
 def _parts(results: StudyResults, timed: Sequence[Row]) -> Iterator[str]:
-    for outcome in ("failed", "pruned"):
+    for outcome in ("failed", "pruned", "stopped"):
         if some := [row for row in timed if row["outcome"] == outcome]:
             yield f"{duration(seconds(some))} in {len(some):,} {outcome}"
     if again := [row for row in results.confirmed if row.get("train_seconds") is not None]:

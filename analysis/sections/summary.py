@@ -11,6 +11,7 @@ from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, join, wrap
 from analysis.sections.spent import seconds
 from vmi.spec.datasets import told
+from vmi.spec.trial import CUT_SHORT
 from vmi.spec.words import duration
 
 
@@ -33,12 +34,12 @@ def summary(found: Findings) -> Markup:
 
 
 def _facts(results: StudyResults) -> Markup:
-    pruned = len(results.trials) - len(results.completed) - len(results.failed)
+    short = {outcome: len(results.ended_as(outcome)) for outcome in CUT_SHORT}
     always = {
         "planned": results.planned, "completed": len(results.completed), "failed": len(results.failed),
         "missing": results.missing,
     }  # fmt: skip
-    counts = always | {k: v for k, v in (("pruned", pruned), ("damaged files", len(results.damaged))) if v}
+    counts = always | {k: v for k, v in {**short, "damaged files": len(results.damaged)}.items() if v}
     alarming = {name for name in ("failed", "missing", "damaged files") if counts.get(name)}
     shown = {name: f"{count:,}" for name, count in counts.items()}
     shown["training time"] = duration(seconds(results.trials))

@@ -12,7 +12,7 @@ from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, join, table, wrap
 from vmi.spec.metrics import METRICS
-from vmi.spec.trial import Row
+from vmi.spec.trial import RETRIABLE, Row
 
 MAX_LISTED = 200
 MAX_CAUSES = 10
@@ -42,8 +42,9 @@ LABELLED = (
 
 
 def troubles(results: StudyResults, found: Findings) -> Markup:
-    """Failures with reasons, violations, missing trials, dropped ones, damaged and ignored files."""
-    pieces = [*_failures(results), *_retried(results), *_violations(found), *_dropped(results), *_files(results)]
+    """Failures with reasons, stopped trials, violations, missing trials, dropped ones, damaged and ignored files."""
+    pieces = [*_failures(results), *_stopped(results), *_retried(results)]
+    pieces += [*_violations(found), *_dropped(results), *_files(results)]
     if results.missing:
         text = f"{results.missing:,} of {labels.plural(results.planned, 'planned trial')} not finished yet. "
         pieces.insert(0, element("p", text + "Running the study again trains only what is missing."))
@@ -68,24 +69,37 @@ def _failures(results: StudyResults) -> Iterator[Markup]:
         yield table(["trial", "setting", "seed", "step", "reason"], rows, caption, 5)
 
 
+def _stopped(results: StudyResults) -> Iterator[Markup]:
+    """Who has stopped how many trials."""
+    asked = Counter(str(row["reason"]) for row in results.ended_as("stopped"))
+    if asked:
+        said = [f"{labels.plural(count, 'trial')} {reason}" for reason, count in asked.most_common(MAX_CAUSES)]
+        more = len(asked) - MAX_CAUSES
+        said += [f"and by {labels.plural(more, 'further request')}"] if more > 0 else []
+        yield element("h3", "Trials that were stopped")
+        yield wrap("ul", join(element("li", line) for line in said))
+
+
 def _retried(results: StudyResults) -> Iterator[Markup]:
-    """Trials that were tried again after they had failed, with the reason of each attempt."""
+    """Trials that were tried again after they had failed or were stopped, with the reason of each attempt."""
     again = [row for row in results.trials if row["trial_id"] in results.earlier]
     if not again:
         return
     completed = sum(row["outcome"] == "completed" for row in again)
     names = _searched(results, again[0])
-    yield element("h3", "Failed trials that were tried again")
+    earlier = {row["outcome"] for rows in results.earlier.values() for row in rows}
+    words = " and ".join(word for word in ("failed", "stopped") if word in earlier)
+    yield element("h3", f"{words.capitalize()} trials that were tried again")
     yield element("p", f"{labels.plural(len(again), 'trial')}, of which {completed} then completed.")
     rows = [("", [r["trial_id"], _params(r, names), *_story(results, r)]) for r in again[:MAX_LISTED]]
-    caption = "Trials that were tried again; the reason of each failed attempt, the first one first."
+    caption = "Trials that were tried again; the reason of each earlier attempt, the first one first."
     caption += labels.limited(len(again), MAX_LISTED, "trials that were tried again")
     yield table(["trial", "setting", "seed", "attempts", "ended", "reasons"], rows, caption, 5)
 
 
 def _story(results: StudyResults, row: Row) -> tuple[str, ...]:
-    """A trial's seed, how often it was tried, how it ended at last, and of what each of its attempts failed."""
-    failed = [*results.earlier[row["trial_id"]], *([row] if row["outcome"] == "failed" else [])]
+    """A trial's seed, how often it was tried, how it ended at last, and why each attempt without a result ended."""
+    failed = [*results.earlier[row["trial_id"]], *([row] if row["outcome"] in RETRIABLE else [])]
     reasons = "; ".join(f"{number}: {one['reason']}" for number, one in enumerate(failed, 1))
     return str(row["seed"]), str(results.attempts(row["trial_id"])), str(row["outcome"]), reasons
 

@@ -156,9 +156,7 @@ def test_odd_studies_answer(case: str, tmp_path: Path) -> None:
 
 def test_trials_that_were_stopped_early_are_counted_as_such(tmp_path: Path) -> None:
     rows = [trial(seed=0), {**trial(seed=1), "outcome": "pruned"}, {**trial(seed=2), "outcome": "failed"}]
-    assert "1 of 4 trials completed, 1 stopped early, 1 failed, 1 missing" in repr(
-        vmi.open(store(tmp_path, rows, planned=4))
-    )
+    assert "1 of 4 trials completed, 1 pruned, 1 failed, 1 missing" in repr(vmi.open(store(tmp_path, rows, planned=4)))
 
 
 def test_a_study_that_was_just_begun_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,8 +195,8 @@ def test_a_suggestion_of_which_a_seed_was_stopped_is_never_best() -> None:
 
     ledger = ledger_of(study(confirm=1))
     run(ledger, stopping)
-    assert weights(ledger) == [4.0] and ledger.ranking.stopped == 1
-    assert next(iter(outcome_lines(ledger))) == "1 suggestion stopped early on some seed: never best"
+    assert weights(ledger) == [4.0] and ledger.ranking.pruned == 1
+    assert next(iter(outcome_lines(ledger))) == "1 suggestion pruned on some seed: never best"
     again = ledger_of(study(confirm=1), rows(all_trials(study()), stopping))
     assert again.ranking.leader == ledger.ranking.leader
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars
 import pytest
 from support.commands import here
 from support.holding import Hold
@@ -61,13 +64,13 @@ def test_each_request_is_kept_with_its_time_and_its_trials(tmp_path: Path) -> No
     go(STUDY, tmp_path)
     go(STUDY, tmp_path, seeds=3)
     results = go(replace(STUDY, space={"mi_weight": vmi.choice(8)}), tmp_path)
-    times = [at for at, _ in requests_of(results.spec)]
+    times = [request.asked_at for request in requests_of(results.spec)]
     assert len(times) == 3 and times == sorted(times, key=str) and all(times)
     trials = results.trials
-    assert dict(trials["request"].value_counts()) == {1: 4, 2: 2, 3: 2}
+    assert dict(trials["request"].value_counts()) == {1: 4, 2: 2, 3: 3}
     assert set(trials.loc[trials["request"] == 2, "seed"]) == {2}
     # The third asked for two seeds of a new weight; the study has three of each.
-    assert set(trials.loc[trials["request"] == 3, "mi_weight"]) == {8.0} and trials["request"].isna().sum() == 1
+    assert set(trials.loc[trials["request"] == 3, "mi_weight"]) == {8.0}
     page, other = results.report().read_text(encoding="utf-8"), go(STUDY, tmp_path / "other")
     assert "The study has grown" in page and "0, 4" in page
     assert "The requests of the first:" in results.compare(other)
@@ -104,7 +107,7 @@ def test_a_search_goes_on_with_what_it_was_told_and_its_seeds_grow_for_all_sugge
     assert set(more.trials["suggestion_id"]) == set(first["suggestion_id"]) and len(more.trials) == 9
     wider = go(replace(SEARCH, suggestions=6, space={"mi_weight": vmi.log_uniform(0.1, 100)}), tmp_path)
     assert set(first["suggestion_id"]) < set(wider.trials["suggestion_id"]) and len(wider.trials) == 18
-    assert dict(wider.trials["request"].value_counts()) == {1: 6, 2: 3, 3: 6}
+    assert dict(wider.trials["request"].value_counts()) == {1: 6, 2: 3, 3: 9}
     view = go(SEARCH, tmp_path, only=True)
     assert set(view.trials["trial_id"]) == set(first["trial_id"])
 
@@ -160,12 +163,12 @@ def test_a_study_of_before_has_one_request_without_a_time_and_grows(tmp_path: Pa
     old = store.read_study()
     assert old is not None
     store.write_study({name: value for name, value in old.items() if name != "requests"})
-    assert [at for at, _ in requests_of(store.read_study() or {})] == [None]
+    assert [request.asked_at for request in requests_of(store.read_study() or {})] == [None]
     before = files(tmp_path)
     go(STUDY, tmp_path)
     assert files(tmp_path) == before
     results = go(STUDY, tmp_path, seeds=3)
-    assert [at is None for at, _ in requests_of(results.spec)] == [True, False]
+    assert [request.asked_at is None for request in requests_of(results.spec)] == [True, False]
     assert "not kept" in results.report().read_text(encoding="utf-8")
 
 
@@ -175,3 +178,98 @@ def test_a_plan_says_what_the_study_would_grow_by(tmp_path: Path) -> None:
     script.write_text(SCRIPT.format(fixed=FIXED, space="{'mi_weight': vmi.choice(0, 4)}", more=""), encoding="utf-8")
     said = here(tmp_path, "plan", script, "--results", tmp_path / "results")
     assert said.code == 0 and "grows: seeds 2 → 4" in said.out and "in the store already: 4" in said.out
+
+
+# What moved when an axis came: a default that follows another axis, a baseline, a condition.
+NORMAL = replace(STUDY, fixed={**FIXED, "layout": "n2*+c10*"}, space={"mi_weight": vmi.choice(1, 2)}, seeds=(0,))
+LAYOUTS = vmi.choice("n4+c10*", "n6+c10*")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "field"),
+    [
+        (NORMAL, {"space": {"mi_weight": vmi.choice(1, 2), "mi_weight_normal": vmi.choice(0)}}, "mi_weight_normal"),
+        (replace(STUDY, fixed={**FIXED, "kl_weight": 5}, baseline={"mi_weight": 1}),
+         {"fixed": FIXED, "space": {"mi_weight": vmi.choice(0, 4), "kl_weight": vmi.choice(5, 6)}},
+         "baseline.kl_weight"),
+        (replace(STUDY, fixed={**FIXED, "mi_weight": 5}, space={"layout": LAYOUTS}),
+         {"fixed": FIXED, "space": {"layout": LAYOUTS, "mi_weight": vmi.choice(5, 6)},
+          "conditions": {"mi_weight": {"layout": ("n4+c10*",)}}}, "space = 'mi_weight'"),
+    ],
+)  # fmt: skip
+def test_an_axis_beside_which_trials_that_are_there_would_be_no_points_is_refused(
+    tmp_path: Path, first: vmi.Study, then: dict[str, Any], field: str
+) -> None:
+    go(first, tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(vmi.InputError, match=re.escape(field)):
+        go(replace(first, **then), tmp_path)
+    assert files(tmp_path) == before
+
+
+def test_a_trial_counts_whatever_preset_it_was_trained_as(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    presets = {"preset": vmi.choice("paper", "vae")}
+    go(replace(STUDY, space=presets, seeds=(0,)), tmp_path)
+    go(replace(STUDY, space={**presets, "kl_weight": vmi.choice(1, 4)}, seeds=(0,)), tmp_path)
+    alone = replace(STUDY, space={"preset": vmi.choice("vae", "beta_vae")}, seeds=(0,))
+    capsys.readouterr()
+    view = go(alone, tmp_path, only=True)  # a VAE of weight 4 is a beta-VAE
+    assert "nothing to train" in capsys.readouterr().out
+    assert (view.planned, len(view.trials)) == (2, 2) and "2 of 2 trials finished" in view.status()
+
+
+def test_a_view_compares_by_the_metric_of_the_study(tmp_path: Path) -> None:
+    go(replace(STUDY, metric="elbo_nats"), tmp_path)
+    view = go(STUDY, tmp_path, only=True)
+    assert view.best is not None and view.best.metric == "elbo_nats"
+
+
+def test_two_that_grow_in_one_process_lose_neither_request(tmp_path: Path) -> None:
+    first = replace(STUDY, space={"mi_weight": vmi.choice(1)}, seeds=(0,))
+    go(first, tmp_path)
+    more = [replace(first, space={"mi_weight": vmi.choice(1, 2, 3)}), replace(first, seeds=(0, 1, 2))]
+    threads = [threading.Thread(target=go, args=(study, tmp_path)) for study in more]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    results = vmi.open(tmp_path / "s")
+    assert (results.planned, len(results.trials), len(requests_of(results.spec))) == (9, 9, 3)
+
+
+def test_what_was_dropped_stays_away_through_a_view(tmp_path: Path) -> None:
+    go(STUDY, tmp_path)
+    go(replace(STUDY, space={"mi_weight": vmi.choice(800)}), tmp_path)
+    assert here(tmp_path, "drop", tmp_path / "s", "--where", "mi_weight = 800", "--yes").code == 0
+    go(replace(STUDY, space={"mi_weight": vmi.choice(4)}), tmp_path, only=True)
+    results = go(STUDY, tmp_path)
+    assert set(results.trials["mi_weight"]) == {0.0, 4.0} and results.planned == 4
+
+
+def test_what_was_asked_for_by_mistake_and_hardly_trained_is_dropped_too(tmp_path: Path) -> None:
+    go(STUDY, tmp_path)
+    go(replace(STUDY, seeds=range(40)), tmp_path, trials=2)
+    said = here(tmp_path, "drop", tmp_path / "s", "--where", "seed > 1", "--yes")
+    assert said.code == 0 and "and 74 that were only asked for" in said.out and "seeds 2, 3" in said.out
+    results = go(STUDY, tmp_path)
+    assert results.planned == len(results.trials) == 4
+
+
+def test_dropped_seeds_of_restarts_go_in_whole_groups_and_those_of_a_confirmation_with_it(tmp_path: Path) -> None:
+    study = replace(STUDY, seeds=range(4), restarts=2, confirm=1, confirm_seeds=(7, 8))
+    go(study, tmp_path)
+    assert here(tmp_path, "drop", tmp_path / "s", "--where", "seed in (1, 7, 8)", "--yes").code == 0
+    spec = Store(tmp_path, "s").read_study() or {}
+    assert spec["seeds"] == [0, 1, 2, 3] and "confirm" not in spec and "confirm_seeds" not in spec
+    again = go(replace(study, confirm=0, confirm_seeds=()), tmp_path)
+    assert again.best is not None and again.best.value.count == 2 and len(again.trials) == 8
+
+
+def test_a_study_that_grows_by_a_layout_stays_one_table_for_other_tools(tmp_path: Path) -> None:
+    layouts = {"layout": vmi.choice("n4+c10*", "n4+c5*+n3*")}
+    go(replace(STUDY, space={"layout": vmi.choice("n4+c10*")}), tmp_path)
+    go(replace(STUDY, space=layouts), tmp_path)
+    for table in ("trials", "curves", "arrays"):
+        parts = list((tmp_path / "s" / table).glob("*.parquet"))
+        assert len({tuple(polars.read_parquet_schema(part)) for part in parts}) == 1
+    assert len(polars.read_parquet(tmp_path / "s" / "trials" / "*.parquet")["rate_c5_nats"].drop_nulls()) == 2

@@ -179,7 +179,7 @@ def test_failed_and_stopped_restarts_are_not_chosen_and_a_group_without_another_
     best = ledger.ranking.best
     assert best is not None and best.params == {"mi_weight": 4.0}
     assert (best.value.mean, best.value.count) == (pytest.approx(mean + 0.04), count)
-    assert ledger.ranking.stopped == 0
+    assert (ledger.ranking.pruned, ledger.ranking.stopped) == (0, 0)
     resumed = ledger_of(PURE, [row_of(t, ended(how)(t)) for t in reversed(all_trials(PURE))])
     assert resumed.ranking.best == best and list(outcome_lines(resumed)) == list(outcome_lines(ledger))
 
@@ -220,7 +220,7 @@ def test_a_pruner_judges_by_the_choice_and_leaves_each_group_its_best(tmp_path: 
         beside = mates[(mates["step_x"] == row["step_x"]) & (mates["seed"] != row["seed"])]
         assert (beside["judged"] >= row["judged"]).any()
     assert len(last) == len(stopped)
-    assert "stopped early" not in results.status() and results.best is not None and results.best.value.count == 2
+    assert "pruned" not in results.status() and results.best is not None and results.best.value.count == 2
     assert (results.settings["seeds"] == 2).all() and len(results.settings) == 9
 
 

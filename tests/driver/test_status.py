@@ -96,7 +96,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         assert watching.stdout and "2 of 4 trials finished" in watching.stdout.readline()
         while_running, root = vmi("status", folder), vmi("status", home / "results")
         heartbeat = beaten(folder)
-        second = run(script, "--local", "--pack-size", "2", cwd=home)
+        second = run(script, "--local", "--pack-size", "2", "--only", cwd=home)
         first.process.kill()
         first.wait()
     killed, after_kill = ended(watching), vmi("status", folder)
@@ -128,7 +128,7 @@ def test_the_heartbeat_has_host_pid_counts_and_packs(story: Story) -> None:
     assert {"host", "started", "updated", "planned", "finished", "failed", "running", "packs"} <= set(story.heartbeat)
 
 
-def test_a_second_driver_is_refused_and_named(story: Story) -> None:
+def test_a_second_driver_of_a_view_is_refused_and_named(story: Story) -> None:
     assert story.second.code == 2 and story.second.out == ""
     assert f"another driver runs it: pid {story.pid} on " in story.second.err
     assert "last heartbeat" in story.second.err and "Traceback" not in story.second.err

@@ -139,7 +139,7 @@ def test_a_model_that_is_not_there_is_refused_in_the_same_words(results: vmi.Res
 
 def test_a_trial_that_was_stopped_early_has_no_model() -> None:
     rows = [{"trial_id": "a", "outcome": "pruned", "reason": "stopped at step 10 by pruner median"}]
-    with pytest.raises(vmi.InputError, match="it was stopped early: stopped at step 10"):
+    with pytest.raises(vmi.InputError, match="it was pruned: stopped at step 10"):
         stored_row(rows, "a", "TRIAL_ID")
 
 

@@ -67,7 +67,7 @@ def test_a_killed_sweep_goes_on_from_the_store_and_ends_with_the_rows_of_a_local
     killed = Run(LAMBDA, *SMALL, "--results", str(root), cwd=tmp_path)
     assert until(lambda: proxy.hit or killed.process.poll() is not None, 120)  # one is committed, the next one waits
     assert killed.process.poll() is None, killed.wait().err
-    second = run(LAMBDA, *SMALL, "--local", "--results", str(root), cwd=tmp_path)
+    second = run(LAMBDA, *SMALL, "--local", "--only", "--results", str(root), cwd=tmp_path)
     assert second.code == 2 and f"another driver runs it: pid {killed.process.pid}" in second.err
     os.killpg(killed.process.pid, signal.SIGKILL)
     killed.wait()

@@ -124,7 +124,8 @@ def test_dropped_trials_are_gone_and_their_files_are_in_quarantine(lab, proxy, r
     store, _ = filled(lab, root, "mistaken")
     store.write_study({"name": "mistaken"})
     old = {table: {path.name for path in store.folder_of(table).iterdir()} for table in TABLES}
-    ids, total = matching(store, "seed >= 1")
+    found = matching(store, "seed >= 1")
+    ids, total = found.stored, found.finished
     assert (len(ids), total) == (TRIALS - 1, TRIALS)
     drop(store, ids, "seed >= 1", datetime.now(UTC))
     assert [row["seed"] for row in store.finished().values()] == [0] and check(store.folder).sound

@@ -13,15 +13,18 @@ import pytest
 from analysis.data.study_results import open_study
 from tests.analysis.factory import publish, store, trial
 from vmi.mirror.follower import _Rows
-from vmi.results.rows import earlier_failures, first_attempts, preference
+from vmi.results.rows import earlier_attempts, first_attempts, preference
 from vmi.results.store import Store
-from vmi.spec.trial import OUTCOMES
+from vmi.spec.trial import OUTCOMES, RETRIABLE
 
 EARLY, LATE = (datetime(2026, 3, 1, 12, 0, second, tzinfo=UTC) for second in (1, 2))
 
 # What the row that counts says, and what the other one does.
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "completed before pruned": ({"attempt": 3}, {"outcome": "pruned", "attempt": 1}),
+    "pruned before stopped": ({"outcome": "pruned", "attempt": 2}, {"outcome": "stopped", "attempt": 1}),
+    "the newest of stopped and failed": ({"outcome": "failed", "attempt": 2}, {"outcome": "stopped", "attempt": 1}),
+    "the newest of failed and stopped": ({"outcome": "stopped", "attempt": 2}, {"outcome": "failed", "attempt": 1}),
     "pruned before failed": ({"outcome": "pruned", "attempt": 2}, {"outcome": "failed", "attempt": 1}),
     "the newest of failed attempts": (
         {"outcome": "failed", "attempt": 10, "finished_at": LATE},
@@ -53,7 +56,7 @@ def test_all_readers_take_the_same_row(tmp_path: Path, case: str, first: int) ->
     results = open_study(folder)
     assert [found["device"] for found in results.trials] == ["cpu"]
     earlier = results.earlier.get(row["trial_id"], ())
-    assert results.duplicates + len(earlier) == 1 and all(found["outcome"] == "failed" for found in earlier)
+    assert results.duplicates + len(earlier) == 1 and all(found["outcome"] in RETRIABLE for found in earlier)
     (followed,), _ = following.take([row["trial_id"]])
     assert followed["device"] == "cpu"
 
@@ -69,7 +72,7 @@ def test_the_failed_attempts_before_the_row_that_counts_are_told_in_their_order(
     head = {"finished_at": EARLY, "pack_id": "p"}
     rows = [{"trial_id": i, "outcome": o, "attempt": a, **head} for i, told in attempts.items() for o, a in told]
     table = pa.Table.from_pylist(rows)
-    found = earlier_failures(table, first_attempts(table).to_pylist())
+    found = earlier_attempts(table, first_attempts(table).to_pylist())
     told = {trial_id: [row["attempt"] for row in earlier] for trial_id, earlier in found.items()}
     assert told == {"retried": [1, 4], "failing": [2], "stopped": [1]}
 

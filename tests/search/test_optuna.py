@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from vmi.search.optuna_searcher import MAX_REPEATS, OptunaSearcher
 from vmi.search.searcher import Searcher
-from vmi.spec.trial import Completed, Failed, Outcome, Suggestion
+from vmi.spec.trial import Completed, Failed, Outcome, Pruned, Stopped, Suggestion
 from vmi.study.checks import validate
 from vmi.study.space import choice, integers, log_uniform, uniform
 from vmi.study.study import Study, trials
@@ -145,6 +145,18 @@ def test_a_failed_suggestion_is_failed_and_never_nan() -> None:
     assert len(searcher._optuna.trials) == 3
     with pytest.raises(KeyError):
         told(searcher, first, 0.5)
+
+
+@pytest.mark.parametrize("kind", [Pruned, Stopped])
+def test_a_suggestion_of_which_a_seed_was_cut_short_is_pruned_with_what_it_had(kind: Any) -> None:
+    searcher = OptunaSearcher(study(), 0)
+    first, second, third = searcher.ask(3)
+    for suggestion, short in ((first, kind(4, {"accuracy_majority": 0.25})), (second, kind(0, {}))):
+        searcher.tell(suggestion.suggestion_id, [*ended(0.5), short])
+    told(searcher, third, 0.5, 0.5)
+    found = [(trial.state.name, trial.intermediate_values) for trial in searcher._optuna.trials]
+    assert found == [("PRUNED", {4: 0.25}), ("PRUNED", {}), ("COMPLETE", {})]
+    assert len(searcher.ask(9)) == 9, "and the search goes on"
 
 
 def test_replayed_failures_are_failed() -> None:

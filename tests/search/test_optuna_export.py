@@ -161,7 +161,7 @@ def test_what_a_searcher_keeps_of_the_same_rows_is_the_same(tmp_path: Path) -> N
         assert (ours.distributions, ours.constraints) == (theirs.distributions, theirs.constraints)
 
 
-OUTCOMES = st.sampled_from(["completed", "failed", "pruned"])
+OUTCOMES = st.sampled_from(["completed", "failed", "pruned", "stopped"])
 
 
 @settings(max_examples=30, deadline=None)

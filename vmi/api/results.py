@@ -240,9 +240,9 @@ class Results:
 
     def _counts(self) -> str:
         read = self._read
-        failed, damaged = len(read.failed), len(read.damaged)
-        stopped = len(read.trials) - len(read.completed) - failed
-        counts = ((stopped, "stopped early"), (failed, "failed"), (read.missing, "missing"))
+        damaged = len(read.damaged)
+        counts = [(len(read.ended_as(word)), word) for word in ("pruned", "stopped", "failed")]
+        counts.append((read.missing, "missing"))
         more = [f"{n} {word}" for n, word in counts if n]
         more += [f"{damaged} damaged files"] if damaged else []
         return ", ".join([f"{read.name}: {len(read.completed)} of {read.planned} trials completed", *more])

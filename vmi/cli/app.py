@@ -15,6 +15,7 @@ from vmi.cli.drop import drop
 from vmi.cli.export import export
 from vmi.cli.parsing import Command, Gathering, Group, whole
 from vmi.cli.run import guarded
+from vmi.cli.stop import stop
 from vmi.process.console import protect, say
 from vmi.process.scratch import scratch
 from vmi.spec.version import version as installed
@@ -235,6 +236,7 @@ def fsck(
 
 
 app.command(cls=Command)(drop)
+app.command(cls=Command)(stop)
 
 
 @app.command(cls=Command)

@@ -66,7 +66,7 @@ def _lines(done: Rerun) -> Iterator[str]:
     stored, again, found = done.stored, done.again, done.differences
     yield f"trained again as a pack of one, in {duration(done.seconds)}: {ending(again.row)}"
     if done.until is not None:
-        yield f"it was stopped early, and has no pruner here: compared is its curve, up to step {done.until}"
+        yield f"it was {done.stored.row['outcome']}, and is not here: compared is its curve, up to step {done.until}"
     if not found:
         yield f"bitwise the same: {', '.join(_compared(done))}"
         return

@@ -8,9 +8,9 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -21,13 +21,16 @@ from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing
 from vmi.driver.best_models import BestModels
 from vmi.driver.budget import SPENT, Budget, deadlines, job_end
+from vmi.driver.following import follow
+from vmi.driver.growing import Growing
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
 from vmi.driver.options import RunOptions
-from vmi.driver.preflight import Wanted, check, check_rows
+from vmi.driver.preflight import Wanted, asked_of, check, check_rows
 from vmi.driver.progress import Display
-from vmi.driver.summary import fewer, interrupted_lines, spent_lines, start_line, summary_lines
+from vmi.driver.stopping import Stopping, config_of
+from vmi.driver.summary import fewer, had, interrupted_lines, spent_lines, start_line, summary_lines
 from vmi.driver.tally import Kept
 from vmi.driver.tasks import tasks_of
 from vmi.mirror.access import Mode
@@ -36,8 +39,8 @@ from vmi.process.console import say
 from vmi.process.scratch import scratch
 from vmi.process.signals import exit_code, noticed, terminable, undisturbed
 from vmi.results.checkpoints import clear_all
-from vmi.results.compaction import finish
-from vmi.results.rows import failed_attempts
+from vmi.results.compaction import compact, finish
+from vmi.results.rows import attempts_with
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
@@ -46,11 +49,12 @@ from vmi.runners.runner import Runner
 from vmi.runners.watchdog import ClusterLostError
 from vmi.search.factory import searcher_for
 from vmi.search.trial_count import values_of
-from vmi.spec.requests import in_view
-from vmi.spec.trial import PackSpec
+from vmi.spec.requests import in_view, requests_of
+from vmi.spec.trial import PackSpec, Trial
 from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
-from vmi.worker.messages import ended_of
+from vmi.study.study_json import study_of
+from vmi.worker.messages import Update, ended_of
 from vmi.worker.takeover import packs_under_way
 
 OK, FAILED = 0, 1
@@ -81,8 +85,13 @@ def drive(study: Study, options: RunOptions, console: Console, again: str) -> An
     """
     study, unknown = options.applied(study)
     options = replace(options, usage=(*options.usage, *unknown))
-    store, wanted, wandb = check(study, options, os.environ)
-    with _alone(console), scratch(), Heartbeat(store.folder, store.study) as heartbeat:
+    store, _, wandb = check(study, options, os.environ)
+    if (code := follow(study, store, options, console)) is not None:
+        if code != OK:
+            raise TrialsFailedError("the run that was followed is over, and some of its trials failed or are missing")
+        return store.folder
+    with _alone(console), scratch(), Heartbeat(store.folder, store.study, trains=True) as heartbeat:
+        wanted = asked_of(study, store, options.only, datetime.now(UTC))  # as it is now that nobody else can change it
         run = _Run(wanted, options, console, again, store, wandb, heartbeat)
         with noticed(run.budget.notice):
             run.to_its_end()
@@ -120,26 +129,45 @@ class _Run:
         heartbeat: Heartbeat,
     ) -> None:
         """Raises StoreError when the store is damaged; nothing is started or written."""
-        study = self.study = wanted.study
-        self.options, self.store, self.asked, self.grows = options, store, wanted.spec, wanted.grows
+        self.options, self.store = options, store
         self.console, self.heartbeat, self.note = console, heartbeat, wandb.note
+        self.growing = Growing(store, self._say)
+        self.wanted = wanted if options.only else self.growing.start(wanted)
+        study = self.study
         self.again = again
         # Reads every table, so that a damaged one is found before anything starts.
         self.attempt = cache(store.next_attempt)
         self.mirror = mirror_of(store, wandb.mode, options.local)
         needs = needs_of(store.root, values_of(study, "dataset"))
         self.on_demand = OnDemand(options, self._first, needs, self._say)
-        costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
-        self.sizing = Sizing(study, options.pack_size, self.on_demand.room, costs)
+        self.sizing = self._sizing()
         self.models = BestModels(study, store, str(options.keep_models))
         until = list(deadlines(options.hours, options.until, time.monotonic, time.time))
+        costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
         job, predicted = job_end(os.environ, time.time), PackSeconds(study, costs, self.sizing)
         self.budget = Budget(until, job=job, trials=options.trials, predicted=predicted)
+        self.stopping = Stopping(store, self.attempt, heartbeat.acquire, self._mirrored, self._say)
         self.ledger = self._ledger()
+
+    @property
+    def study(self) -> Study:
+        return self.wanted.study
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What study.json says."""
+        return self.wanted.spec
+
+    def _sizing(self) -> Sizing:
+        """How large its packs are to be."""
+        costs = lambda: self.on_demand.costs(self.store.root)  # noqa: E731
+        return Sizing(self.study, self.options.pack_size, self.on_demand.room, costs)
 
     def to_its_end(self) -> None:
         """Train what is missing."""
         self._say(*self._notes())
+        if self.options.retry_stopped:
+            self.stopping.lift()
         try:
             with terminable():
                 self.mirror.begin()
@@ -158,7 +186,7 @@ class _Run:
                 self.mirror.stop()
                 self.on_demand.close()
                 self._say(*(f"warning: {said}" for said in self.mirror.close()))
-        self._say(*summary_lines(self.ledger, self.store))
+        self._say(*summary_lines(self.ledger, self.store, self.options.retried))
         self._judge()
 
     def _mirror_all(self) -> None:
@@ -172,7 +200,8 @@ class _Run:
         ledger, planned = self.ledger, self.asked["planned"]
         if not ledger.done and (why := self.budget.ended_by(ledger.handed_out)):
             self._say(*spent_lines(why, ledger, self.asked, self.store, self.again))
-            raise BudgetSpentError(why)
+            if not ledger.lost:  # else the next run would lose them again, and whoever repeats it never hears of it
+                raise BudgetSpentError(why)
         if ledger.failures() or not ledger.done:
             raise TrialsFailedError(f"{len(ledger.failures())} of {planned} trials failed")
 
@@ -187,8 +216,8 @@ class _Run:
         check_rows(finished.values(), self.store.study)
         own = {row["trial_id"]: row for row in in_view(self.asked, list(finished.values()))}
         self.covered, self.stored = frozenset(own), len(finished)
-        self.models.note(map(ended_of, finished.values()))
-        retry = failed_attempts(own.values()) if self.options.retry_failed else {}
+        retry = self._to_retry(own)
+        self.models.note(ended_of(row) for i, row in finished.items() if i not in retry)
         # A run of W&B's that is to be written anew is missing only once its trial has ended again.
         self.mirror.finished = finished.keys() - retry.keys()
         return Ledger(
@@ -201,7 +230,16 @@ class _Run:
             under_way=filter(self._is_wanted, packs_under_way(self.store, self.mirror.finished, retry)),
             retry=retry,
             choose=self.budget.choose,
+            stopper=self.stopping,
         )
+
+    def _to_retry(self, own: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+        """The trials that are trained again, with the attempts of their rows; none that a request to stop is about."""
+        found = attempts_with(self.options.retried, own.values())
+        if self.options.retry_stopped:
+            return found  # which lifts the requests
+        again = [Trial(i, own[i]["suggestion_id"], config_of(own[i])) for i in found]
+        return {trial_id: found[trial_id] for trial_id in found.keys() - self.stopping.met_by(again).keys()}
 
     def _is_wanted(self, pack: PackSpec) -> bool:
         """Whether a pack that was cut short is of what is asked for now, all of it."""
@@ -219,8 +257,14 @@ class _Run:
         adopted = set(self.store.adopt(presets, values_of(self.study, "layout"), values_of(self.study, "dataset")[0]))
         if not adopted:
             return {}
-        self._say(*(f"warning: {warning}" for warning in self.mirror.note(sorted(adopted))))
+        self._mirrored(adopted)
         return {trial_id: row for trial_id, row in self.store.finished().items() if trial_id in adopted}
+
+    def _mirrored(self, trial_ids: Iterable[str]) -> None:
+        """These trials have a row by now that is no worker's."""
+        ids = sorted(trial_ids)
+        self.mirror.renew(ids)
+        self._say(*(f"warning: {warning}" for warning in self.mirror.note(ids)))
 
     def _notes(self) -> Iterator[str]:
         if dead := self.heartbeat.taken_over:
@@ -229,13 +273,14 @@ class _Run:
             yield f"note: {self.note}"
         if self.asked.get("only") and (more := self.stored - len(self.covered)):
             yield f"note: this request alone (--only); {more} more trial{'s' if more != 1 else ''} of others are stored"
-        if self.options.keep_models != "none" and self.ledger.reused:
+        if self.options.keep_models != "none" and len(self.covered) > self.ledger.to_retry:
             yield "note: finished trials are not trained again, so no model of theirs is added"
-        if self.options.retry_failed and not self.ledger.to_retry:
-            yield "note: nothing to retry: no trial of this study has failed"
         if job := self.budget.job:
             at = f"{datetime.fromtimestamp(job.at):%Y-%m-%dT%H:%M}"
             yield f"note: this run ends at {at}, a minute before its Slurm job"
+        if self.options.retried and not self.ledger.to_retry:
+            of = "request" if self.asked.get("only") else "study"
+            yield f"note: nothing to retry: no trial of this {of} has {had(self.options.retried)}"
 
     def _train(self) -> None:
         """Train everything that is missing; nothing is started or written where nothing is."""
@@ -244,13 +289,18 @@ class _Run:
             self._nothing_to_train()
             return
         store.write_study(self.asked)
+        self.growing.keep()
         for table in TABLES:
             finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
-        self._say(start_line(ledger, self.asked, store, self.grows, len(self.covered)))
+        self._say(start_line(ledger, self.asked, store, self.wanted.grows, len(self.covered), self.options.retried))
         self._say(*(f"warning: {line}" for line in self.sizing.warnings(ledger.ready)))
         self._thin_models()  # what a run that was killed has left
         self._train_on(self.on_demand.runner)
         self._thin_models()
+        if _is_wider(self.asked):
+            with contextlib.suppress(OSError):  # another start may do it
+                for table in TABLES:
+                    compact(store.folder_of(table), table, store.files)
         if ledger.done and not ledger.lost:
             if len(ledger.finished) < self.asked["planned"]:
                 self._say(f"{fewer(ledger)}: {len(ledger.finished)} trials, not {self.asked['planned']}")
@@ -262,6 +312,7 @@ class _Run:
         self._say("nothing to train: every trial of this study is finished")
         if self.store.read_study() != self._found:
             self.store.write_study(self._found)
+        self.growing.keep()
         self._thin_models()
         if self.ledger.done:
             self._clear()  # of a driver that was killed after its last commit
@@ -275,25 +326,46 @@ class _Run:
         self._say(*(f"warning: {said}" for said in [self.models.thin()] if said))
 
     def _train_on(self, runner: Runner) -> None:
-        ledger, planned = self.ledger, self.asked["planned"]
+        ledger = self.ledger
         target = Target(runner.device, runner.workers())
         kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
         kept.write()
-        tasks = tasks_of(
-            self.store,
-            self.study,
-            ledger,
-            self.attempt(),
-            runner.device,
-            self.options.keep_models != "none",
-            self.mirror,
-        )
-        with Display(ledger, planned, self.console, time.monotonic) as display:
-            driving = Driving(ledger, planned, display, self.heartbeat, kept, self.mirror, self.models)
+        with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
+            driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
+
+            def show(update: Update) -> None:
+                driving.update(update)
+                self._grow(display)
+
+            def run() -> None:
+                attempt, keep_models = self.attempt(), self.options.keep_models != "none"
+                now = lambda: self.study  # noqa: E731
+                tasks = tasks_of(self.store, now, ledger, attempt, runner.device, keep_models, self.mirror)
+                runner.run(ledger, tasks, show, self.budget.spent)
+
             try:
-                runner.run(ledger, tasks, driving.update, self.budget.spent)
+                run()
+                while self._grow(display, now=True):  # what was asked for at the last moment
+                    run()
             finally:
                 kept.write()
+
+    def _grow(self, display: Display, now: bool = False) -> bool:
+        """Take up what other starts have asked for, every few seconds or `now`; whether the study is larger by it."""
+        if self.options.only or (more := self.growing.look(self.wanted, now)) is None:
+            return False
+        self.wanted = more
+        self.store.write_study(more.spec)
+        self.growing.keep()
+        rows = self.store.finished()
+        self.covered |= {row["trial_id"] for row in in_view(more.spec, list(rows.values()))}
+        self.sizing = self.ledger.pack_size = self._sizing()
+        self.ledger.grow(more.study, searcher_for(more.study, seed=0), rows)
+        display.grow(more.spec["planned"])
+        self._say(
+            f"{self.store.study}: grows: {', '.join(more.grows)}: {more.spec['planned']} trials, as was asked for"
+        )
+        return True
 
     @property
     def _found(self) -> dict[str, Any]:
@@ -303,3 +375,10 @@ class _Run:
 
     def _say(self, *lines: str) -> None:
         say(self.console, *lines)
+
+
+def _is_wider(spec: Mapping[str, Any]) -> bool:
+    """Whether the study has grown by a layout: its older parts lack columns, which other tools take amiss."""
+    asked = requests_of(spec)
+    first, last = (set(values_of(study_of(request.study), "layout")) for request in (asked[0], asked[-1]))
+    return first != last

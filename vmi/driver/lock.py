@@ -60,6 +60,11 @@ class Driver:
             return _exists(self.pid) and (born is None or born == self.content.get("born"))
         return self.age < STALE_SECONDS
 
+    @property
+    def trains(self) -> bool:
+        """Whether it runs the study; else it is a command that changes its files."""
+        return self.content.get("trains") is True
+
     def __str__(self) -> str:
         return f"pid {self.pid or 'unknown'} on {self.host}, last heartbeat {self.age:.0f} s ago"
 
@@ -72,16 +77,23 @@ def read(folder: AnyPath, now: float, files: Files = LOCAL) -> Driver | None:
 class Heartbeat:
     """The lock of one study, held from `acquire` to `release`, with a sign of life in between.
 
-    `clock` gives seconds since the epoch: what it writes is read on other hosts.
+    `clock` gives seconds since the epoch: what it writes is read on other hosts. `trains`: it is held by a run of the
+    study, which takes up what others ask for, and not by a command that changes its files.
     """
 
     def __init__(
-        self, folder: AnyPath, study: str, clock: Callable[[], float] = time.time, files: Files = LOCAL
+        self,
+        folder: AnyPath,
+        study: str,
+        clock: Callable[[], float] = time.time,
+        files: Files = LOCAL,
+        *,
+        trains: bool = False,
     ) -> None:
         # A store that stays away shall hold up neither the next beat nor the end of the run.
         self._folder, self._clock, self._files = hasty(folder), clock, files
         self._token, self._started = uuid.uuid4().hex, clock()
-        self._study = study
+        self._study, self._trains = study, trains
         self._seen: Mapping[str, Any] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -128,10 +140,10 @@ class Heartbeat:
             if found is None:
                 continue
             if found.alive:
-                raise _refused(found)
+                raise InputError([busy(found)])
             if self._take_over(name, found):
                 return found
-        raise _refused(found or Driver({}, b"", 0.0))
+        raise InputError([busy(found or Driver({}, b"", 0.0))])
 
     def _take_over(self, name: str, dead: Driver) -> bool:
         """Replace what a dead driver left, unless somebody was quicker."""
@@ -157,7 +169,7 @@ class Heartbeat:
 
     def _encoded(self) -> bytes:
         who = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid()), "token": self._token}
-        when = {"study": self._study, "started": self._started, "updated": self._clock()}
+        when = {"study": self._study, "started": self._started, "updated": self._clock(), "trains": self._trains}
         return sealed({**who, **when, **self._seen})
 
     def _unlink(self, name: str) -> None:
@@ -185,10 +197,11 @@ def _read(path: AnyPath, now: float, files: Files) -> Driver | None:
     return Driver(content, raw, max(0.0, now - updated))
 
 
-def _refused(found: Driver) -> InputError:
+def busy(found: Driver) -> Problem:
+    """What to say to whoever would be a second driver."""
     study = str(found.content.get("study", "this study"))
     hint = "wait for it, watch it with `vmi watch`, or stop it"
-    return InputError([Problem("study", study, f"another driver runs it: {found}", hint)])
+    return Problem("study", study, f"another driver runs it: {found}", hint)
 
 
 def _exists(pid: int) -> bool:

@@ -19,14 +19,13 @@ class Driving:
     def __init__(
         self,
         ledger: Ledger,
-        planned: int,
         display: Display,
         heartbeat: Heartbeat,
         kept: Kept,
         mirror: Mirror,
         models: BestModels,
     ) -> None:
-        self._ledger, self._planned, self._display, self._models = ledger, planned, display, models
+        self._ledger, self._display, self._models = ledger, display, models
         self._heartbeat, self._kept, self._mirror = heartbeat, kept, mirror
         self._steps: dict[str, Update] = {}
         heartbeat.note(self.seen())
@@ -42,6 +41,7 @@ class Driving:
             self._models.note(update.ended)
             if said := self._models.thin():
                 self._display.warn(said)
+        self._ledger.heed()
         self._heartbeat.note(self.seen())
         if self._heartbeat.lost:
             raise RuntimeError("another driver has taken this study over: this one was silent for too long")
@@ -51,7 +51,7 @@ class Driving:
         ledger = self._ledger
         running = ledger.running.items()
         return {
-            "planned": self._planned,
+            "planned": self._display.planned,
             "finished": ledger.safe,
             "reused": ledger.reused,
             "failed": len(ledger.failures()),

@@ -138,12 +138,21 @@ class RunOptions(StudyOptions):
     until: str | None = option(None, "The same at a time: 18:00 (today), or 2026-11-27T18:00 with or without a zone.")
     trials: int | None = option(None, "Train at most so many trials in this run; found ones do not count.", "INTEGER")
     retry_failed: bool = option(False, "Train failed trials again; without it they stay failed.")
+    retry_stopped: bool = option(
+        False, "Train trials that `vmi stop` has stopped again, and lift its requests; without it they stay stopped."
+    )
 
     def __post_init__(self) -> None:
         """Also: whether to keep models, as a truth value, is all of them or none."""
         super().__post_init__()
         if isinstance(self.keep_models, bool):
             object.__setattr__(self, "keep_models", "all" if self.keep_models else "none")
+
+    @property
+    def retried(self) -> tuple[str, ...]:
+        """The outcomes (`vmi.spec.trial.RETRIABLE`) whose trials are trained again."""
+        asked = {"failed": self.retry_failed, "stopped": self.retry_stopped}
+        return tuple(outcome for outcome, is_asked in asked.items() if is_asked)
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with the options themselves."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -11,7 +12,8 @@ from vmi.driver.options import RunOptions
 from vmi.driver.own_data import keep
 from vmi.mirror.access import Mode, mode_from
 from vmi.results.store import Store
-from vmi.search.trial_count import planned_trials, values_of
+from vmi.search.grid import GridSearcher
+from vmi.search.trial_count import EVERYTHING, planned_trials, values_of
 from vmi.spec.datasets import data_folder, find, spec_of
 from vmi.spec.errors import InputError, Problem, near
 from vmi.spec.requests import request_of, requests_of
@@ -51,7 +53,7 @@ def check(study: Study, options: RunOptions, environ: Mapping[str, str]) -> tupl
     if problems:
         raise InputError(problems, f"study {study.name!r}" if isinstance(study.name, str) else "study")
     request = asked_of(study, store, options.only, datetime.now(UTC))
-    _load_data(request.study, store.root)
+    load_data(values_of(request.study, "dataset"), store.root)
     return store, request, _mode(store, environ)
 
 
@@ -60,36 +62,60 @@ def asked_of(study: Study, store: Store, only: bool, now: datetime) -> Wanted:
 
     `only`: no more than this is trained and shown, whatever was asked for before.
     """
-    own, stored = _described(study), store.read_study()
+    return united(store.read_study(), study, store.folder, only=only, now=now)
+
+
+def request_in(wanted: Wanted) -> dict[str, Any]:
+    """The newest request of a study that grows, by its own metric or that of the study."""
+    return {**requests_of(wanted.spec)[-1].spec, "metric": wanted.spec["metric"]}
+
+
+def united(stored: Mapping[str, Any] | None, study: Study, folder: AnyPath, *, only: bool, now: datetime) -> Wanted:
+    """The same of a study whose study.json is `stored`."""
     if stored is None:
-        return Wanted(study, {**own, "requests": [_kept(own, now)]})
+        own = _described(study)
+        return Wanted(study, {**own, "requests": [_kept(own, own, now)]})
     before = everything(stored)
     whole, problems = grown(before, study)
     if problems:
-        raise InputError(problems, f"{store.folder} holds another study of this name (choose another with --name)")
+        raise InputError(problems, f"{folder} holds another study of this name (choose another with --name)")
     validate(whole)
-    after = _described(whole)
+    after, study = _described(whole), replace(study, metric=whole.metric)
     grows = tuple(growth(before, after))
-    requests = [{"asked_at": at, "spec": dict(spec)} for at, spec in requests_of(stored)]
-    requests += [_kept(own, now)] if grows else []
+    if grows and (lost := _lost(study_of(before), whole)):
+        raise InputError([lost], f"{folder} holds another study of this name (choose another with --name)")
+    requests = [request._asdict() for request in requests_of(stored)]
+    requests += [_kept(_described(study), after, now)] if grows else []
     notes = {"requests": requests} if grows or only or "requests" in stored else {}
-    wanted = study if only else whole
-    spec = {**(own if only else after), **notes, **({"only": True} if only else {})}
+    spec = {**(_described(study) if only else after), **notes, **({"only": True} if only else {})}
     if not grows and not only and not stored.get("only"):
         spec["planned"] = stored.get("planned", spec["planned"])  # a search may have had fewer points
-    return Wanted(wanted, spec, grows)
+    return Wanted(study if only else whole, spec, grows)
 
 
 def everything(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The description of all that a study was ever asked for, whatever part of it is shown."""
-    if not stored.get("only"):
-        return {name: value for name, value in stored.items() if name not in ("requests", "only")}
-    head = {"name": stored["name"]}
-    first, *others = (spec for _, spec in requests_of(stored))
-    united = {**head, **first}
-    for request in others:
-        united = _described(grown(united, study_of({**head, **request})).study)
-    return united
+    if stored.get("only"):
+        return {"name": stored["name"], **requests_of(stored)[-1].study}
+    return {name: value for name, value in stored.items() if name not in ("requests", "only")}
+
+
+def _lost(before: Study, after: Study) -> Problem | None:
+    """What is wrong where a point of a stored grid would be none of the larger one, as its fields have come to follow.
+
+    (A field that was fixed, and is searched only beside some values of another, has its default elsewhere.)
+    """
+    if before.searcher != "grid" or before.space.keys() == after.space.keys():
+        return None
+    kept = {suggestion.suggestion_id for suggestion in GridSearcher(after).ask(EVERYTHING)}
+    gone = [suggestion for suggestion in GridSearcher(before).ask(EVERYTHING) if suggestion.suggestion_id not in kept]
+    if not gone:
+        return None
+    fresh = ", ".join(name for name in after.space if name not in before.space)
+    point = ", ".join(f"{name} {value}" for name, value in gone[0].params.items())
+    return Problem(
+        "space", fresh, "axes beside which every trial that is there is a point", f"none would be at {point}"
+    )
 
 
 def _described(study: Study) -> dict[str, Any]:
@@ -97,8 +123,8 @@ def _described(study: Study) -> dict[str, Any]:
     return made
 
 
-def _kept(own: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    return {"asked_at": now.isoformat(timespec="seconds"), "spec": request_of(own)}
+def _kept(own: Mapping[str, Any], whole: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    return {"asked_at": now.isoformat(timespec="seconds"), "spec": request_of(own), "study": request_of(whole)}
 
 
 def _mode(store: Store, environ: Mapping[str, str]) -> Mode:
@@ -140,9 +166,9 @@ def _problems(action: Callable[[], object]) -> tuple[Problem, ...]:
     return ()
 
 
-def _load_data(study: Study, root: AnyPath) -> None:
-    """Read (or fetch) each data set that is not embedded, once, before any worker needs it."""
-    for name in values_of(study, "dataset"):
+def load_data(names: Iterable[str], root: AnyPath) -> None:
+    """Read (or fetch) each of these data sets that is not embedded, once, before any worker needs it."""
+    for name in names:
         keep(name, root)
         if spec_of(name).folder:
             from vmi.data import dataset  # loads torch

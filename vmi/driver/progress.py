@@ -80,6 +80,11 @@ class Display:
             else:
                 say(self.console, self.line())
 
+    def grow(self, planned: int) -> None:
+        """The study has so many trials from here on."""
+        self.planned = planned
+        self._bar.update(self._task, total=max(planned, 1))
+
     def warn(self, said: str) -> None:
         self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(said)))}", highlight=False)
 

@@ -19,7 +19,7 @@ from vmi.sources import kept
 from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.datasets import DATASETS, data_folder, find
 from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean, near
-from vmi.spec.trial import Row, Trial
+from vmi.spec.trial import CUT_SHORT, Row, Trial
 from vmi.storage.paths import AnyPath
 from vmi.worker import own_images
 from vmi.worker.messages import Task, Update
@@ -40,8 +40,8 @@ class Rerun:
 
     @property
     def until(self) -> int | None:
-        """The last step that is compared: of a trial that was stopped early where it was, else None for all."""
-        return int(self.stored.row["step"]) if self.stored.row["outcome"] == "pruned" else None
+        """The last step that is compared: of a trial that was pruned or stopped where it was, else None for all."""
+        return int(self.stored.row["step"]) if self.stored.row["outcome"] in CUT_SHORT else None
 
     @property
     def differences(self) -> list[str]:
@@ -93,7 +93,8 @@ def trial_of(row: Row, store: Store) -> Trial:
 def rerun(store: Store, row: Row, trial: Trial, root: Path, note: Callable[[Update], None]) -> Rerun:
     """Train the trial of a row (`trial_of`) into a new store in `root`; every update of it goes to `note`.
 
-    Without a pruner: a trial that was stopped early completes. Raises InputError where its data can't be read.
+    Without a pruner or a request to stop: a trial that was cut short completes. Raises InputError where its data can't
+    be read.
     """
     began, new = time.monotonic(), Store(root, store.study)
     on_gpu = row["device"] != "cpu" and torch.cuda.is_available()
@@ -139,8 +140,8 @@ def keep(done: Rerun, place: Store, spec: Mapping[str, Any] | None) -> None:
 
 
 def _ending(stored: Row, again: Row) -> Iterator[str]:
-    """What is different in how it ended; a trial that was stopped early has to come at least as far."""
-    stopped, ended = stored["outcome"] == "pruned", (again["outcome"], again["step"], again["reason"])
+    """What is different in how it ended; a trial that was cut short has to come at least as far."""
+    stopped, ended = stored["outcome"] in CUT_SHORT, (again["outcome"], again["step"], again["reason"])
     came_far = stopped and (again["outcome"] == "completed" or int(again["step"]) > int(stored["step"]))
     if not came_far and ended != (stored["outcome"], stored["step"], stored["reason"]):
         yield f"ended: {ending(stored)} stored, {ending(again)} now"

@@ -70,6 +70,11 @@ class Status:
         return sum(row["outcome"] == "failed" for row in self.rows)
 
     @property
+    def stopped(self) -> int:
+        """How many trials a user has stopped."""
+        return sum(row["outcome"] == "stopped" for row in self.rows)
+
+    @property
     def complete(self) -> bool:
         return self.planned is not None and len(self.rows) >= self.planned
 
@@ -78,14 +83,15 @@ def status_of(folder: AnyPath, now: float) -> Status:
     """The state of the study in a folder, which need not be there. Raises StoreError naming a damaged file."""
     store = Store(folder.absolute().parent, folder.absolute().name)
     spec = store.read_study()
-    rows = in_view(spec or {}, list(store.finished().values()))
+    ended = list(store.finished().values())
+    rows = in_view(spec or {}, ended)
     written = storage(store.folder_of("trials")).times().items()
     ages = [now - time for name, time in written if name.startswith("part-") and name.endswith(".parquet")]
     age = max(0.0, min(ages)) if ages else None
     version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
-    drops = in_force(store.drops(), rows)
+    drops = in_force(store.drops(), ended)
     return Status(store.study, folder, spec, rows, lock.read(folder, now), age, drops)
 
 
@@ -115,6 +121,8 @@ def describe(status: Status) -> Iterator[str]:
     yield headline(status)
     if best := best_of(status):
         yield f"  {best}"
+    if status.stopped:
+        yield f"  stopped by `vmi stop`: {status.stopped} of these"
     yield from (f"  dropped: {drop}" for drop in status.drops)
     if status.part_age is not None:
         yield f"  last part: {duration(status.part_age)} ago"

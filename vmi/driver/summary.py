@@ -21,16 +21,23 @@ SHOWN_CAUSES = SHOWN_TRIALS = 3
 SHOWN_FRONT = 10
 
 
-def start_line(ledger: Ledger, asked: Mapping[str, Any], store: Store, grows: Sequence[str], own: int) -> str:
-    """`grows`: what the study has gained; `own`: how many of its trials had a row before."""
+def start_line(
+    ledger: Ledger, asked: Mapping[str, Any], store: Store, grows: Sequence[str], own: int, retried: Sequence[str]
+) -> str:
+    """`grows`: what the study has gained; `own`: how many of its trials had a row before; `retried`: outcomes."""
     planned = asked["planned"]
     before = ledger.reused - ledger.adopted
     count = f"resuming: {before} of {planned} trials are finished" if before else f"{planned} trials"
     if grows:
         count = f"grows: {', '.join(grows)}, {own} found + {planned - own} to train"
     found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
-    found += f", {ledger.to_retry} failed before and retried" if ledger.to_retry else ""
+    found += f", {ledger.to_retry} {' or '.join(retried)} before and retried" if ledger.to_retry else ""
     return f"{store.study}: {count}{found}; results go to {near(store.folder)}"
+
+
+def had(retried: Sequence[str]) -> str:
+    """What trials with these outcomes have done: "failed or been stopped"."""
+    return " or ".join("been stopped" if outcome == "stopped" else outcome for outcome in retried)
 
 
 def fewer(ledger: Ledger) -> str:
@@ -63,26 +70,36 @@ def _standing(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
     return said
 
 
-def summary_lines(ledger: Ledger, store: Store) -> list[str]:
-    """The last lines of a run."""
+def summary_lines(ledger: Ledger, store: Store, retried: Sequence[str] = ()) -> list[str]:
+    """The last lines of a run, which has trained trials again that had these outcomes."""
     failures, folder = ledger.failures(), near(store.folder)
     total = len(ledger.finished) + len(ledger.lost)
-    trained = len(ledger.finished) - ledger.reused
-    counts = f"{trained} trained in this run + {ledger.reused} found in the store, {len(failures)} failed"
+    trained = len(ledger.finished) - ledger.reused - ledger.stopped_now
+    stopped = f" + {ledger.stopped_now} stopped" if ledger.stopped_now else ""
+    counts = f"{trained} trained{stopped} in this run + {ledger.reused} found in the store, {len(failures)} failed"
     lines = [f"{store.study}: {total} trials = {counts}"]
-    lines += [*_retried(ledger.retried), *outcome_lines(ledger), *causes(failures)]
+    lines += [*_retried(ledger.retried, retried), *outcome_lines(ledger), *causes(failures)]
+    if ledger.stopped:
+        lines.append(f"{_trials(ledger.stopped)} stopped by `vmi stop`: --retry-stopped trains them again")
     if ledger.without_result:
         lines.append(f"{ledger.without_result} of the failed trials have no result: the next start trains them again")
     return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
 
 
-def _retried(ended: Mapping[str, str]) -> Iterator[str]:
-    """How many failed trials were trained again, and how these ended."""
-    words = {"completed": "completed", "pruned": "stopped early", "failed": "failed again", "": "without a result"}
+def _retried(ended: Mapping[str, str], before: Sequence[str]) -> Iterator[str]:
+    """How many trials were trained again, and how these ended."""
+    words = {
+        "completed": "completed", "pruned": "pruned", "stopped": "stopped", "failed": "failed again",
+        "": "without a result",
+    }  # fmt: skip
     counts = {word: sum(outcome == name for outcome in ended.values()) for name, word in words.items()}
     if ended:
         said = [f"{count} {word}" for word, count in counts.items() if count or word == "completed"]
-        yield f"retried: {len(ended)} trial{'s' if len(ended) != 1 else ''} that had failed: {', '.join(said)}"
+        yield f"retried: {_trials(len(ended))} that had {had(before)}: {', '.join(said)}"
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'s' if count != 1 else ''}"
 
 
 def outcome_lines(ledger: Ledger) -> Iterator[str]:
@@ -92,8 +109,10 @@ def outcome_lines(ledger: Ledger) -> Iterator[str]:
         yield from _front(study, ranking.front())
     if ranking.broken:
         yield f"{_counted(ranking.broken)} broke a constraint ({_bounds(study)}): never best"
+    if ranking.pruned:
+        yield f"{_counted(ranking.pruned)} pruned on some seed: never best"
     if ranking.stopped:
-        yield f"{_counted(ranking.stopped)} stopped early on some seed: never best"
+        yield f"{_counted(ranking.stopped)} stopped on some seed: never best"
     if study.confirm:
         yield from _confirmed(ledger)
     elif best := ranking.best:

@@ -18,26 +18,31 @@ from vmi.worker.messages import Task, checkpoint_seconds
 
 
 def tasks_of(
-    store: Store, study: Study, ledger: Ledger, attempt: int, device: str, keep_models: bool, mirror: Mirror
+    store: Store,
+    study: Callable[[], Study],
+    ledger: Ledger,
+    attempt: int,
+    device: str,
+    keep_models: bool,
+    mirror: Mirror,
 ) -> Callable[[PackSpec], Task]:
-    """The task of each pack of the study."""
-    layouts, folder = values_of(study, "layout"), str(data_folder().absolute())
-    seconds = checkpoint_seconds(os.environ)
+    """The task of each pack of the study, which may grow meanwhile."""
+    folder, seconds = str(data_folder().absolute()), checkpoint_seconds(os.environ)
 
     def task_of(pack: PackSpec) -> Task:
         mirror.renew(pack.retried)
         return Task(
             pack=pack,
             root=str(store.root),
-            study=study.name,
-            layouts=layouts,
+            study=store.study,
+            layouts=values_of(study(), "layout"),
             attempt=attempt,
             device=device,
             data_folder=folder,
             own_data=own_data(pack.trials[0].config.dataset),
             keep_models=keep_models,
             places=ledger.places_of(pack),
-            pruning=pruning_of(study, store, pack),
+            pruning=pruning_of(study(), store, pack),
             checkpoint_seconds=seconds,
         )
 

@@ -97,6 +97,8 @@ def stored_row(trials: Iterable[Row], trial_id: str, field: str) -> Row:
         raise InputError([Problem(field, trial_id, "the trial_id of a completed trial of this study", hint)])
     row = rows[trial_id]
     if row["outcome"] != "completed":
-        ended = f"it {'failed' if row['outcome'] == 'failed' else 'was stopped early'}: {row['reason'] or 'no reason'}"
+        ended = (
+            f"it {'failed' if row['outcome'] == 'failed' else 'was ' + row['outcome']}: {row['reason'] or 'no reason'}"
+        )
         raise InputError([Problem(field, trial_id, "a completed trial: no other one has a model", ended)])
     return row

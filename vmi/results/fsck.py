@@ -28,7 +28,7 @@ from vmi.storage.paths import AnyPath
 
 QUARANTINE = "quarantine"
 # Folders of a study with files that may carry the hash of their content in their name.
-HASHED = ("checkpoints", "models")
+HASHED = {"checkpoints": "checkpoints and models", "models": "checkpoints and models", "steer": "requests"}
 _HASH = re.compile(r".*-([0-9a-f]{32})\.[A-Za-z0-9]+", re.DOTALL)
 _DEEPEST = 8
 
@@ -119,8 +119,8 @@ def _sealed(folder: AnyPath, names: Iterable[str], files: Files, counts: dict[st
 
 
 def _hashed(folder: AnyPath, files: Files, counts: dict[str, int]) -> Iterator[Damaged]:
-    counts["checkpoints and models"] = 0
-    for name in HASHED:
+    counts |= dict.fromkeys(HASHED.values(), 0)
+    for name, things in HASHED.items():
         for path in _walk(folder / name, files, _DEEPEST):
             if path.name.startswith("."):
                 continue
@@ -128,7 +128,7 @@ def _hashed(folder: AnyPath, files: Files, counts: dict[str, int]) -> Iterator[D
             if why:
                 yield Damaged(path, why)
             else:
-                counts["checkpoints and models"] += path.suffix != ".started" and not _is_list(path)
+                counts[things] += path.suffix != ".started" and not _is_list(path)
 
 
 def _wrong_with(path: AnyPath, files: Files) -> str:

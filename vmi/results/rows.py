@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vmi.spec.trial import OUTCOMES, Row
+from vmi.spec.trial import OUTCOMES, RETRIABLE, Row
 
 # What tells the rows of a table apart when a commit that was cut short has been made again.
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -22,13 +22,14 @@ _DECIDING = ("outcome", "attempt", "finished_at", "pack_id")
 def preference(row: Row) -> tuple[Any, ...]:
     """Sorts rows of one trial, the one that counts first: the rule of every reader of the store.
 
-    Completed before pruned before failed, then the lowest attempt (of failed rows the highest, whose reason is the
-    newest), then what was finished first, then the pack's id; what is not there, or no outcome of these, comes last.
+    Completed before pruned before stopped or failed, then the lowest attempt (of stopped and failed rows the highest,
+    which is the newest), then what was finished first, then the pack's id; what is not there, or no outcome of these,
+    comes last.
     """
     outcome, attempt, *others = (row.get(name) for name in _DECIDING)
     rank = OUTCOMES.index(outcome) if outcome in OUTCOMES else len(OUTCOMES)
-    if outcome == "failed" and attempt is not None:
-        attempt = -attempt
+    if outcome in RETRIABLE:
+        rank, attempt = OUTCOMES.index(RETRIABLE[0]), None if attempt is None else -attempt
     return rank, *((value is None, value) for value in (attempt, *others))
 
 
@@ -45,19 +46,19 @@ def first_attempts(trials: pa.Table) -> pa.Table:
     return trials.take(pa.array(chosen, pa.int64())).sort_by("trial_id")
 
 
-def failed_attempts(finished: Iterable[Row]) -> dict[str, int]:
-    """Those of the rows that count which are failed ones: the attempt of each, by trial."""
-    return {row["trial_id"]: row["attempt"] or 0 for row in finished if row["outcome"] == "failed"}
+def attempts_with(outcomes: Collection[str], finished: Iterable[Row]) -> dict[str, int]:
+    """Those of the rows that count which have one of these outcomes: the attempt of each, by trial."""
+    return {row["trial_id"]: row["attempt"] or 0 for row in finished if row["outcome"] in outcomes}
 
 
-def earlier_failures(trials: pa.Table, counted: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
-    """How trials that were tried again had failed before: a row of each attempt below the one that counts, in order.
+def earlier_attempts(trials: pa.Table, counted: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
+    """How trials that were tried again had failed, or were stopped: a row of each attempt below the one that counts.
 
-    By trial; `counted` are the rows that count. A trial that was tried once is not in it.
+    By trial, in their order; `counted` are the rows that count. A trial that was tried once is not in it.
     """
     attempt_of = {row["trial_id"]: row["attempt"] or 0 for row in counted}
     found: dict[str, dict[int, Row]] = {}
-    for row in trials.filter(pc.equal(trials["outcome"], "failed")).to_pylist():
+    for row in trials.filter(pc.is_in(trials["outcome"], pa.array(RETRIABLE))).to_pylist():
         attempt = row["attempt"] or 0
         if attempt < attempt_of.get(row["trial_id"], 0):
             found.setdefault(row["trial_id"], {}).setdefault(attempt, row)

@@ -29,8 +29,8 @@ MEANINGS: Mapping[str, str] = {
     "study": "name of the study",
     "trial_id": "hash of the configuration (without the preset's name) and of the data set; the key of every table",
     "suggestion_id": "the same without the seed: replicates share it",
-    "outcome": "completed, pruned or failed",
-    "reason": "why the trial failed or was pruned",
+    "outcome": "completed, pruned, stopped or failed",
+    "reason": "why the trial failed or was pruned, or who stopped it",
     "data_fingerprint": "hash of pixels, labels and split",
     "pack_id": "the pack in which the trial was trained",
     "pack_size": "trials of that pack",
@@ -70,7 +70,7 @@ def curve_block_columns(block: latents.Block) -> tuple[str, ...]:
 def trials_schema(layouts: Iterable[str]) -> pa.Schema:
     """One row per finished trial: who it is, its configuration, how it ended, its metrics, what it cost."""
     head = [_field(n, pa.string()) for n in ("study", "trial_id", "suggestion_id")]
-    ended = [_field("outcome", pa.string(), "", "completed, pruned or failed"), _field("reason", pa.string())]
+    ended = [_field("outcome", pa.string(), "", "completed, pruned, stopped or failed"), _field("reason", pa.string())]
     ended += [_field("step", pa.int64(), "steps", "last step that was trained")]
     config = [_field(n, _ARROW[kind], FIELDS[n].unit) for n, kind in FIELD_TYPES.items()]
     config += [_field("data_fingerprint", pa.string())]

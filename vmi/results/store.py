@@ -23,7 +23,7 @@ from vmi.storage.paths import AnyPath, ObjectPath
 @dataclass(frozen=True)
 class Store:
     """root/study: {trials,curves,arrays}/part-*.parquet, study.json and, where there are any, report.html, wandb,
-    checkpoints, models, dropped.json, quarantine.
+    checkpoints, models, dropped.json, steer, quarantine.
 
     A trial is finished when, and only when, `trials` has a row of it. Readers of curves and arrays join them
     to that row on (trial_id, attempt): a commit that was cut short leaves rows that join nothing.

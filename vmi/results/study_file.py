@@ -62,7 +62,8 @@ def _are_bounds(value: object) -> bool:
 
 def _are_requests(value: object) -> bool:
     return isinstance(value, list) and all(
-        isinstance(one, dict) and isinstance(one.get("spec"), dict) and not flaw(one["spec"]) for one in value
+        isinstance(one, dict) and all(isinstance(one.get(n), dict) and not flaw(one[n]) for n in ("spec", "study"))
+        for one in value
     )
 
 

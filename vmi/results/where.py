@@ -28,13 +28,15 @@ _TOKEN = re.compile(rf"\s*({_VALUE}|[a-zA-Z_]\w*|[<>!]=|[=<>(),]|\S|$)", re.ASCI
 _NAME = re.compile(r"(?!(?:and|or|not|in|is|null)$)[a-zA-Z_]\w*", re.ASCII | re.IGNORECASE)
 
 
-def where(text: str, columns: pa.Schema, field: str = "--where") -> pc.Expression:
-    """The condition as `pyarrow.Table.filter` takes it.
+def where(
+    text: str, columns: pa.Schema, field: str = "--where", allowed: str = "a column of the table"
+) -> pc.Expression:
+    """The condition as `pyarrow.Table.filter` takes it; `allowed` says what `columns` are.
 
     Raises InputError on `field`: with the place where it does not parse, or else with every column that is not there
     and every value that is not of its column's type.
     """
-    parser = _Parser(text[: LONGEST + 1], columns, field)
+    parser = _Parser(text[: LONGEST + 1], columns, field, allowed)
     found = parser.condition() if len(text) <= LONGEST else parser.refuse(f"at most {LONGEST} characters")
     if parser.token:
         parser.refuse("and, or, or the end")
@@ -46,8 +48,8 @@ def where(text: str, columns: pa.Schema, field: str = "--where") -> pc.Expressio
 class _Parser:
     """Recursive descent: a method for each line of the grammar, over the one token ahead."""
 
-    def __init__(self, text: str, columns: pa.Schema, field: str) -> None:
-        self._text, self._columns, self._field = text, columns, field
+    def __init__(self, text: str, columns: pa.Schema, field: str, allowed: str) -> None:
+        self._text, self._columns, self._field, self._allowed = text, columns, field, allowed
         self._tokens = ((found[1], found.start(1)) for found in _TOKEN.finditer(text))
         self.token, self._start = next(self._tokens)
         self._depth, self.wrong = 0, list[Problem]()
@@ -76,7 +78,7 @@ class _Parser:
     def _test(self) -> pc.Expression:
         name = self._next() if _NAME.fullmatch(self.token) else self.refuse("a column")
         if name not in self._columns.names:
-            self.wrong.append(Problem(self._field, name, "a column of the table", near(name, self._columns.names)))
+            self.wrong.append(Problem(self._field, name, self._allowed, near(name, self._columns.names)))
         if self._took("is"):
             negated = self._took("not")
             found = pc.field(name).is_null() if self._took("null") else self.refuse("null")

@@ -22,7 +22,7 @@ from vmi.results.store import Store
 from vmi.spec import layout as latents
 from vmi.spec.config import FIELD_TYPES
 from vmi.spec.datasets import spec_of
-from vmi.spec.trial import Completed, Cost, Failed, Outcome, Pruned, Report, Row, Trial
+from vmi.spec.trial import Completed, Cost, Failed, Outcome, Pruned, Report, Row, Stopped, Trial
 
 
 class Committed(NamedTuple):
@@ -81,7 +81,7 @@ class ParquetRecorder:
         self._curves.setdefault(report.trial_id, []).append(row)
 
     def finish(self, trial: Trial, outcome: Outcome, cost: Cost) -> None:
-        """Keep how a trial ended; a final metric that is not finite makes it failed and is null.
+        """Keep how a trial ended; a final metric that is not finite is null, and makes it failed unless it was stopped.
 
         KeyError on a metric or array that no layout has; ValueError on an array of another shape or type, a
         metric that must be whole and is not, or a cost of another attempt.
@@ -136,6 +136,8 @@ class ParquetRecorder:
             return {"outcome": "failed", "reason": outcome.reason, "step": step}
         _refuse_unknown(outcome.metrics, self._final_metrics)
         finite = {name: _typed(name, value) for name, value in outcome.metrics.items() if _is_finite(value)}
+        if isinstance(outcome, Stopped):
+            return {"outcome": "stopped", "reason": outcome.reason or None, "step": step, **finite}
         broken = [f"{name} became {value!r}" for name, value in outcome.metrics.items() if name not in finite]
         if broken:
             return {

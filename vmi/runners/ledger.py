@@ -6,12 +6,13 @@ The runners take packs from it and hand it every update of theirs; `vmi.runners.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from vmi.cost.packing import Size, pack, pack_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
 from vmi.runners.choosing import Choose, Waiting, first
+from vmi.runners.stopper import Nobody, Stopper
 from vmi.runners.suggestions import Suggestions
 from vmi.search.searcher import Searcher
 from vmi.spec.config import Architecture
@@ -30,9 +31,10 @@ class Ledger:
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
     time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time, one number for all or
     one for each Architecture. `under_way` are packs of an earlier run that were cut short: they are handed out as they
-    were, and before others. `retry` has those stored trials that have failed and are to be trained again, in packs of
-    their own, with the attempt of each one's row. `choose` says which of the packs that wait is next, and how many of
-    its trials; where it wants none of them while none runs, the run is `over`.
+    were, and before others. `retry` has those stored trials that have failed or were stopped and are to be trained
+    again, in packs of their own, with the attempt of each one's row. `choose` says which of the packs that wait is
+    next, and how many of its trials; where it wants none of them while none runs, the run is `over`. `stopper` is asked
+    about trials before their pack is handed out; of a pack that was, its worker hears by itself.
     """
 
     def __init__(
@@ -47,13 +49,12 @@ class Ledger:
         under_way: Iterable[PackSpec] = (),
         retry: Mapping[str, int] | None = None,
         choose: Choose = first,
+        stopper: Stopper | None = None,
     ) -> None:
-        self.study, self.pack_size, self._choose = study, pack_size, choose
-        self._suggestions = Suggestions(study, searcher)
-        self.ranking = self._suggestions.ranking
+        self.pack_size, self._choose = pack_size, choose
         self._workers, self._adopt = workers, adopt
-        self._under_way = list(under_way)
-        self._begun = {spec.pack_id for spec in self._under_way}
+        self._under_way, self._stopper = list(under_way), stopper or Nobody()
+        self._begun = {spec.pack_id for spec in self._under_way}  # their workers may have left checkpoints
         self._handed_out: set[str] = set()
         self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
@@ -64,14 +65,31 @@ class Ledger:
         self._committed: set[str] = set()  # that are not finished: how they ended is told once their pack ends
         self._failed: dict[str, str] = {}
         self.reused = self.adopted = 0
-        rows = {trial_id: row for trial_id, row in stored.items() if is_current(row)}
-        self._retry = {trial_id: attempt for trial_id, attempt in (retry or {}).items() if trial_id in rows}
-        self._known = rows.keys() - self._retry.keys()
-        for result in self._suggestions.replay(rows.values(), self._under_way, self._retry):
+        self._retry = {i: attempt for i, attempt in (retry or {}).items() if i in stored and is_current(stored[i])}
+        self._known: set[str] = set()
+        self.grow(study, searcher, stored)
+        self._before = frozenset(self._known)
+
+    def grow(self, study: Study, searcher: Searcher, stored: Mapping[str, Row]) -> None:
+        """The study is this one from here on, which has all that it had before. `searcher`: a new one.
+
+        The search is what a start with these rows would make of it: what is finished is told, what is missing is handed
+        out, but for the trials of packs that are out or ready, which go on as they are.
+        """
+        self.study, self._suggestions = study, Suggestions(study, searcher)
+        self.ranking = self._suggestions.ranking
+        untold = {trial.trial_id for spec in self.running.values() for trial in self._missing(spec)}
+        rows = {i: row for i, row in stored.items() if i not in untold and is_current(row)}
+        again = self._retry.keys() - self.finished.keys()
+        self._known = rows.keys() - again
+        packs = (*self.running.values(), *self._ready, *self._under_way)
+        told = self._suggestions.replay(rows.values(), packs, again)
+        for result in (result for result in told if result.trial_id not in self.finished):
             self._keep(result)
             self.reused += 1
-        # Rows of whole suggestions are asked for no more; ten thousand of them are a hundred megabytes.
-        self._stored = {i: row for i, row in rows.items() if i in self._known and i not in self.finished}
+        # Rows of whole suggestions are asked for no more.
+        rest = self._known - {result.trial_id for result in told}
+        self._stored = {i: ended_of(row) for i, row in rows.items() if i in rest}
 
     @property
     def done(self) -> bool:
@@ -95,8 +113,19 @@ class Ledger:
             self._hand_out(wanted.trials, wanted.queue)
         return bool(self._ready)
 
+    def heed(self) -> None:
+        """Trials that wait in packs which nobody has begun leave them where they were asked to stop since."""
+        if not self._stopper.news():
+            return
+        fresh = [spec for spec in self._ready if spec.pack_id not in self._begun]
+        rows = self._stopper.stop(self.study, [trial for spec in fresh for trial in spec.trials])
+        self._ready = deque(left for spec in self._ready if (left := self._without(spec, rows)).trials)
+        for trial in (trial for spec in fresh for trial in spec.trials if trial.trial_id in rows):
+            self._settle(trial, ended_of(rows[trial.trial_id]))
+
     def next_pack(self) -> PackSpec | None:
         """The next pack to train; None when there is none now (ask again once a pack has ended, unless `over`)."""
+        self.heed()
         if (chosen := self._next()) is None:
             return None
         index, count = chosen
@@ -141,6 +170,7 @@ class Ledger:
     def give_back(self, pack_id: str) -> None:
         """A running pack was cut short: it is the next to be handed out, as it is."""
         self._ready.appendleft(self.running.pop(pack_id))
+        self._begun.add(pack_id)
 
     def lose(self, pack_id: str, reason: str) -> None:
         """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
@@ -183,8 +213,18 @@ class Ledger:
 
     @property
     def to_retry(self) -> int:
-        """How many stored trials that have failed are to be trained again, in all."""
+        """How many stored trials that have failed or were stopped are to be trained again, in all."""
         return len(self._retry)
+
+    @property
+    def stopped(self) -> int:
+        """How many of the finished trials a user has stopped, in this run or before."""
+        return sum(ended.outcome == "stopped" for ended in self.finished.values())
+
+    @property
+    def stopped_now(self) -> int:
+        """How many of them had no row that counts when the run began."""
+        return sum(ended.outcome == "stopped" and i not in self._before for i, ended in self.finished.items())
 
     def failures(self) -> Mapping[str, str]:
         """Reason by trial id, of everything that failed in this run or was found failed in the store."""
@@ -198,20 +238,26 @@ class Ledger:
         return self._choose(waiting, self.handed_out)
 
     def _hand_out(self, wanted: Sequence[Trial], queue: int) -> None:
-        """Make packs of those trials that neither this store nor another one has."""
+        """Make packs of those trials that neither this store nor another one has, and that no pack has already."""
+        in_hand = {t.trial_id for spec in (*self.running.values(), *self._ready) for t in self._missing(spec)}
+        wanted = [trial for trial in wanted if trial.trial_id not in in_hand]
         unknown = {trial.trial_id: trial.config.preset for trial in wanted if trial.trial_id not in self._known}
         if unknown:
             workers = self._workers()  # before anything is copied: it may refuse to start
             adopted = self._adopt(unknown)
             self.adopted += len(adopted)
-            self._stored |= adopted
+            self._stored |= {trial_id: ended_of(row) for trial_id, row in adopted.items()}
             self._known |= adopted.keys()
         for trial in (t for t in wanted if t.trial_id in self._stored):
-            self.reused += 1
-            self._settle(trial, ended_of(self._stored[trial.trial_id]))
+            self.reused += trial.trial_id not in self.finished
+            self._settle(trial, self._stored[trial.trial_id])
         missing = [trial for trial in wanted if trial.trial_id not in self._known]
         if missing:
             resumed, missing = self._resumed(missing)
+            rows = self._stopper.stop(self.study, missing)
+            for trial in (trial for trial in missing if trial.trial_id in rows):
+                self._settle(trial, ended_of(rows[trial.trial_id]))
+            missing = [trial for trial in missing if trial.trial_id not in rows]
             size = lambda architecture: self._places(architecture) * queue  # noqa: E731
             new = pack([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
             again = pack([trial for trial in missing if trial.trial_id in self._retry], size, workers)
@@ -225,7 +271,8 @@ class Ledger:
         """Packs of an earlier run all of whose trials are missing or stored, as they were; what is missing besides."""
         wanted = {trial.trial_id: trial for trial in missing}
         found, left = [], []
-        for spec in self._under_way:
+        # The largest first: of one that was cut meanwhile all are part of it.
+        for spec in sorted(self._under_way, key=lambda spec: -len(self._missing(spec))):
             unstored = {trial.trial_id for trial in self._missing(spec)}
             if unstored and unstored <= wanted.keys():
                 trials_now = tuple(wanted.get(trial.trial_id, trial) for trial in spec.trials)
@@ -233,8 +280,14 @@ class Ledger:
                 wanted = {i: trial for i, trial in wanted.items() if i not in unstored}
             else:
                 left.append(spec)
-        self._under_way = left
+        self._under_way, self._begun = left, self._begun | {spec.pack_id for spec in found}
         return found, list(wanted.values())
+
+    def _without(self, spec: PackSpec, stopped: Collection[str]) -> PackSpec:
+        """A pack that nobody has begun without its stopped trials; none of another pack is among them."""
+        left = tuple(trial for trial in spec.trials if trial.trial_id not in stopped)
+        retried = {trial.trial_id: spec.retried[trial.trial_id] for trial in left if trial.trial_id in spec.retried}
+        return spec if len(left) == len(spec.trials) else pack_of(left, retried)
 
     def _places(self, architecture: Architecture) -> int:
         fitting = self._fitting.get(architecture)
@@ -246,14 +299,20 @@ class Ledger:
 
     def _lose(self, trial: Trial, reason: str) -> None:
         self.lost[trial.trial_id] = reason
-        self._suggestions.tell(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
+        if self._suggestions.awaits(trial):
+            self._suggestions.tell(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
 
     def _settle(self, trial: Trial, result: Ended) -> None:
         self._keep(result)
-        self._suggestions.tell(trial, result)
+        if self._suggestions.awaits(trial):
+            self._suggestions.tell(trial, result)
+        else:  # the study has grown since it was handed out: it is told when the larger one comes to it
+            self._known.add(trial.trial_id)
+            self._stored[trial.trial_id] = result
 
     def _keep(self, result: Ended) -> None:
         self.finished[result.trial_id] = result._replace(metrics=_NONE)
         self._committed.discard(result.trial_id)
+        self.lost.pop(result.trial_id, None)
         if result.outcome == "failed":
             self._failed[result.trial_id] = result.reason

@@ -60,6 +60,8 @@ class LocalRunner:
                     if signals.asked():
                         raise signals.error() from None
                     return
+            if signals.asked() and not ledger.done:  # while the last pack was committed
+                raise signals.error()
 
     def close(self) -> None:
         """Nothing was started."""

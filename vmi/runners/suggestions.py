@@ -66,6 +66,11 @@ class Suggestions:
             return Round(self._opened(leaders, self._study.confirm_seeds, fresh=True), 1)
         return None
 
+    def awaits(self, trial: Trial) -> bool:
+        """Whether it is to be told how this trial ended: it was asked for, and has not been."""
+        entry = self._open.get(trial.suggestion_id)
+        return entry is not None and trial.trial_id in entry.waiting
+
     def tell(self, trial: Trial, result: Ended) -> None:
         """Note how a trial ended; once all seeds of its suggestion have, rank it and tell the searcher."""
         entry = self._open[trial.suggestion_id]

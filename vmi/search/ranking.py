@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from vmi.search.score import Score, deciding, directions, replicates, score, stopped
+from vmi.search.score import Score, deciding, directions, replicates, score
 from vmi.spec.goals import front
 from vmi.spec.intervals import Interval, interval
-from vmi.spec.trial import Completed, Outcome, Suggestion
+from vmi.spec.trial import Completed, Outcome, Pruned, Stopped, Suggestion
 from vmi.study.study import Study
 
 
@@ -51,7 +51,7 @@ class Ranking:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.confirmed: list[Confirmed] = []
-        self.broken = self.stopped = 0
+        self.broken = self.pruned = self.stopped = 0
         self._standings: dict[str, Standing] = {}
         self._leader: Standing | None = None
 
@@ -70,7 +70,8 @@ class Ranking:
 
     def note(self, suggestion: Suggestion, ended: Mapping[int, Outcome]) -> None:
         """A suggestion of the search is finished: how the trial of each seed ended."""
-        self.stopped += stopped(replicates(self.study, ended), self.study.metric) is not None
+        kinds = {type(outcome) for outcome in replicates(self.study, ended)}
+        self.pruned, self.stopped = self.pruned + (Pruned in kinds), self.stopped + (Stopped in kinds)
         standing = self._standing(suggestion, ended)
         if standing is None:
             return

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from vmi.spec.restarts import Restarts
-from vmi.spec.trial import Completed, Failed, Outcome, Pruned
+from vmi.spec.trial import Completed, Failed, Outcome, Pruned, Stopped
 from vmi.study.study import Study
 
 
@@ -28,8 +28,8 @@ class Score(NamedTuple):
 class Ending(NamedTuple):
     """A suggestion as a searcher is told of it: the values of its objectives, by how much it breaks each constraint.
 
-    `reached` has the metric by step where any seed was stopped early, and is None where none was. There are no values
-    where one was stopped, and where all failed.
+    `reached` has the metric by step where any seed was pruned or stopped, and is None where none was. There are no
+    values where one was, and where all failed.
     """
 
     values: tuple[float, ...] | None
@@ -55,7 +55,7 @@ def restarts_of(study: Study) -> Restarts:
 def replicates(study: Study, ended: Mapping[int, Outcome]) -> list[Outcome]:
     """How each replicate of a suggestion ended, from how the trial of each seed did, once all have.
 
-    One of several restarts is its chosen trial; without one it has failed, and none is stopped early.
+    One of several restarts is its chosen trial; without one it has failed, and none is pruned or stopped.
     """
     if study.restarts == 1:
         return list(ended.values())
@@ -73,10 +73,10 @@ def objective(outcomes: Sequence[Outcome], metric: str) -> float | None:
 
 
 def score(study: Study, outcomes: Sequence[Outcome]) -> Score | None:
-    """None where a metric has no value, and where a seed was stopped early: the mean of the rest would flatter it."""
+    """None where a metric has no value, or a seed was pruned or stopped: the mean of the rest would flatter it."""
     found = {metric: objective(outcomes, metric) for metric in deciding(study)}
     means = {metric: mean for metric, mean in found.items() if mean is not None}
-    if len(means) < len(found) or stopped(outcomes, study.metric) is not None:
+    if len(means) < len(found) or cut_short(outcomes, study.metric) is not None:
         return None
     return Score(means, {name: bound.excess(means[name]) for name, bound in study.constraints.items()})
 
@@ -85,17 +85,17 @@ def ending(study: Study, outcomes: Sequence[Outcome]) -> Ending:
     """How a suggestion ended, from how each of its seeds did."""
     found = score(study, outcomes)
     values = tuple(found.means[metric] for metric in directions(study)) if found else None
-    reached = stopped(outcomes, study.metric)
+    reached = cut_short(outcomes, study.metric)
     if reached and len(study.objectives) > 1:
         reached = {}  # one metric at a step says nothing of several objectives
     return Ending(values, found.excess if found else {}, reached)
 
 
-def stopped(outcomes: Sequence[Outcome], metric: str) -> Mapping[int, float] | None:
-    """None where no seed was stopped early; else, by step, the metric's mean over the seeds that were stopped there."""
-    pruned = [outcome for outcome in outcomes if isinstance(outcome, Pruned)]
+def cut_short(outcomes: Sequence[Outcome], metric: str) -> Mapping[int, float] | None:
+    """None where no seed was pruned or stopped; else, by step, the metric's mean over the seeds that were there."""
+    short = [outcome for outcome in outcomes if isinstance(outcome, Pruned | Stopped)]
     values: dict[int, list[float]] = {}
-    for outcome in pruned:
+    for outcome in short:
         if math.isfinite(value := outcome.metrics.get(metric, math.nan)):
             values.setdefault(outcome.step, []).append(value)
-    return {step: math.fsum(v) / len(v) for step, v in sorted(values.items())} if pruned else None
+    return {step: math.fsum(v) / len(v) for step, v in sorted(values.items())} if short else None

@@ -12,7 +12,11 @@ Value = str | int | float
 # One row of a table of results, by column.
 Row = Mapping[str, Any]
 # How a trial may have ended, best first.
-OUTCOMES = ("completed", "pruned", "failed")
+OUTCOMES = ("completed", "pruned", "stopped", "failed")
+# After these a trial may be trained again, where that is asked for.
+RETRIABLE = ("stopped", "failed")
+# These ended before their last step, by a pruner or by a user.
+CUT_SHORT = ("pruned", "stopped")
 Metrics = Mapping[str, float]
 
 
@@ -34,7 +38,8 @@ class Trial(NamedTuple):
 class PackSpec(NamedTuple):
     """Trials of one Architecture that are trained as one program.
 
-    `retried` has, where they are trials that have failed and are tried again, the attempt of each one's failed row.
+    `retried` has, where they are trials that have failed or were stopped and are tried again, the attempt of each one's
+    row.
     """
 
     pack_id: str
@@ -44,8 +49,8 @@ class PackSpec(NamedTuple):
     def missing(self, finished: Collection[str], failed: Mapping[str, int]) -> tuple[Trial, ...]:
         """Those of its trials that it is to train: they are not finished, and have failed as it knows, or not at all.
 
-        `failed` has the attempt of each failed row that is not to count. A pack that does not know of it has trained
-        its trial already, and would hand out the old failure again.
+        `failed` has the attempt of each row, of a failed or stopped trial, that is not to count. A pack that does not
+        know of it has trained its trial already, and would hand out the old failure again.
         """
         unfinished = (trial for trial in self.trials if trial.trial_id not in finished)
         return tuple(t for t in unfinished if self.retried.get(t.trial_id) == failed.get(t.trial_id))
@@ -73,7 +78,15 @@ class Completed(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """The trial was stopped early by a judge, with what it had reached (on a part of the images) and the reason."""
+    """A pruner ended the trial early, with what it had reached (on a part of the images) and the reason."""
+
+    step: int
+    metrics: Metrics
+    reason: str = ""
+
+
+class Stopped(NamedTuple):
+    """A user stopped the trial (`vmi stop`), with what it had reached (on a part of the images) and who it was."""
 
     step: int
     metrics: Metrics
@@ -88,13 +101,13 @@ class Failed(NamedTuple):
 
 
 class Judge(Protocol):
-    """Says whether a trial is to be stopped early, from what it and others have reached."""
+    """Says whether a trial is to be pruned, from what it and others have reached."""
 
     def stops(self, trial_id: str, step: int, value: float) -> bool:
         """Note the trial's value at this step, not a number where it broke; whether it should stop here."""
 
 
-Outcome = Completed | Pruned | Failed
+Outcome = Completed | Pruned | Stopped | Failed
 
 
 def metrics_of(row: Row) -> Metrics:
@@ -109,7 +122,8 @@ def outcome_of(row: Row) -> Outcome:
         return Failed(row["reason"] or "", step)
     if row["outcome"] == "completed":
         return Completed(step, metrics_of(row), {})
-    return Pruned(step, metrics_of(row), row["reason"] or "")
+    kind = Stopped if row["outcome"] == "stopped" else Pruned
+    return kind(step, metrics_of(row), row["reason"] or "")
 
 
 class Cost(NamedTuple):

@@ -204,6 +204,6 @@ def _baseline(
         {**{n: v for n, v in side["fixed"].items() if n in space}, **baseline} if baseline else {}
         for side, baseline in ((side, side.get("baseline", {})) for side in (old, new))
     )
-    if mine and theirs:
+    if mine and theirs and resolve({**old["fixed"], **mine}) != resolve({**new["fixed"], **theirs}):
         problems += differences({"baseline": mine}, {"baseline": theirs})
     return dict(mine or theirs)

@@ -30,7 +30,7 @@ def shrunk(stored: Spec, gone: Sequence[Row], left: Sequence[Row]) -> dict[str, 
 
     What would be no study any more stays as it is: a request of which nothing is left goes, unless all of them do.
     """
-    made = {**stored, **_less(stored, gone, left)}
+    made = _less(stored, gone, left) or dict(stored)
     kept = [
         {**one, "spec": less, "study": whole}
         for one in stored.get("requests", ())

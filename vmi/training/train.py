@@ -1,8 +1,8 @@
 """train(pack, data): the training of a pack as an iterator of reports. It never logs and never writes.
 
-Each member has its own step: it reports at its own steps, leaves the pack when these are done, when it broke or when a
-judge stops it, and its place goes to the next trial that waits. Between two reports it yields after slices of time, so
-that whoever trains can look how far it is, write a checkpoint, or stop.
+Each member has its own step: it reports at its own steps, leaves the pack when these are done, when it broke, when a
+judge prunes it or a user stops it, and its place goes to the next trial that waits. Between two reports it yields after
+slices of time, so that whoever trains can look how far it is, write a checkpoint, or stop.
 Shapes: K member, B batch, D pixels, T terms.
 """
 
@@ -13,12 +13,13 @@ import sys
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from vmi.data.dataset import Dataset
 from vmi.spec.reports import LEAST_STEPS, REPORTS, report_steps, rungs
-from vmi.spec.trial import Failed, Judge, Pruned, Report, Trial
+from vmi.spec.trial import Failed, Judge, Pruned, Report, Stopped, Trial
 from vmi.training import cuda_graph as captured
 from vmi.training.evaluation import measure
 from vmi.training.out_of_memory import exhaustible
@@ -30,8 +31,13 @@ from vmi.training.traversals import probability_histograms
 GROWTH = 4
 
 
+def nobody() -> Mapping[str, str]:
+    """Nobody is dismissed."""
+    return {}
+
+
 class Stop(NamedTuple):
-    """Who says that a member stops early, and by which metric (a name of `vmi.spec.metrics.METRICS`)."""
+    """Who says that a member is pruned, and by which metric (a name of `vmi.spec.metrics.METRICS`)."""
 
     judge: Judge
     metric: str
@@ -45,6 +51,7 @@ class Progress(NamedTuple):
     failed   the members that left since the last yield because they broke
     pruned   the members that the judge has stopped here, with the metrics of `vmi.training.evaluation.measure`
     waiting  the trials that wait for a place, before those that this yield frees are filled
+    stopped  the members, and the trials that waited, which were dismissed here; a member as one that is pruned
     seconds  that the steps since the last yield took, of all members; what is measured or reported is not in them
     """
 
@@ -54,6 +61,7 @@ class Progress(NamedTuple):
     pruned: Mapping[str, Pruned]
     waiting: tuple[Trial, ...]
     seconds: float = 0.0
+    stopped: Mapping[str, Stopped] = MappingProxyType({})
 
     @property
     def done(self) -> list[int]:
@@ -63,7 +71,7 @@ class Progress(NamedTuple):
     @property
     def going(self) -> list[int]:
         """The members of `pack` (indices) that are trained further."""
-        return [] if self.pack is None else _going(self.pack, self.pruned)
+        return [] if self.pack is None else _going(self.pack, {*self.pruned, *self.stopped})
 
 
 def train(
@@ -76,6 +84,7 @@ def train(
     reports: int = REPORTS,
     slice_seconds: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
+    dismissed: Callable[[], Mapping[str, str]] = nobody,
 ) -> Iterator[Progress]:
     """Train every member, and every trial that waits, to its last step, yielding at the reports of each.
 
@@ -87,6 +96,7 @@ def train(
     places         how many members the pack has at most, by default as many as now
     slice_seconds  about how long it trains without a yield; a slice has at least one step
     clock          gives seconds
+    dismissed      is asked after each slice who is to leave, by trial, and why; one whose steps are done stays
     Goes on from where the members stand, so a restored pack continues; those that are done are yielded first.
     Raises vmi.training.out_of_memory.ExhaustedError, with the members' steps, where there is no memory to train them.
     """
@@ -95,7 +105,7 @@ def train(
     pace = _Pace(slice_seconds, LEAST_STEPS if pack.device.type == "cuda" else 1)
     if _done(pack):
         yield Progress(pack, (), {}, {}, tuple(queue))
-    standing = _succeeded(pack, _going(pack, {}), queue, places)
+    standing = _succeeded(pack, _going(pack, ()), queue, places)
     while standing is not None:
         pack = standing
         count = pace.count(min(marks[bisect_right(marks, step)] - step for step in pack.steps))
@@ -120,8 +130,12 @@ def train(
         told = {k: m[stop.metric] for k, m in measured.items()} if stop else {}
         reports_now = _reports(pack, data, due, told) if due else ()
         pruned = _judged(pack, measured, stop) if stop else {}
-        yield Progress(pack, reports_now, failed, pruned, tuple(queue), seconds)
-        standing = _succeeded(pack, _going(pack, pruned), queue, places)
+        stopped = _stopped(pack, data, queue, {i: why for i, why in dismissed().items() if i not in pruned})
+        if stop:
+            for trial_id, left in stopped.items():
+                stop.judge.stops(trial_id, left.step, math.nan)
+        yield Progress(pack, reports_now, failed, pruned, tuple(queue), seconds, stopped)
+        standing = _succeeded(pack, _going(pack, {*pruned, *stopped}), queue, places)
 
 
 def _slice(pack: Pack, data: Dataset, count: int, clock: Callable[[], float]) -> tuple[dict[str, Failed], float]:
@@ -171,9 +185,20 @@ def _done(pack: Pack) -> list[int]:
     return [k for k, step in enumerate(pack.steps) if step >= pack.architecture.steps]
 
 
-def _going(pack: Pack, pruned: Mapping[str, Pruned]) -> list[int]:
+def _going(pack: Pack, left: Collection[str]) -> list[int]:
     done = _done(pack)
-    return [k for k, trial in enumerate(pack.trials) if k not in done and trial.trial_id not in pruned]
+    return [k for k, trial in enumerate(pack.trials) if k not in done and trial.trial_id not in left]
+
+
+def _stopped(pack: Pack, data: Dataset, queue: deque[Trial], why: Mapping[str, str]) -> dict[str, Stopped]:
+    """Those who are dismissed: members that are still trained, with what they have reached, and trials that wait."""
+    members = [k for k in _going(pack, ()) if pack.trials[k].trial_id in why]
+    waited = [trial for trial in queue if trial.trial_id in why]
+    for trial in waited:
+        queue.remove(trial)
+    measured, left = _measured(pack, data, members), {t.trial_id: Stopped(0, {}, why[t.trial_id]) for t in waited}
+    named = {k: pack.trials[k].trial_id for k in members}
+    return left | {named[k]: Stopped(pack.steps[k], measured[k], why[named[k]]) for k in members}
 
 
 def _succeeded(pack: Pack, stay: Sequence[int], queue: deque[Trial], places: int) -> Pack | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vmi.results.checkpoints import Checkpoints
@@ -80,6 +80,13 @@ class Members:
         """The pack is done: those that are parked become the next one, as many as there are places."""
         self.waiting = []
         self._fill()
+
+    def let_go(self, trial_ids: Collection[str]) -> dict[str, int]:
+        """Those of these that are parked wait no longer: their steps."""
+        groups = [Parked(name, {i: n for i, n in steps.items() if i not in trial_ids}) for name, steps in self.parked]
+        gone = {i: n for group in self.parked for i, n in group.steps.items() if i in trial_ids}
+        self.parked = deque(group for group in groups if group.steps)
+        return gone
 
     def steps(self) -> dict[str, int]:
         """The step of each member of the pack, and of each that is parked."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.datasets import register, spec_from_json
 from vmi.spec.errors import InputError, Problem
-from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Row, Trial, metrics_of
+from vmi.spec.trial import Completed, Failed, Outcome, PackSpec, Pruned, Row, Stopped, Trial, metrics_of
 
 # How often packs write a checkpoint, for tests and for nodes that may go at any moment.
 CHECKPOINT_VARIABLE = "VMI_CHECKPOINT_SECONDS"
@@ -24,8 +24,8 @@ class Task:
 
     own_data  of a data set of the user's own: its `spec` and the `place` where it is kept
     places   how many trials are trained at a time (None: all); the others wait for a place
-    pruning  what a judge is made from (`vmi.worker.judge`; None: no trial is stopped early). Its "pruner" is the name
-             that the rows of stopped trials bear, its "metric" is what is judged
+    pruning  what a judge is made from (`vmi.worker.judge`; None: no trial is pruned). Its "pruner" is the name
+             that the rows of pruned trials bear, its "metric" is what is judged
     exhausted  worker after worker was killed for want of memory: fewer of the next trials are trained at a time, or,
                where it is one already, that one has failed
     checkpoint_seconds  between two checkpoints, as the user has named it (None: as `vmi.worker.rhythm` has it)
@@ -130,9 +130,9 @@ class Ended(NamedTuple):
     def as_outcome(self) -> Outcome:
         if self.outcome == "failed":
             return Failed(self.reason, self.step)
-        return (
-            Completed(self.step, self.metrics, {}) if self.outcome == "completed" else Pruned(self.step, self.metrics)
-        )
+        if self.outcome == "completed":
+            return Completed(self.step, self.metrics, {})
+        return (Stopped if self.outcome == "stopped" else Pruned)(self.step, self.metrics)
 
 
 def is_current(row: Row) -> bool:

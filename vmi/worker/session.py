@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from vmi.data.dataset import Dataset
 from vmi.results import live
 from vmi.results.kept_models import PACK, write_list
+from vmi.results.steering import StopRequests
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
-from vmi.spec.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Trial
+from vmi.spec.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Stopped, Trial
 from vmi.storage.paths import path_of
 from vmi.training import checkpoint, cuda_graph
 from vmi.training.evaluation import evaluate
@@ -55,6 +56,7 @@ class Session:
         self.reports: list[Report] = []
         self.outcomes: dict[str, Outcome] = {}
         self.reached: dict[str, int] = {}
+        self._stops, self._dismissed = StopRequests(self.store), dict[str, str]()
         self.shares = Shares()
         self.judge: Remembering | None = None
         self.stop: Stop | None = None
@@ -80,6 +82,13 @@ class Session:
     def has_queue(self) -> bool:
         return self.members.places < len(self.trials)
 
+    def dismissed(self) -> Mapping[str, str]:
+        """Why each trial of the task that has no row is to be stopped, by trial, as the store says by now."""
+        if self._stops.look():
+            ended = {i for i, one in self.stored.items() if one.outcome != "stopped"}
+            self._dismissed = self._stops.met_by(trial for trial in self.trials if trial.trial_id not in ended)
+        return self._dismissed
+
     def _judge(self, judge: Judge | None, seen: Iterable[Observation]) -> tuple[Remembering | None, Stop | None]:
         pruning = self.task.pruning
         if pruning is None:
@@ -104,10 +113,10 @@ class Session:
         standing = progress.pack.standing() if progress.pack else {}
         self.shares.charge({**standing, **progress.failed}, progress.seconds)
         self.reports += progress.reports
-        self.outcomes |= {**progress.failed, **self._pruned(progress)}
+        self.outcomes |= {**progress.failed, **self._pruned(progress), **(stopped := self._stopped(progress))}
         self.reached |= standing | dict.fromkeys(self.outcomes, self.steps)
         self._last, self._scored = progress, set()
-        if self.rhythm.due(EVALUATION_SHARE if progress.done else 1.0):
+        if stopped or self.rhythm.due(EVALUATION_SHARE if progress.done else 1.0):
             self.keep()
         yield
         look()
@@ -154,6 +163,11 @@ class Session:
             for trial_id, pruned in progress.pruned.items()
         }
 
+    def _stopped(self, progress: Progress) -> dict[str, Outcome]:
+        """Those who leave the pack or its queue, and those who are parked: of them nothing was measured."""
+        parked = self.members.let_go(self._dismissed)
+        return {**progress.stopped, **{i: Stopped(step, {}, self._dismissed[i]) for i, step in parked.items()}}
+
     def keep(self) -> None:
         """Write a checkpoint of the members that are not through, where there is something that none has yet.
 
@@ -163,9 +177,9 @@ class Session:
         progress, self._last = self._last, None
         if progress is None:
             return
-        if self.has_queue or any(isinstance(outcome, Completed) for outcome in self.outcomes.values()):
+        if self.has_queue or any(isinstance(outcome, Completed | Stopped) for outcome in self.outcomes.values()):
             self._commit()
-        pack, through = progress.pack, self._scored | progress.pruned.keys()
+        pack, through = progress.pack, self._scored | progress.pruned.keys() | progress.stopped.keys()
         members = [k for k, trial in enumerate(pack.trials) if trial.trial_id not in through] if pack else []
         if pack is not None and members:
             self._write(pack if len(members) == pack.size else pack.keep(members), progress.waiting)
@@ -236,7 +250,7 @@ class Session:
                 recorder.write(report)
         where = (task.pack.pack_id, self.members.places, task.attempt, device_name(task.device), versions())
         for trial in ended:
-            cost = Cost(self.shares.seconds[trial.trial_id], *where)
+            cost = Cost(self.shares.seconds.get(trial.trial_id, 0.0), *where)
             recorder.finish(trial, self.outcomes[trial.trial_id], cost)
         self.committing = True
         committed = recorder.commit()

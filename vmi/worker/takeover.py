@@ -15,7 +15,7 @@ from vmi.cost.packing import pack_of
 from vmi.results.checkpoints import Checkpoints, packs_begun
 from vmi.results.store import Store
 from vmi.spec.config import TrialConfig
-from vmi.spec.trial import PackSpec, Trial
+from vmi.spec.trial import RETRIABLE, PackSpec, Trial
 from vmi.storage.paths import path_of
 from vmi.worker.messages import Ended, Task, ended_of
 
@@ -46,10 +46,10 @@ def begin(task: Task) -> Begun:
 
 
 def stored_of(task: Task, store: Store) -> dict[str, Ended]:
-    """How those of the task's trials ended that are stored; a failed row that is to be replaced is none."""
+    """How those of the task's trials ended that are stored; a row that is to be replaced is none."""
     rows, retried = store.finished(), task.pack.retried
     found = (rows[trial.trial_id] for trial in task.pack.trials if trial.trial_id in rows)
-    counted = (r for r in found if r["outcome"] != "failed" or (r["attempt"] or 0) != retried.get(r["trial_id"]))
+    counted = (r for r in found if r["outcome"] not in RETRIABLE or (r["attempt"] or 0) != retried.get(r["trial_id"]))
     return {row["trial_id"]: ended_of(row) for row in counted}
 
 
@@ -58,7 +58,7 @@ def packs_under_way(
 ) -> list[PackSpec]:
     """Those packs that were begun and of which trials are missing; what is kept of others is removed.
 
-    `failed`: those that are tried again, with the attempt of their failed rows; they are not among the finished.
+    `failed`: those that are tried again, with the attempt of their rows; they are not among the finished.
     """
     found = []
     for pack_id in packs_begun(store):
@@ -69,6 +69,12 @@ def packs_under_way(
         else:
             kept.clear()
     return found
+
+
+def packs_planned(store: Store) -> list[PackSpec]:
+    """Those packs that something is kept of, as far as it can be read; nothing is changed."""
+    plans = ((pack_id, Checkpoints(store, pack_id).plan()) for pack_id in packs_begun(store))
+    return [spec for pack_id, plan in plans if (spec := _decoded(plan, pack_id))]
 
 
 def _encoded(spec: PackSpec) -> bytes:

@@ -193,7 +193,7 @@ def test_suggestions_of_which_a_seed_was_stopped_are_no_settings_and_are_counted
     assert [s.get("mi_weight") for s in design(results).settings] == [0.0, 1.0, 2.0]
     best = found(results).best
     assert best is not None and best.get("mi_weight") == 2.0
-    assert any(s.startswith("1 suggestion stopped early on some seed") for s in found(results).sentences)
+    assert any(s.startswith("1 suggestion pruned on some seed") for s in found(results).sentences)
     assert made[-2]["trial_id"] in text_of(render(results)), "its other seed is listed among the trials"
 
 
