@@ -43,6 +43,7 @@ from vmi.runners.node_check import needs_of
 from vmi.runners.runner import Runner
 from vmi.runners.watchdog import ClusterLostError
 from vmi.search.factory import searcher_for
+from vmi.search.leading import compared_by
 from vmi.search.trial_count import values_of
 from vmi.spec.datasets import data_folder
 from vmi.spec.requests import in_view
@@ -277,6 +278,7 @@ class _Run:
                 places=self.ledger.places_of(pack),
                 pruning=pruning_of(self.study, self.store, pack),
                 checkpoint_seconds=seconds,
+                compared_by=compared_by(self.study),
             )
 
         return task_of
