@@ -36,9 +36,10 @@ def _facts(results: StudyResults) -> Markup:
     pruned = len(results.trials) - len(results.completed) - len(results.failed)
     always = {
         "planned": results.planned, "completed": len(results.completed), "failed": len(results.failed),
-        "missing": results.missing,
+        "missing": max(0, results.missing - len(results.under_way)),
     }  # fmt: skip
-    counts = always | {k: v for k, v in (("pruned", pruned), ("damaged files", len(results.damaged))) if v}
+    some = {"under way": len(results.under_way), "pruned": pruned, "damaged files": len(results.damaged)}
+    counts = always | {name: count for name, count in some.items() if count}
     alarming = {name for name in ("failed", "missing", "damaged files") if counts.get(name)}
     shown = {name: f"{count:,}" for name, count in counts.items()}
     shown["training time"] = duration(seconds(results.trials))

@@ -8,9 +8,8 @@ here of it counts no more. It goes with the pack's checkpoints.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,32 +57,33 @@ def encoded(
     return encode(curves.replace_schema_metadata(noted))
 
 
-def read_live(store: Store, finished: Mapping[str, Any]) -> Iterator[Live]:
+def read_live(store: Store, finished: Collection[str]) -> Iterator[Live]:
     """Every pack under way that has reported something, without trials that are `finished`; unreadable ones left out.
 
-    Raises OSError where the store cannot be reached.
+    A trial that stands in several packs counts in the newest. Raises OSError where the store cannot be reached.
     """
-    for pack_id in packs_begun(store):
-        data = Checkpoints(store, pack_id).live()
-        found = _decoded(data, finished) if data else None
-        if found is not None and found.trials:
-            yield found
+    known = set(finished)
+    begun = (Checkpoints(store, pack_id).live() for pack_id in packs_begun(store))
+    for found in sorted(filter(None, map(_decoded, filter(None, begun))), key=lambda live: -live.attempt):
+        if trials := tuple(row for row in found.trials if row["trial_id"] not in known):
+            ids = [row["trial_id"] for row in trials]
+            known.update(ids)
+            curves = found.curves.filter(pc.is_in(found.curves["trial_id"], pa.array(ids, pa.string())))
+            yield replace(found, trials=trials, curves=curves)
 
 
-def _decoded(data: bytes, finished: Mapping[str, Any]) -> Live | None:
+def _decoded(data: bytes) -> Live | None:
     try:
         table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
         note = json.loads((table.schema.metadata or {})[KEY])
         if version_of(table.schema) is None:
             return None
-        trials = tuple(row for row in note["trials"] if row["trial_id"] not in finished)
-        ids = pa.array([row["trial_id"] for row in trials], pa.string())
         return Live(
-            pack_id=note["pack_id"],
-            attempt=note["attempt"],
-            steps=note["steps"],
-            trials=trials,
-            curves=table.filter(pc.is_in(table["trial_id"], ids)),
+            pack_id=str(note["pack_id"]),
+            attempt=int(note["attempt"]),
+            steps=int(note["steps"]),
+            trials=tuple({**row, "trial_id": str(row["trial_id"]), "step": int(row["step"])} for row in note["trials"]),
+            curves=table,
         )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
