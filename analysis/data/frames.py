@@ -81,5 +81,6 @@ def under_way_frame(results: StudyResults) -> pd.DataFrame:
         told = {f"last_{name}": value for name, value in last.items() if name not in shared}
         config = {name: row.get(name) for name in FIELD_TYPES}
         rows.append({"trial_id": row["trial_id"], "step": row["step"], **config, **told})
-    frame = pd.DataFrame(rows, columns=None if rows else ["trial_id", "step", *FIELD_TYPES])
-    return frame.dropna(axis="columns", how="all")
+    if not rows:
+        return pd.DataFrame(columns=["trial_id", "step", *FIELD_TYPES])
+    return pd.DataFrame(rows).dropna(axis="columns", how="all")

@@ -59,5 +59,7 @@ def reached(setting: Setting) -> str:
 
 
 def _names(under_way: Sequence[Row], compared: Sequence[Row], spec: Mapping[str, Any]) -> tuple[str, ...]:
-    # A trial under way has no fingerprint of its data yet: its absence is no difference.
-    return varied([{**row, "data_fingerprint": None} for row in (*compared, *under_way)], spec)
+    # What some rows lack (a field that is newer than they are, the data's fingerprint) tells none of the others apart.
+    rows = (*compared, *under_way)
+    space = spec.get("space", {})
+    return tuple(n for n in varied(rows, spec) if n in space or all(row.get(n) is not None for row in rows))

@@ -13,7 +13,7 @@ from analysis.data import labels, under_way
 from analysis.data.mi_checks import primary
 from analysis.data.settings import Setting
 from analysis.data.study_results import StudyResults
-from analysis.figures.style import GREY, STYLES, Style, figure
+from analysis.figures.style import GREY, HEIGHT, STYLES, Style, figure
 from analysis.html.markup import Markup, element, join, plot, wrap
 from vmi.spec.trial import Row
 
@@ -21,6 +21,8 @@ Curves = Mapping[str, Sequence[Row]]
 MAX_LINES = len(STYLES)
 # Of the lines of a figure, those that are kept for settings of which no trial has completed yet.
 NEW_LINES = MAX_LINES // 3
+# Pixels that a second line of a name in the legend takes.
+LEGEND_LINE = 20
 # Quantities of a block's curve, as stored in `curves`, with title and caption.
 QUANTITIES = (
     ("mi_paper_{}_nats", "The paper’s bound during training", "ln k + E log Q(soft code|x̂), minibatch means."),
@@ -32,12 +34,12 @@ ELBO = ("elbo_nats", "The ELBO during training", "−(distortion + rate), relaxe
 
 
 class Line(NamedTuple):
-    """A setting as it is drawn: its name in the legend, and whether it is under way, which no finished line hides."""
+    """A setting as it is drawn; `reached` says how far it is where it is under way, and is empty otherwise."""
 
     setting: Setting
     name: str
     style: Style
-    unfinished: bool
+    reached: str
 
 
 def room(results: StudyResults, finished: Sequence[Setting]) -> int:
@@ -76,26 +78,24 @@ def _told(results: StudyResults, left_out: int) -> str:
     """What is to be known of the lines that are no results."""
     text = f"{labels.plural(len(results.under_way), 'trial')} under way at the last checkpoint, drawn dotted and light."
     text += " No setting, mean, interval, finding or best of this page counts what is unfinished."
-    return text + (f" {labels.plural(left_out, 'setting')} under way not drawn." if left_out else "")
+    return text + (f" {labels.plural(left_out, 'setting')} not drawn: too many, or no report yet." if left_out else "")
 
 
 def _lines(results: StudyResults, chosen: Sequence[Setting], curves: Curves) -> tuple[list[Line], int]:
     """The lines of a figure, and how many settings under way have none: a colour is that of one setting alone."""
     running, compared, spec = results.under_way, results.compared, results.spec
     if not running:
-        return [Line(s, labels.setting(s), style, False) for s, style in zip(chosen, STYLES, strict=False)], 0
+        return [Line(s, labels.setting(s), style, "") for s, style in zip(chosen, STYLES, strict=False)], 0
     renamed = [replace(s, params=under_way.params_beside(s, running, compared, spec)) for s in chosen]
     styles = {s.params: style for s, style in zip(renamed, STYLES, strict=False)}
-    lines = [Line(s, labels.setting(s), styles[s.params], False) for s in renamed if s.params in styles]
-    free, left_out = list(STYLES[len(styles) :]), 0
-    reporting = [row for row in running if curves[row["trial_id"]]]
-    for setting in under_way.settings(reporting, compared, spec):
-        style = styles.get(setting.params) or (free.pop(0) if free else None)
-        left_out += style is None
-        if style:
-            name = f"{labels.setting(setting)}, {under_way.reached(setting)}"
-            lines.append(Line(setting, name, style, True))
-    return lines, left_out
+    lines = [Line(s, labels.setting(s), styles[s.params], "") for s in renamed if s.params in styles]
+    free, every = list(STYLES[len(styles) :]), under_way.settings(running, compared, spec)
+    for setting in every:
+        reporting = replace(setting, rows=tuple(row for row in setting.rows if curves[row["trial_id"]]))
+        style = styles.get(setting.params) or (free.pop(0) if free and reporting.rows else None)
+        if style and reporting.rows:
+            lines.append(Line(reporting, labels.setting(setting), style, under_way.reached(reporting)))
+    return lines, len(every) - sum(bool(line.reached) for line in lines)
 
 
 def _curve(name: str, quantity: tuple[str, str, str], lines: Sequence[Line], curves: Curves) -> Markup | None:
@@ -106,14 +106,17 @@ def _curve(name: str, quantity: tuple[str, str, str], lines: Sequence[Line], cur
         steps, means = mean_curve(line.setting, curves, pattern)
         if steps:
             drawn += 1
-            made.add_scatter(x=steps, y=means, name=labels.in_plot(line.name), mode="lines+markers", **_look(line))
+            # On two lines, as a phone cuts off what is long.
+            said = ", <br>".join(labels.in_plot(text) for text in (line.name, line.reached) if text)
+            made.add_scatter(x=steps, y=means, name=said, mode="lines+markers", **_look(line))
+    made.update_layout(height=HEIGHT + LEGEND_LINE * sum(bool(line.reached) for line in lines))
     return plot(name, dict(made.to_plotly_json()), title, f"{caption} Means over seeds.") if drawn else None
 
 
 def _look(line: Line) -> dict[str, Any]:
     """How a line is drawn: what is under way dotted and light, with open marks."""
     colour = line.style.colour
-    if line.unfinished:
+    if line.reached:
         look = {"line": {"color": colour, "dash": "dot", "width": 1.5}, "marker": {"size": 6, "symbol": "circle-open"}}
         return {**look, "opacity": 0.7}
     return {"line": {"color": colour, "dash": line.style.dash, "width": 2}, "marker": {"size": 5}}

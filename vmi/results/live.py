@@ -19,6 +19,7 @@ from vmi.results.checkpoints import Checkpoints, packs_begun
 from vmi.results.parts import encode
 from vmi.results.schema import version_of
 from vmi.results.store import Store
+from vmi.spec.config import FIELD_TYPES
 from vmi.spec.trial import Row, Trial
 
 KEY = b"vmi_live"
@@ -82,8 +83,14 @@ def _decoded(data: bytes) -> Live | None:
             pack_id=str(note["pack_id"]),
             attempt=int(note["attempt"]),
             steps=int(note["steps"]),
-            trials=tuple({**row, "trial_id": str(row["trial_id"]), "step": int(row["step"])} for row in note["trials"]),
+            trials=tuple(map(_typed, note["trials"])),
             curves=table,
         )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _typed(row: Row) -> Row:
+    """A trial with every field of its configuration; KeyError, TypeError or ValueError where one is missing."""
+    head = {"trial_id": str(row["trial_id"]), "suggestion_id": str(row["suggestion_id"]), "step": int(row["step"])}
+    return head | {name: kind(row[name]) for name, kind in FIELD_TYPES.items()}

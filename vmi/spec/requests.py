@@ -109,9 +109,9 @@ def _is_inside(spec: Spec, row: Row, fields: Iterable[str]) -> bool:
     space, fixed = spec.get("space") or {}, spec.get("fixed") or {}
     for name in fields:
         if name in space:
-            inside = contains(space[name], row[name]) if is_searched(name, row, spec) else True
+            inside = contains(space[name], row.get(name)) if is_searched(name, row, spec) else True
         else:
-            inside = (fixed[name] if name in fixed else default_of(spec, name, row)) in (row[name], AUTOMATIC)
+            inside = (fixed[name] if name in fixed else default_of(spec, name, row)) in (row.get(name), AUTOMATIC)
         if not inside:
             return False
     return True

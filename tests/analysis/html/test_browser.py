@@ -13,7 +13,7 @@ from tests.analysis.cases import usual
 
 BROWSED = (
     "usual", "layouts", "repeated", "searched", "normal_only", "presets", "heated", "violated", "none", "one",
-    "one_seed", "all_equal", "all_failed",
+    "one_seed", "all_equal", "all_failed", "under_way", "begun",
 )  # fmt: skip
 SIZES = """() => Array.from(document.querySelectorAll('.plot'), (plot) => {
   const box = plot.querySelector('svg.main-svg')?.getBoundingClientRect();
