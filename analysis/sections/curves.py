@@ -21,8 +21,8 @@ Curves = Mapping[str, Sequence[Row]]
 MAX_LINES = len(STYLES)
 # Of the lines of a figure, those that are kept for settings of which no trial has completed yet.
 NEW_LINES = MAX_LINES // 3
-# Pixels that a second line of a name in the legend takes.
-LEGEND_LINE = 20
+# Pixels of a line in the legend, which scrolls where it takes more than half of a figure.
+LEGEND_LINE = 21
 # Quantities of a block's curve, as stored in `curves`, with title and caption.
 QUANTITIES = (
     ("mi_paper_{}_nats", "The paper’s bound during training", "ln k + E log Q(soft code|x̂), minibatch means."),
@@ -109,7 +109,7 @@ def _curve(name: str, quantity: tuple[str, str, str], lines: Sequence[Line], cur
             # On two lines, as a phone cuts off what is long.
             said = ", <br>".join(labels.in_plot(text) for text in (line.name, line.reached) if text)
             made.add_scatter(x=steps, y=means, name=said, mode="lines+markers", **_look(line))
-    made.update_layout(height=HEIGHT + LEGEND_LINE * sum(bool(line.reached) for line in lines))
+    made.update_layout(height=max(HEIGHT, 2 * LEGEND_LINE * sum(1 + bool(line.reached) for line in lines)))
     return plot(name, dict(made.to_plotly_json()), title, f"{caption} Means over seeds.") if drawn else None
 
 
