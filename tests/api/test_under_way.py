@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,7 @@ class Story:
             assert until(lambda: told(self.folder).get("leading"))
             self.running = Seen(self.folder)
             page = self.folder / "report.html"
+            self.interrupted, self.stays = interrupted(self.folder), page.read_text(encoding="utf-8")
             page.unlink()
             watching = watcher(self.folder)
             assert until(page.exists)
@@ -84,8 +86,19 @@ def told(folder: Path) -> dict[str, Any]:
 
 
 def watcher(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from vmi.cli.app import main; main()", "watch", str(folder), "--page"]
+    # A test session in the background ignores SIGINT, and so would what it starts.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", f"{heeds}from vmi.cli.app import main; main()", "watch", str(folder), "--page"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def interrupted(folder: Path) -> int:
+    """The exit code of a watch that is interrupted once it has written the page."""
+    process = watcher(folder)
+    assert process.stdout and process.stdout.readline().startswith("page: ")
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    return process.returncode
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +166,11 @@ def test_watch_writes_a_page_that_loads_itself_again_and_a_last_one_that_stays(s
     assert story.out.splitlines()[0] == f"page: {story.folder / 'report.html'}"
     assert story.code == 1 and "the driver has died" in story.out.splitlines()[-1]
     assert not list(story.folder.glob(".tmp-*"))
+
+
+def test_a_watch_that_is_interrupted_leaves_a_page_that_stays(story: Story) -> None:
+    assert story.interrupted == 130
+    assert "2 trials under way" in story.stays and 'http-equiv="refresh"' not in story.stays
 
 
 def test_once_it_has_ended_nothing_is_under_way(story: Story) -> None:
