@@ -74,11 +74,10 @@ def curves_frame(results: StudyResults, row: Row) -> pd.DataFrame:
 
 def under_way_frame(results: StudyResults) -> pd.DataFrame:
     """One row per trial under way: its id, configuration, `step` of `steps`, and its last report as `last_...`."""
-    shared = ("study", "trial_id", "attempt")
     rows = []
     for row in results.under_way:
         last = (results.curve(row) or ({},))[-1]
-        told = {f"last_{name}": value for name, value in last.items() if name not in shared}
+        told = {f"last_{n}": v for n, v in last.items() if n != "attempt" and isinstance(v, int | float)}
         config = {name: row.get(name) for name in FIELD_TYPES}
         rows.append({"trial_id": row["trial_id"], "step": row["step"], **config, **told})
     if not rows:

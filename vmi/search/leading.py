@@ -43,10 +43,11 @@ def judged_by(study: Study) -> tuple[str, str]:
 
 def compared_by(study: Study) -> tuple[By, ...]:
     """What trials under way of a valid study are compared by, the first of these that any of them has reported."""
+    own = By(study.metric, study.direction, study.metric) if study.metric in CURVE_METRICS else ELBO
+    if not study.pruner:
+        return (own,)
     metric, direction = judged_by(study)
-    judged = [By(JUDGED, direction, f"{metric} as judged")] if study.pruner else []
-    own = [By(study.metric, study.direction, study.metric)] if study.metric in CURVE_METRICS else []
-    return (*judged, *own, *([] if own else [ELBO]))
+    return By(JUDGED, direction, f"{metric} as judged"), own
 
 
 class Race:
