@@ -9,7 +9,7 @@ from pathlib import Path
 from analysis.data.axes import design, representative
 from analysis.data.study_results import StudyResults, open_study
 from analysis.findings.findings import findings
-from analysis.html.markup import Markup, Plot, join, plots_in
+from analysis.html.markup import Markup, Plot, element, join, plots_in
 from analysis.html.page import document
 from analysis.paper import figures as paper_figures
 from analysis.paper import verdict
@@ -34,6 +34,10 @@ from vmi.storage.durable import put_replacing
 from vmi.storage.paths import AnyPath
 
 FILE = "report.html"
+REFRESHED = (
+    "The study runs: vmi watch writes this page anew as it goes on, and the page loads itself again every {} s. "
+    "vmi report writes one that stays as it is."
+)
 
 
 def write(folder: AnyPath) -> Path:
@@ -47,9 +51,9 @@ def write(folder: AnyPath) -> Path:
     return publish(open_study(folder))
 
 
-def publish(results: StudyResults) -> Path:
-    """As `write`, for results that are already open."""
-    text, folder = render(results), results.folder
+def publish(results: StudyResults, refresh: int | None = None) -> Path:
+    """As `write`, for results that are already open; `refresh` as in `render`."""
+    text, folder = render(results, refresh), results.folder
     target = folder / FILE if isinstance(folder, Path) else Path(f"{folder.name}-{FILE}")
     temporary = target.with_name(f".tmp-{FILE}-{secrets.token_hex(4)}")
     try:
@@ -67,9 +71,10 @@ def publish(results: StudyResults) -> Path:
     return target
 
 
-def render(results: StudyResults) -> str:
-    """The page: the same text for the same results."""
-    return document(f"{results.name}: report", summary.header(results), body(results))
+def render(results: StudyResults, refresh: int | None = None) -> str:
+    """The page: the same text for the same results. With `refresh` it says that it loads itself again so often (s)."""
+    head = [summary.header(results), *([element("p", REFRESHED.format(refresh), "soft")] if refresh else [])]
+    return document(f"{results.name}: report", join(head), body(results), refresh)
 
 
 def figures(results: StudyResults) -> dict[str, Plot]:
@@ -87,9 +92,11 @@ def body(results: StudyResults) -> Markup:
         parts += [heatmaps.section(plan, found), layouts.section(results, plan, found)]
         parts += [importance.section(results, plan, found), choice.section(results, plan, found)]
         parts += [codes.section(results, plan, found)]
-        few = representative(plan.settings, found.score, found.maximize, curves.MAX_LINES)
+        few = representative(plan.settings, found.score, found.maximize, curves.room(results, plan.settings))
         parts += [curves.section(results, few), paper_figures.section(results, found.violations)]
         parts += [differences.section(results, plan, found)]
+    else:
+        parts += [curves.section(results, ())]  # of what is under way
     parts += [listings.section(results, plan, found)] if results.trials else []
     parts += [troubles.troubles(results, found), spent.section(results, plan), cost.section(results.folder)]
     parts += [troubles.methods(results), reproduce.section(results)]

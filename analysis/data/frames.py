@@ -9,6 +9,7 @@ from analysis.data.mi_checks import verdict
 from analysis.data.settings import settings
 from analysis.data.study_json import part_of, restarts_of
 from analysis.data.study_results import StudyResults
+from vmi.spec.config import FIELD_TYPES
 from vmi.spec.metrics import METRICS
 from vmi.spec.requests import requests_of
 from vmi.spec.trial import Row
@@ -63,8 +64,22 @@ def settings_frame(results: StudyResults) -> pd.DataFrame:
 
 
 def curves_frame(results: StudyResults, row: Row) -> pd.DataFrame:
-    """A trial's reports by step, with the columns that its layout has."""
-    reports = list(results.curve(row))
+    """A trial's reports by step, with the columns that its layout has; `unfinished` says whether it is under way."""
+    reports, unfinished = list(results.curve(row)), "outcome" not in row
     if not reports:  # of a trial that failed none are kept
-        return pd.DataFrame(columns=results.curves_table.column_names)
-    return pd.DataFrame(reports).dropna(axis="columns", how="all").reset_index(drop=True)
+        return pd.DataFrame(columns=[*results.curves_table.column_names, "unfinished"])
+    frame = pd.DataFrame(reports).dropna(axis="columns", how="all").reset_index(drop=True)
+    return frame.assign(unfinished=unfinished)
+
+
+def under_way_frame(results: StudyResults) -> pd.DataFrame:
+    """One row per trial under way: its id, configuration, `step` of `steps`, and its last report as `last_...`."""
+    rows = []
+    for row in results.under_way:
+        last = (results.curve(row) or ({},))[-1]
+        told = {f"last_{n}": v for n, v in last.items() if n != "attempt" and isinstance(v, int | float)}
+        config = {name: row.get(name) for name in FIELD_TYPES}
+        rows.append({"trial_id": row["trial_id"], "step": row["step"], **config, **told})
+    if not rows:
+        return pd.DataFrame(columns=["trial_id", "step", *FIELD_TYPES])
+    return pd.DataFrame(rows).dropna(axis="columns", how="all")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.data import under_way
 from analysis.data.study_json import fresh_seeds, restarts_of
 from vmi.results import parts
 from vmi.results.dropped import Drop, in_force, read_drops
@@ -34,6 +35,8 @@ class StudyResults:
     `left_out`: how many more trials are stored that its last request, which alone is shown, did not ask for.
     `drops` says what was taken out by hand, and is in none of the tables.
     `earlier` has the failed and stopped rows of trials that were tried again, before the one that counts, by trial.
+    `under_way` has the trials that are trained, or were when their driver ended: none of them is in `trials`, or in
+    any figure of these. See `curve` for what they have reported.
     """
 
     folder: AnyPath
@@ -45,6 +48,8 @@ class StudyResults:
     earlier: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
     drops: tuple[Drop, ...] = ()
+    under_way: tuple[Row, ...] = ()
+    live_curves: Mapping[str, pa.Table] = field(default_factory=dict, repr=False, compare=False)
     curves_table: pa.Table = field(repr=False, compare=False)
     arrays_table: pa.Table = field(repr=False, compare=False)
     trials_schema: pa.Schema | None = field(default=None, repr=False, compare=False)
@@ -120,8 +125,9 @@ class StudyResults:
         return numbered(self.spec, self.trials)
 
     def curve(self, row: Row) -> tuple[Row, ...]:
-        """The reports of a trial's kept attempt, by step."""
-        mine = _rows_of(self.curves_table, [row])
+        """The reports of a trial's kept attempt, by step; of one under way those so far."""
+        table = self.curves_table if "outcome" in row else self.live_curves[row["pack_id"]]
+        mine = _rows_of(table, [row])
         return tuple(sorted(({k: _finite(v) for k, v in r.items()} for r in mine.to_pylist()), key=_step))
 
     def arrays(self, rows: Iterable[Row]) -> Mapping[str, Mapping[str, np.ndarray]]:
@@ -143,6 +149,7 @@ def open_study(folder: AnyPath) -> StudyResults:
     rows = found["trials"].table
     ended = _one_per_trial(rows)
     kept, earlier = tuple(in_view(spec, ended)), earlier_attempts(rows, ended)
+    running = under_way.read(folder, spec, {row["trial_id"] for row in ended})
     return StudyResults(
         folder=folder,
         spec=spec,
@@ -159,6 +166,8 @@ def open_study(folder: AnyPath) -> StudyResults:
             *_broken_seals(folder),
         ),
         drops=_drops(folder, ended),
+        under_way=running.rows,
+        live_curves=running.curves,
     )
 
 

@@ -15,8 +15,8 @@ from analysis.html.markup import Markup, script_hash, wrap
 SCRIPTS = ("values.js", "explorer.js", "page.js")
 
 
-def document(title: str, head: Markup, body: Markup) -> str:
-    """The page: its head, a list of its sections, and these.
+def document(title: str, head: Markup, body: Markup, refresh: int | None = None) -> str:
+    """The page: its head, a list of its sections, and these. With `refresh` it loads itself again after so many s.
 
     Its policy admits its scripts by their hashes, data: images, inline style; no request.
     """
@@ -29,9 +29,10 @@ def document(title: str, head: Markup, body: Markup) -> str:
     )
     inline = "\n".join(f"<script>{text}</script>" for text in scripts)
     contents, anchored = outlined(body)
+    again = "" if refresh is None else f'<meta http-equiv="refresh" content="{refresh}">\n'
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n{again}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         f'<title>{plain(title)}</title>\n<link rel="icon" href="data:,">\n'

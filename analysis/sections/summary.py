@@ -37,9 +37,10 @@ def _facts(results: StudyResults) -> Markup:
     short = {outcome: len(results.ended_as(outcome)) for outcome in CUT_SHORT}
     always = {
         "planned": results.planned, "completed": len(results.completed), "failed": len(results.failed),
-        "missing": results.missing,
+        "missing": max(0, results.missing - len(results.under_way)),
     }  # fmt: skip
-    counts = always | {k: v for k, v in {**short, "damaged files": len(results.damaged)}.items() if v}
+    some = {"under way": len(results.under_way), **short, "damaged files": len(results.damaged)}
+    counts = always | {name: count for name, count in some.items() if count}
     alarming = {name for name in ("failed", "missing", "damaged files") if counts.get(name)}
     shown = {name: f"{count:,}" for name, count in counts.items()}
     shown["training time"] = duration(seconds(results.trials))

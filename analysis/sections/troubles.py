@@ -47,6 +47,7 @@ def troubles(results: StudyResults, found: Findings) -> Markup:
     pieces += [*_violations(found), *_dropped(results), *_files(results)]
     if results.missing:
         text = f"{results.missing:,} of {labels.plural(results.planned, 'planned trial')} not finished yet. "
+        text += f"{len(results.under_way):,} of them under way at their last checkpoint. " if results.under_way else ""
         pieces.insert(0, element("p", text + "Running the study again trains only what is missing."))
     nothing = element("p", "Nothing: every planned trial was completed, and every file was read.")
     return join([element("h2", "What did not go as planned"), *(pieces or [nothing])])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
+from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, live, store, trial
 from vmi.storage.checksum import sealed, unsealed
 
 # Each would do something where text is taken for markup, script, a terminal's command, a formula, a path or a query.
@@ -127,7 +127,10 @@ def hostile(root: Path) -> Path:
     }
     fixed = {p: p for p in PAYLOADS}
     given = {"searcher": PAYLOADS[2], "baseline": {PAYLOADS[3]: PAYLOADS[4]}, "planned": 120}
-    return store(root, [*odd, *failed], space=space, fixed=fixed, **given)
+    folder = store(root, [*odd, *failed], space=space, fixed=fixed, **given)
+    running = [trial(mi_weight=8, seed=i) | _everywhere(p, i) | {"trial_id": f"{p}-"} for i, p in enumerate(PAYLOADS)]
+    live(folder, running, 200, PAYLOADS[2].replace("/", ""))
+    return folder
 
 
 def _everywhere(payload: str, i: int) -> dict[str, str]:
@@ -154,10 +157,31 @@ def hostile_goals(root: Path) -> Path:
     goals |= {"objectives": odd, "constraints": {p: {"low": 0, "high": None} for p in PAYLOADS}}
     goals |= {"conditions": {p: {p: [p]} for p in PAYLOADS}, "baseline": odd, "confirm": 1, "confirm_seeds": [1]}
     goals |= {"choose_by": PAYLOADS[5]}
+    asked = {"space": {PAYLOADS[6]: choice(PAYLOADS[7])}, "seeds": [0], "fixed": odd}
+    goals |= {"requests": [{"asked_at": PAYLOADS[8], "spec": asked}, {"asked_at": PAYLOADS[9], "spec": asked}]}
     folder = store(root, lambda_rows(range(2)), **goals)
     pack = {"pack": PAYLOADS[0], "trials": PAYLOADS[1], "step": PAYLOADS[2], "steps": PAYLOADS[3]}
     driver = {"host": PAYLOADS[0], "pid": 1, "study": PAYLOADS[4], "best": PAYLOADS[6], "running": PAYLOADS[7]}
     (folder / "driver.json").write_bytes(sealed(driver | {"packs": [pack] * 20, "updated": 4e9}))
+    return folder
+
+
+def under_way(root: Path) -> Path:
+    """λ = 0 has completed, of λ = 1 two seeds of five, the others are trained; those of λ = 8 have not reported."""
+    rows = lambda_rows()
+    done = [row for row in rows if row["mi_weight"] == 0 or (row["mi_weight"] == 1 and row["seed"] < 2)]
+    folder = store(root, done, planned=50, seeds=list(range(5)))
+    ids = {row["trial_id"] for row in done}
+    for pack, step, weights in (("first", 200, (1, 2)), ("second", 100, (4,)), ("third", 40, (8,))):
+        live(folder, [r for r in rows if r["mi_weight"] in weights and r["trial_id"] not in ids], step, pack)
+    return folder
+
+
+def begun(root: Path) -> Path:
+    """Nothing has finished; layouts with and without a code are under way."""
+    space = {"layout": choice("n16+c10*", "n2*+n14"), "mi_weight": choice(0, 4)}
+    folder = store(root, [], space=space, planned=8, seeds=[0, 1])
+    live(folder, [trial(**point) for point in grid(space, range(2))], 200)
     return folder
 
 
@@ -220,6 +244,6 @@ CASES: Mapping[str, Callable[[Path], Path]] = {
     for f in (
         usual, layouts, repeated, searched, temperatures, normal_only, presets, hostile,
         hostile_name, hostile_goals, heated, violated, none, one, one_seed,
-        all_equal, all_failed, restarted,
+        all_equal, all_failed, restarted, under_way, begun,
     )
 }  # fmt: skip

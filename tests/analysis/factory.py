@@ -15,10 +15,15 @@ import numpy as np
 import pyarrow as pa
 
 from vmi.results import parts
+from vmi.results.checkpoints import Checkpoints
+from vmi.results.live import encoded
 from vmi.results.schema import schema_of
+from vmi.results.store import Store
 from vmi.spec import layout as latents
 from vmi.spec.arrays import HISTOGRAM_BINS, layout_shapes
+from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.errors import InputError
+from vmi.spec.trial import Trial
 from vmi.storage.checksum import sealed
 
 BASE: Mapping[str, Any] = {
@@ -150,7 +155,13 @@ def _array(name: str, shape: tuple[int, ...], row: Mapping[str, Any], rng: np.ra
 def curves(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     head = {"study": row["study"], "trial_id": row["trial_id"], "attempt": row["attempt"]}
     made = [
-        {"step": s, "loss_nats": 90 - s / 10, "distortion_nats": 80 - s / 10, "rate_nats": s / 20}
+        {
+            "step": s,
+            "loss_nats": 90 - s / 10,
+            "distortion_nats": 80 - s / 10,
+            "rate_nats": s / 20,
+            "elbo_nats": s / 20 - 80,
+        }
         for s in (100, 200, 300)
     ]
     return [head | report | _block_curves(row, report["step"]) for report in made]
@@ -159,7 +170,8 @@ def curves(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _block_curves(row: Mapping[str, Any], step: int) -> dict[str, Any]:
     """A code that grows surer with the steps."""
     made: dict[str, Any] = {}
-    for block in (b for b in latents.parse(row["layout"]).blocks if b.is_categorical):
+    blocks = latents.parse(row["layout"]).blocks if _is_layout(row["layout"]) else ()
+    for block in (b for b in blocks if b.is_categorical):
         reached = block.max_entropy_nats * (1 - math.exp(-step / 100))
         made |= {f"{name}_{block.name}_nats": reached for name in ("rate", "mi_paper", "code_entropy")}
         made[f"probabilities_{block.name}"] = [step] + [10] * (HISTOGRAM_BINS - 2) + [step]
@@ -231,6 +243,18 @@ def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:
         flat = [None if v is None else v.ravel() for v in values]
         return pa.ExtensionArray.from_storage(field.type, pa.array(flat, field.type.storage_type))
     return pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(values)).cast(field.type)
+
+
+def live(folder: Path, rows: Sequence[Mapping[str, Any]], step: int, pack_id: str = "live") -> None:
+    """Leave these trials under way at a step, in one pack with the reports up to there, as its worker would."""
+    configs = [TrialConfig(**{name: row[name] for name in FIELD_TYPES if name in row}) for row in rows]
+    trials = [Trial(r["trial_id"], r["suggestion_id"], c) for r, c in zip(rows, configs, strict=True)]
+    reports = [report for row in rows for report in curves(row) if report["step"] <= step]
+    schema = schema_of("curves", _layouts(rows), "digits")
+    table = pa.table([_column(reports, f) for f in schema], schema=schema)
+    standing = dict.fromkeys((trial.trial_id for trial in trials), step)
+    store = Store(folder.parent, folder.name)
+    Checkpoints(store, pack_id).write_live(encoded(pack_id, 1, configs[0].steps, standing, trials, table))
 
 
 def lambda_rows(seeds: Iterable[int] = range(5)) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ def test_what_is_not_there_is_refused_with_the_nearest(results: vmi.Results) -> 
         "a study's results, such as results/lambda": lambda: vmi.open(7),  # type: ignore[arg-type]
         "a path that there can be on this system": lambda: vmi.open("x" * 5000),
         "did you mean 'score'?": lambda: results.figure("scor"),
-        "its trial_id in `trials`": lambda: results.curves("0"),
+        "its trial_id in `trials` or `under_way`": lambda: results.curves("0"),
         "figure = 3": lambda: results.figure(3),  # type: ignore[arg-type]
     }
     for said, call in cases.items():

@@ -12,6 +12,7 @@ from rich.console import Console
 from vmi.driver.progress import MEASURED_SECONDS, PLAIN_SECONDS, Display
 from vmi.runners.ledger import Ledger
 from vmi.search.factory import searcher_for
+from vmi.search.leading import Leading
 from vmi.spec.trial import PackSpec, Trial
 from vmi.study.space import choice
 from vmi.study.study import Study, trials
@@ -66,19 +67,20 @@ def display_of(ledger: Ledger, clock: Callable[[], float], console: Console | No
 def test_the_line_has_counts_best_with_interval_and_times() -> None:
     ledger, clock = ledger_of(), Clock()
     display = display_of(ledger, clock)
-    assert display.line() == "0/6 trials, 0 failed, 0 running | 0 s elapsed"
+    assert display.line() == "0/6 trials, 0 failed, 0 running | 0 of 1,800 steps | 0 s elapsed"
     first, second = taken(ledger), taken(ledger)
-    assert display.line() == "0/6 trials, 0 failed, 6 running | 0 s elapsed"
+    assert display.line() == "0/6 trials, 0 failed, 6 running | 0 of 1,800 steps | 0 s elapsed"
     display.update(Update(second.pack_id, 3, 9))
     clock.now += 90
     display.update(finish(ledger, second))
     assert display.line() == (
-        "3/6 trials, 0 failed, 3 running | best accuracy_majority 0.410 ± 0.025 at mi_weight 4 | "
+        "3/6 trials, 0 failed, 3 running | 900 of 1,800 steps, 6.7 steps/s | "
+        "best accuracy_majority 0.410 ± 0.025 at mi_weight 4 | "
         "1 min 30 s elapsed, 2 min 15 s left"  # two of six trials in these 90 seconds
     )
     clock.now += 3600
     ledger.lose(first.pack_id, "its worker died")
-    assert display.line().startswith("3/6 trials, 3 failed, 0 running | best")
+    assert display.line().startswith("3/6 trials, 3 failed, 0 running | 900 of 1,800 steps, 0.16 steps/s | best")
     assert "1 h 1 min elapsed" in display.line()
 
 
@@ -146,6 +148,29 @@ def test_a_warning_is_shown_at_once_and_cannot_drive_the_terminal() -> None:
     display = display_of(ledger, Clock(), Console(file=out))
     display.update(Update(taken(ledger).pack_id, 0, 9, warning="disk [red]full\x1b[2J"))
     assert out.getvalue() == "warning: disk [red]full\\x1b[2J\n"
+
+
+def test_the_leading_trial_under_way_is_said_to_be_unfinished() -> None:
+    """Best of all packs that run, by what the first of them names; gone once its pack has ended."""
+    ledger = ledger_of()
+    display = display_of(ledger, Clock())
+    first, second = taken(ledger), taken(ledger)
+    found = [Leading(spec.trials[1].trial_id, 200, value, 0) for spec, value in ((first, -71.26), (second, -80.0))]
+    for spec, leading in zip((first, second), found, strict=True):
+        display.update(Update(spec.pack_id, 225, 300, leading=leading))
+    at = f"at mi_weight {first.trials[1].config.mi_weight:.4g}"
+    assert f" | leading (unfinished, elbo_nats at step 200 of 300): -71.26 {at} | " in display.line()
+    assert "1,350 of 1,800 steps" in display.line() and "best" not in display.line()
+    display.update(finish(ledger, first))
+    assert "leading (unfinished, elbo_nats at step 200 of 300): -80 at" in display.line()
+    display.update(finish(ledger, second))
+    assert "unfinished" not in display.line() and "1,800 of 1,800 steps" in display.line()
+
+
+def test_trials_of_different_lengths_have_no_number_of_steps() -> None:
+    study = Study(name="s", space={"steps": choice(5, 9)}, seeds=range(3))
+    ledger = Ledger(study, searcher_for(study, 0), {}, lambda ids: {}, pack_size=3, workers=lambda: 2)
+    assert display_of(ledger, Clock()).line() == "0/6 trials, 0 failed, 0 running | 0 s elapsed"
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])

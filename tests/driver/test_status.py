@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -174,15 +175,35 @@ def test_a_watch_on_a_terminal_redraws_and_ends_with_the_lines(story: Story) -> 
     assert out.getvalue().rstrip().endswith("driver: none")
 
 
-def alive(folder: Path) -> Status:
+def alive(folder: Path, **content: object) -> Status:
     """The study as if this process drove it, on another host."""
     status = status_of(folder, time.time())
-    (folder / "driver.json").write_bytes(sealed({"host": "\x1b[2Jfar", "pid": 7, "updated": time.time()}))
+    (folder / "driver.json").write_bytes(sealed({"host": "\x1b[2Jfar", "pid": 7, "updated": time.time(), **content}))
     try:
         return status_of(folder, time.time())
     finally:
         (folder / "driver.json").unlink()
         assert not status.alive
+
+
+def test_a_watch_off_a_terminal_has_a_line_where_steps_were_taken(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial may train for hours: not only its end is a line."""
+    monkeypatch.setattr("vmi.driver.watch.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("vmi.driver.watch.SECONDS", 0.0)
+    seen = iter([*(alive(story.folder, steps=[done, 80, None]) for done in (8, 8, 9)), alive(story.folder)])
+    out = io.StringIO()
+    last = status_of(story.folder, time.time())
+    assert watch(story.folder, Console(file=out, width=120), lambda: next(seen, last)) == 0
+    assert re.findall(r"; (\d) of 80 steps", out.getvalue()) == ["8", "9"]
+
+
+def test_a_packs_gpu_memory_is_said_where_it_has_any(story: Story) -> None:
+    packs = [{"pack": "a", "trials": 3, "step": 1, "steps": 9, "gpu_bytes": 3_140_000_000}, {"pack": "b"}]
+    lines = list(describe(alive(story.folder, packs=packs)))
+    assert "  running: pack a at step 1 of 9, 3 trials, up to 3.1 GB of GPU memory" in lines
+    assert not any("GPU" in line for line in lines if "pack b" in line)
 
 
 def test_hostile_names_are_inert(story: Story, tmp_path: Path) -> None:
@@ -191,7 +212,9 @@ def test_hostile_names_are_inert(story: Story, tmp_path: Path) -> None:
         "pid": 7,
         "updated": time.time(),
         "best": "x\x1b]0;owned\x07",
-        "packs": [{"pack": "\x1b"}],
+        "packs": [{"pack": "\x1b", "gpu_bytes": "\x1b"}],
+        "leading": "leading\x1b",
+        "steps": ["\x1b", 1, None],
     }
     folder = tmp_path / "a\x1b[31m"
     folder.mkdir()

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.judges import Never
 from support.packs import trial
 from support.worker_runs import task_of
 
 from vmi.results.fsck import check
 from vmi.results.live import Live, read_live
 from vmi.results.store import Store
+from vmi.search.leading import compared_by
 from vmi.spec.trial import Trial
 from vmi.storage.paths import AnyPath
-from vmi.worker.messages import Task
+from vmi.study.study import Study
+from vmi.worker.messages import Task, Update
 from vmi.worker.work import work
 
 # Their steps are told apart by the looks that a worker takes: one a report, ten of them.
@@ -97,3 +100,32 @@ def test_one_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch: py
     updates = list(work(task_of(tmp_path, members(2))))
     assert any("No space left" in update.warning for update in updates)
     assert [ended.outcome for ended in updates[-1].ended] == ["completed"] * 2
+
+
+def test_updates_name_the_best_by_its_newest_report_and_never_one_that_has_ended(tmp_path: Path) -> None:
+    trials = members(4)
+    updates = list(work(task_of(tmp_path, trials, places=2)))
+    curves = Store(tmp_path, "s").read("curves").checked().to_pylist()
+    value = {(row["trial_id"], row["step"]): row["elbo_nats"] for row in curves}
+    ended: set[str] = set()
+    named = [update.leading for update in updates if update.leading]
+    assert {leading.trial_id for leading in named[:3]} <= {t.trial_id for t in trials[:2]} and len(named) > 10
+    for update in updates:
+        assert update == Update.from_json(update.to_json()) and update.gpu_bytes == 0
+        ended |= set(update.stored)
+        if leading := update.leading:
+            assert leading.value == value[leading.trial_id, leading.step] and leading.trial_id not in ended
+            beside = [value[t.trial_id, leading.step] for t in trials[:2]] if not ended else []
+            assert leading.value == max(beside, default=leading.value)
+    assert updates[0].leading is None and updates[-1].leading is None
+
+
+def test_with_a_pruner_they_are_compared_by_what_it_was_told(tmp_path: Path) -> None:
+    study = Study(name="s", pruner="median", metric="nmi")
+    pruning = {"pruner": "median", "metric": "nmi"}
+    task = task_of(tmp_path, members(2), pruning=pruning, compared_by=compared_by(study))
+    updates = list(work(Task.from_json(task.to_json()), judge=Never()))
+    told = {r["judged"] for r in Store(tmp_path, "s").read("curves").checked().to_pylist() if r["judged"] is not None}
+    found = [update.leading for update in updates if update.leading]
+    assert found[0].rank == 1 and found[-1].rank == 0  # by the ELBO until the first rung
+    assert {leading.value for leading in found if leading.rank == 0} <= told

@@ -96,6 +96,17 @@ class Results:
         rest = [name for name in trials.columns if name not in first]
         return trials.loc[trials["outcome"] == "failed", first + rest].reset_index(drop=True)
 
+    @property
+    def under_way(self) -> pd.DataFrame:
+        """One row per trial that is trained now, or was when its driver ended: no result, and in nothing else here.
+
+        Its id, configuration, `step` of `steps` as its last checkpoint has it, and its last report: `last_step`,
+        `last_elbo_nats`, ...
+        """
+        from analysis.data.frames import under_way_frame
+
+        return under_way_frame(self._read)
+
     def arrow(self) -> pa.Table:
         """`trials` as an Arrow table."""
         from analysis.data.frames import trials_table
@@ -143,7 +154,10 @@ class Results:
         return tuple(findings(self._read, design(self._read)).sentences)
 
     def curves(self, trial_id: str) -> pd.DataFrame:
-        """A trial's reports during training, one row per step. Raises InputError for a trial that is not there."""
+        """A trial's reports during training, one row per step; `unfinished` where it is under way.
+
+        Raises InputError for a trial that is not there.
+        """
         from analysis.data.frames import curves_frame
 
         return curves_frame(self._read, self._row(trial_id))
@@ -226,9 +240,9 @@ class Results:
         return tuple(row["trial_id"] for row in own if row["seed"] in seeds and row["trial_id"] in chosen)
 
     def _row(self, trial_id: str) -> Any:
-        rows = {row["trial_id"]: row for row in self._read.trials}
+        rows = {row["trial_id"]: row for row in (*self._read.under_way, *self._read.trials)}
         if not isinstance(trial_id, str) or trial_id not in rows:
-            allowed = f"a trial of {self.name}: its trial_id in `trials`"
+            allowed = f"a trial of {self.name}: its trial_id in `trials` or `under_way`"
             raise InputError([Problem("trial_id", trial_id, allowed, did_you_mean(trial_id, rows))])
         return rows[trial_id]
 
@@ -240,9 +254,9 @@ class Results:
 
     def _counts(self) -> str:
         read = self._read
-        damaged = len(read.damaged)
+        damaged, running = len(read.damaged), len(read.under_way)
         counts = [(len(read.ended_as(word)), word) for word in ("pruned", "stopped", "failed")]
-        counts.append((read.missing, "missing"))
+        counts += [(running, "under way"), (max(0, read.missing - running), "missing")]
         more = [f"{n} {word}" for n, word in counts if n]
         more += [f"{damaged} damaged files"] if damaged else []
         return ", ".join([f"{read.name}: {len(read.completed)} of {read.planned} trials completed", *more])

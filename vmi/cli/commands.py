@@ -121,6 +121,9 @@ def status(
 
 def watch(
     folder: Annotated[str, typer.Argument(help="A study's results, such as results/lambda.")],
+    page: Annotated[
+        bool, typer.Option("--page", help="Write report.html anew as rows and reports come; it loads itself again.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Follow a running study until its driver is done: exit code 0 when every trial has completed, else 1."""
@@ -128,7 +131,13 @@ def watch(
     def action() -> int:
         from vmi.driver.watch import watch as follow
 
-        return follow(opened(folder), Console())
+        where, console = opened(folder), Console()
+        if not page:
+            return follow(where, console)
+        from vmi.cli.live_page import LivePage
+
+        with terminable(), LivePage(where, console) as shown:
+            return follow(where, console, seen=shown.seen)
 
     raise typer.Exit(guarded(action, debug))
 

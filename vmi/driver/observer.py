@@ -27,12 +27,10 @@ class Driving:
     ) -> None:
         self._ledger, self._display, self._models = ledger, display, models
         self._heartbeat, self._kept, self._mirror = heartbeat, kept, mirror
-        self._steps: dict[str, Update] = {}
         heartbeat.note(self.seen())
 
     def update(self, update: Update) -> None:
         """A pack went on. Raises RuntimeError where another driver has taken this study over."""
-        self._steps[update.pack_id] = update
         self._display.update(update)
         self._kept.note(update)
         for said in self._mirror.note([*update.stored, *(ended.trial_id for ended in update.ended)]):
@@ -48,20 +46,18 @@ class Driving:
 
     def seen(self) -> dict[str, Any]:
         """What a heartbeat says of the run, as JSON values."""
-        ledger = self._ledger
-        running = ledger.running.items()
+        ledger, display = self._ledger, self._display
+        steps = display.under_way.steps(display.planned, display.rate)
         return {
-            "planned": self._display.planned,
+            "planned": display.planned,
             "finished": ledger.safe,
             "reused": ledger.reused,
             "failed": len(ledger.failures()),
             "running": ledger.in_training,
-            "done": self._display.done,
-            "rate": self._display.rate,
+            "done": display.done,
+            "rate": display.rate,
+            "steps": steps,
             "best": best_of(ledger),
-            "packs": [self._pack(pack_id, len(spec.trials)) for pack_id, spec in running],
+            "leading": display.under_way.leading(),
+            "packs": display.under_way.packs(),
         }
-
-    def _pack(self, pack_id: str, trials: int) -> dict[str, Any]:
-        last = self._steps.get(pack_id)
-        return {"pack": pack_id, "trials": trials, "step": last.step if last else 0, "steps": last.steps if last else 0}

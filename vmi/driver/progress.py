@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
+from vmi.driver.under_way import UnderWay, shown
 from vmi.process.console import say, sayable
 from vmi.runners.ledger import Ledger
 from vmi.spec.errors import printable
@@ -27,7 +28,8 @@ MEASURED_SECONDS, RECENT_SECONDS = 5.0, 60.0
 
 
 class Display:
-    """Shows trials done, failed and running, the best so far with its interval, time elapsed and left.
+    """Shows trials done, failed and running, steps done and their speed, the best so far with its interval, which trial
+    under way leads, time elapsed and left.
 
     Where the study confirms its winner, what the search has so far is leading, not best.
 
@@ -38,7 +40,7 @@ class Display:
     def __init__(self, ledger: Ledger, planned: int, console: Console, clock: Callable[[], float]) -> None:
         self.ledger, self.planned, self.console, self._clock = ledger, planned, console, clock
         self._started = self._last = clock()
-        self._fractions: dict[str, float] = {}
+        self.under_way = UnderWay(ledger)
         self._seen: deque[tuple[float, float]] = deque()  # when, and how much of the study was done then
         self._first: float | None = None
         # Wrapped where the terminal is narrow: Rich would cut off the time that is left.
@@ -65,7 +67,7 @@ class Display:
 
     def update(self, update: Update) -> None:
         """A pack went on; shows it when there is something to show."""
-        self._fractions[update.pack_id] = update.step / max(update.steps, 1)
+        self.under_way.note(update)
         if update.warning:
             self.warn(update.warning)
         self._measure()
@@ -83,18 +85,21 @@ class Display:
     def grow(self, planned: int) -> None:
         """The study has so many trials from here on."""
         self.planned = planned
+        self.under_way.grow()
         self._bar.update(self._task, total=max(planned, 1))
 
     def warn(self, said: str) -> None:
         self.console.print(f"[yellow]warning[/]: {escape(printable(redacted(said)))}", highlight=False)
 
     def line(self) -> str:
-        """ "37/50 trials, 0 failed, 13 running | best nmi 0.743 ± 0.029 at mi_weight 4 | 31 s elapsed, 11 s left"."""
+        """ "37/50 trials, 0 failed, 13 running | 11,750 of 15,000 steps, 300 steps/s | best nmi 0.743 ± 0.029 at
+        mi_weight 4 | leading (unfinished, elbo_nats at step 150 of 300): -71.3 at mi_weight 8 | 31 s elapsed, 9 s left"
+        """
         ledger = self.ledger
         counts = f"{len(ledger.failures())} failed, {ledger.in_training} running"
         parts = [f"{ledger.safe}/{self.planned} trials, {counts}"]
-        if best := best_of(ledger):
-            parts.append(best)
+        told = (self.under_way.steps(self.planned, self.rate), best_of(ledger), self.under_way.leading())
+        parts += [str(one) for one in told if one is not None]
         elapsed = self._clock() - self._started
         left = self._left()
         parts.append(f"{duration(elapsed)} elapsed" + (f", {duration(left)} left" if left is not None else ""))
@@ -103,8 +108,7 @@ class Display:
     @property
     def done(self) -> float:
         """Finished trials and the shares of those that are running."""
-        running = self.ledger.running.items()
-        return len(self.ledger.finished) + sum(len(s.trials) * self._fractions.get(i, 0.0) for i, s in running)
+        return self.under_way.done
 
     @property
     def rate(self) -> float | None:
@@ -163,8 +167,3 @@ class NotebookBar:
             self._handle = display(made, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(made)
-
-
-def shown(params: Mapping[str, object]) -> str:
-    """ "mi_weight 4, layout n16+c10*"."""
-    return ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in params.items())

@@ -7,9 +7,9 @@ from typing import Any
 
 from vmi.results.schema import JUDGED
 from vmi.results.store import Store
+from vmi.search.leading import judged_by
 from vmi.search.score import restarts_of
 from vmi.search.searcher import baseline_of
-from vmi.spec.metrics import METRICS
 from vmi.spec.restarts import Group
 from vmi.spec.trial import PackSpec
 from vmi.study.study import Study
@@ -32,15 +32,9 @@ def pruning_of(study: Study, store: Store, pack: PackSpec) -> dict[str, Any] | N
     spared = [t.trial_id for t in pack.trials if t.suggestion_id == reference or t.config.seed in fresh]
     if len(spared) == len(pack.trials):
         return None
-    told = {"pruner": study.pruner, **_judged_by(study), **_past(store), "spared": spared}
+    metric, direction = judged_by(study)
+    told = {"pruner": study.pruner, "metric": metric, "direction": direction, **_past(store), "spared": spared}
     return {**told, "steps": pack.trials[0].config.steps, "groups": _groups(study, pack)}
-
-
-def _judged_by(study: Study) -> dict[str, str]:
-    """Within a group of restarts the choice is by another metric than between suggestions: trials are stopped by it."""
-    if study.restarts == 1:
-        return {"metric": study.metric, "direction": study.direction}
-    return {"metric": study.choose_by, "direction": METRICS[study.choose_by].direction}
 
 
 def _groups(study: Study, pack: PackSpec) -> list[list[str]]:

@@ -6,30 +6,29 @@ says.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vmi.driver import lock
 from vmi.driver.lock import Driver
-from vmi.driver.progress import shown
+from vmi.driver.ranked import ranking
+from vmi.driver.under_way import Steps, left_leading, left_packs, left_steps, shown
 from vmi.results.dropped import Drop, in_force
+from vmi.results.live import Live, read_live
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
 from vmi.search.score import restarts_of
-from vmi.search.searcher import baseline_of
-from vmi.spec.errors import InputError, StoreError, near, printable
+from vmi.spec.errors import StoreError, near, printable
 from vmi.spec.goals import DIRECTIONS
 from vmi.spec.metrics import METRICS
 from vmi.spec.requests import in_view
-from vmi.spec.trial import Outcome, Row, Suggestion, outcome_of
+from vmi.spec.trial import Row
 from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
 from vmi.storage.durable import LOCAL, storage
 from vmi.storage.paths import AnyPath
-from vmi.study.conditions import active
 from vmi.study.study import Study
 from vmi.study.study_json import study_of
 
@@ -41,7 +40,8 @@ MAX_STUDIES = 1000
 class Status:
     """One study at one moment. `spec` is study.json (None: absent), `part_age` that of the newest part in seconds.
 
-    `drops` has what was dropped by hand (`vmi.results.drop`): no trial of it counts.
+    `drops` has what was dropped by hand (`vmi.results.drop`): no trial of it counts. `left` has what packs have left
+    under way, where no driver is alive; one that is tells of them itself.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Status:
     driver: Driver | None
     part_age: float | None
     drops: Sequence[Drop] = ()
+    left: Sequence[Live] = ()
 
     @property
     def alive(self) -> bool:
@@ -75,6 +76,11 @@ class Status:
         return sum(row["outcome"] == "stopped" for row in self.rows)
 
     @property
+    def study(self) -> Study | None:
+        """What was asked for; None where that is not there, or says in other names than this program's."""
+        return study_of(self.spec) if self.spec is not None and _is_ranked(self.spec) else None
+
+    @property
     def complete(self) -> bool:
         return self.planned is not None and len(self.rows) >= self.planned
 
@@ -83,16 +89,24 @@ def status_of(folder: AnyPath, now: float) -> Status:
     """The state of the study in a folder, which need not be there. Raises StoreError naming a damaged file."""
     store = Store(folder.absolute().parent, folder.absolute().name)
     spec = store.read_study()
-    ended = list(store.finished().values())
-    rows = in_view(spec or {}, ended)
+    finished = store.finished()
+    rows = in_view(spec or {}, list(finished.values()))
     written = storage(store.folder_of("trials")).times().items()
     ages = [now - time for name, time in written if name.startswith("part-") and name.endswith(".parquet")]
     age = max(0.0, min(ages)) if ages else None
     version = (spec or {}).get("vmi_study_version", STUDY_VERSION)
     if version != STUDY_VERSION:
         raise StoreError(f"{store.study_file}: study version {version!r}; this program reads version {STUDY_VERSION}")
-    drops = in_force(store.drops(), ended)
-    return Status(store.study, folder, spec, rows, lock.read(folder, now), age, drops)
+    drops = in_force(store.drops(), finished.values())
+    driver = lock.read(folder, now)
+    left = () if driver is not None and driver.alive else _in_view(spec or {}, read_live(store, finished))
+    return Status(store.study, folder, spec, rows, driver, age, drops, tuple(left))
+
+
+def _in_view(spec: Mapping[str, Any], left: Iterable[Live]) -> Iterator[Live]:
+    for live in left:
+        if trials := in_view(spec, live.trials):
+            yield replace(live, trials=tuple(trials))
 
 
 def studies_in(folder: AnyPath) -> list[AnyPath]:
@@ -119,8 +133,7 @@ def status_lines(folder: AnyPath) -> Iterator[str]:
 def describe(status: Status) -> Iterator[str]:
     """One study in a few lines."""
     yield headline(status)
-    if best := best_of(status):
-        yield f"  {best}"
+    yield from (f"  {told}" for told in (best_of(status), leading_of(status)) if told)
     if status.stopped:
         yield f"  stopped by `vmi stop`: {status.stopped} of these"
     yield from (f"  dropped: {drop}" for drop in status.drops)
@@ -129,29 +142,52 @@ def describe(status: Status) -> Iterator[str]:
     elif not status.rows:
         yield "  no part yet: no pack has been committed"
     yield f"  {driver_line(status)}"
-    packs = status.driver.content.get("packs") if status.driver and status.alive else None
-    for pack in packs[:MAX_PACKS] if isinstance(packs, list) else ():
-        if isinstance(pack, dict):
-            yield f"  running: pack {pack.get('pack')} at step {pack.get('step')} of {pack.get('steps') or '?'}" + (
-                f", {pack.get('trials')} trials"
-            )
-    if isinstance(packs, list) and len(packs) > MAX_PACKS:
+    packs = [_running(pack) for pack in _packs(status)] or list(left_packs(status.left))
+    yield from (f"  {pack}" for pack in packs[:MAX_PACKS])
+    if len(packs) > MAX_PACKS:
         yield f"  and {len(packs) - MAX_PACKS} packs more"
 
 
+def _packs(status: Status) -> list[Mapping[str, Any]]:
+    """The running packs, as a living driver tells of them."""
+    packs = status.driver.content.get("packs") if status.driver and status.alive else None
+    return [pack for pack in packs if isinstance(pack, dict)] if isinstance(packs, list) else []
+
+
+def _running(pack: Mapping[str, Any]) -> str:
+    line = f"running: pack {pack.get('pack')} at step {pack.get('step')} of {pack.get('steps') or '?'}"
+    held = pack.get("gpu_bytes")
+    memory = f", up to {held / 1e9:.1f} GB of GPU memory" if isinstance(held, int | float) and held else ""
+    return f"{line}, {pack.get('trials')} trials{memory}"
+
+
 def headline(status: Status) -> str:
-    """ "lambda: 37 of 50 trials finished, 1 failed, 13 running; 1.2 trials/min, 11 min left"."""
+    """ "lambda: 37 of 50 trials finished, 1 failed, 13 running; 11,750 of 15,000 steps, 300 steps/s; 11 min left".
+
+    Where no driver is alive and packs were cut short, the steps that are safe.
+    """
     finished = len(status.rows)
     of = f" of {status.planned}" if status.planned is not None else ""
     line = f"{status.name}: {finished}{of} trials finished, {status.failed} failed"
+    steps = steps_done(status)
     if not status.alive or status.driver is None:
-        return line
-    line += f", {status.driver.content.get('running', 0)} running"
+        return f"{line}; {steps}" if status.left and steps else line
+    line += f", {status.driver.content.get('running', 0)} running" + (f"; {steps}" if steps else "")
     rate = _rate(status)
     if not rate:
         return line
     left = max(0.0, (status.planned or 0) - _number(status.driver, "done")) / rate
     return f"{line}; {60 * rate:.3g} trials/min, {duration(left)} left"
+
+
+def steps_done(status: Status) -> Steps | None:
+    """Steps done of all, as a living driver says, else those that are safe; None where trials differ in them."""
+    if not status.alive or status.driver is None:
+        return left_steps(status.study, status.planned, len(status.rows), status.left)
+    told = status.driver.content.get("steps")
+    if not isinstance(told, list) or len(told) != 3 or not all(isinstance(n, int) for n in told[:2]):
+        return None
+    return Steps(told[0], told[1], told[2] if isinstance(told[2], int | float) else None)
 
 
 def driver_line(status: Status) -> str:
@@ -178,6 +214,14 @@ def best_of(status: Status) -> str | None:
     return f"{word} {ranking.study.metric} {best.value} (n = {best.value.count}) at {shown(best.params)}{beside}"
 
 
+def leading_of(status: Status) -> str | None:
+    """Which trial under way leads, said to be unfinished: by the driver, or by what packs have left."""
+    if status.alive and status.driver is not None:
+        told = status.driver.content.get("leading")
+        return told if isinstance(told, str) else None
+    return left_leading(status.study, status.left) if status.study else None
+
+
 def _is_ranked(spec: Mapping[str, Any]) -> bool:
     """Whether the study says by what it compares, in names of this program."""
     aims = {spec.get("metric"): spec.get("direction"), **spec.get("objectives", {})}
@@ -187,47 +231,8 @@ def _is_ranked(spec: Mapping[str, Any]) -> bool:
 
 
 def ranking_of(status: Status) -> Ranking | None:
-    """As the driver ranks, the search, then what was confirmed; None where nothing is there, or says by what."""
-    spec, rows = status.spec, status.rows
-    if spec is None or not rows or not _is_ranked(spec):
-        return None
-    study = study_of(spec)
-    ranking, baseline = Ranking(study), _baseline(study)
-    for chosen in _whole(rows, set(study.seeds)):
-        ranking.note(_suggestion(spec, chosen[0], baseline), _by_seed(chosen))
-    known = {s.suggestion_id for s in ranking.candidates()} if study.confirm else set()
-    for chosen in _whole(rows, set(study.confirm_seeds)) if known else ():
-        if chosen[0]["suggestion_id"] in known:
-            suggestion = _suggestion(spec, chosen[0], baseline)
-            ranking.note_confirmed(suggestion, _by_seed(chosen))
-    return ranking
-
-
-def _whole(rows: Sequence[Row], seeds: set[int]) -> Iterator[list[Row]]:
-    """The rows on these seeds of every suggestion that has them all."""
-    groups: dict[str, list[Row]] = {}
-    for row in (row for row in rows if row["seed"] in seeds):
-        groups.setdefault(row["suggestion_id"], []).append(row)
-    yield from (group for group in groups.values() if {row["seed"] for row in group} == seeds)
-
-
-def _by_seed(rows: Sequence[Row]) -> dict[int, Outcome]:
-    return {row["seed"]: outcome_of(row) for row in rows}
-
-
-def _baseline(study: Study) -> Suggestion | None:
-    with contextlib.suppress(InputError):  # of a program with other fields: its row is shown as any other
-        return baseline_of(study)
-    return None
-
-
-def _suggestion(spec: Mapping[str, Any], row: Row, baseline: Suggestion | None) -> Suggestion:
-    """The point that a row stands for: the values that were searched there, or those of the baseline."""
-    if baseline is not None and row["suggestion_id"] == baseline.suggestion_id:
-        return baseline
-    held = {name: row.get(name) for name in spec.get("space", {})}
-    searched = active(held, spec.get("conditions", {}), held)
-    return Suggestion(row["suggestion_id"], {name: value for name, value in searched.items() if value is not None})
+    """As the driver ranks; None where nothing is there, or says by what."""
+    return ranking(status.study, status.rows) if status.study is not None and status.rows else None
 
 
 def _rate(status: Status) -> float | None:

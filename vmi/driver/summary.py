@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmi.driver.progress import shown
+from vmi.driver.under_way import shown
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
 from vmi.search.ranking import Confirmed, Ranking, Standing

@@ -10,6 +10,7 @@ from vmi.driver.pruning import pruning_of
 from vmi.mirror.mirror import Mirror
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
+from vmi.search.leading import compared_by
 from vmi.search.trial_count import values_of
 from vmi.spec.datasets import data_folder
 from vmi.spec.trial import PackSpec
@@ -44,6 +45,7 @@ def tasks_of(
             places=ledger.places_of(pack),
             pruning=pruning_of(study(), store, pack),
             checkpoint_seconds=seconds,
+            compared_by=compared_by(study()),
         )
 
     return task_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from vmi.driver.status import Status, describe, headline, status_of
+from vmi.driver.progress import PLAIN_SECONDS
+from vmi.driver.status import Status, describe, headline, status_of, steps_done
 from vmi.process.console import has_reader, say, sayable
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import AnyPath, local
@@ -20,43 +22,58 @@ REMOTE_SECONDS = 5.0
 DONE, UNDONE = 0, 1
 
 
-def watch(folder: AnyPath, console: Console, look: Callable[[], Status] | None = None) -> int:
+def watch(
+    folder: AnyPath,
+    console: Console,
+    look: Callable[[], Status] | None = None,
+    seen: Callable[[Status], None] = lambda status: None,
+) -> int:
     """Show the study until no driver is alive, or nobody reads; 0 when every trial has completed, else 1.
 
-    On a terminal it is redrawn, elsewhere there is a line per change. Raises InputError where there is no study, and
-    StoreError naming a damaged file.
+    On a terminal it is redrawn, elsewhere there is a line per change, and every so often where steps were taken. `seen`
+    is told of every look. Raises InputError where there is no study, and StoreError naming a damaged file.
     """
     seconds = SECONDS if local(folder) else REMOTE_SECONDS
     look = look or (lambda: status_of(folder, time.time()))
     status = look()
     if not status.exists:
         raise InputError([Problem("folder", str(folder), "a study's results, such as results/lambda; no store yet")])
-    shown = _redrawn if console.is_interactive else _lines
-    status = shown(status, look, console, seconds)
+    seen(status)
+
+    def again() -> Status:
+        time.sleep(seconds)
+        seen(status := look())
+        return status
+
+    status = (_redrawn if console.is_interactive else _lines)(status, again, console)
     for line in describe(status) if console.is_interactive else [_end(status)]:
         say(console, line)
     return DONE if status.complete and not status.failed else UNDONE
 
 
-def _redrawn(status: Status, look: Callable[[], Status], console: Console, seconds: float) -> Status:
+def _redrawn(status: Status, again: Callable[[], Status], console: Console) -> Status:
     with Live(_text(status, console.encoding), console=console, auto_refresh=False, transient=True) as live:
         while status.alive and has_reader():
-            time.sleep(seconds)
-            status = look()
+            status = again()
             live.update(_text(status, console.encoding), refresh=True)
     return status
 
 
-def _lines(status: Status, look: Callable[[], Status], console: Console, seconds: float) -> Status:
+def _lines(status: Status, again: Callable[[], Status], console: Console) -> Status:
     before: object = None
+    last = said = -math.inf
     while status.alive and has_reader():
-        counts = _counts(status)
-        if counts != before:
+        counts, steps, now = _counts(status), _steps(status), time.monotonic()
+        if counts != before or (steps > last and now - said >= PLAIN_SECONDS):
             say(console, headline(status))
-            before = counts
-        time.sleep(seconds)
-        status = look()
+            before, last, said = counts, steps, now
+        status = again()
     return status
+
+
+def _steps(status: Status) -> float:
+    steps = steps_done(status)
+    return steps.done if steps else -math.inf
 
 
 def _counts(status: Status) -> object:

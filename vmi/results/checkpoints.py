@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 
 from vmi.results.store import Store
-from vmi.storage.durable import TEMPORARY, put_new
+from vmi.storage.durable import TEMPORARY, Files, put_new
 from vmi.storage.paths import AnyPath
 
 KEPT = 2
@@ -119,10 +119,7 @@ class Checkpoints:
         return sorted(name for name in self._names() if _CHECKPOINT.fullmatch(name))
 
     def _names(self) -> list[str]:
-        try:
-            return self._files.names(self.folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return _listed(self._files, self.folder)
 
     def _read(self, name: str, digest: str) -> bytes | None:
         try:
@@ -144,10 +141,20 @@ class Checkpoints:
 
 def packs_begun(store: Store) -> list[str]:
     """The packs that something is kept of, by id."""
+    return sorted(_listed(store.files, store.checkpoints))
+
+
+def _listed(files: Files, folder: AnyPath) -> list[str]:
     try:
-        return sorted(store.files.names(store.checkpoints))
+        return files.names(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def live_names(store: Store) -> frozenset[str]:
+    """The files with reports of what is under way, each by its pack and name: others once there is more to see."""
+    found = ((pack_id, _listed(store.files, store.checkpoints / pack_id)) for pack_id in packs_begun(store))
+    return frozenset(f"{pack_id}/{name}" for pack_id, names in found for name in names if _LIVE.fullmatch(name))
 
 
 def clear_all(store: Store) -> None:

@@ -8,9 +8,8 @@ here of it counts no more. It goes with the pack's checkpoints.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ from vmi.results.checkpoints import Checkpoints, packs_begun
 from vmi.results.parts import encode
 from vmi.results.schema import version_of
 from vmi.results.store import Store
+from vmi.spec.config import FIELD_TYPES
 from vmi.spec.trial import Row, Trial
 
 KEY = b"vmi_live"
@@ -58,32 +58,39 @@ def encoded(
     return encode(curves.replace_schema_metadata(noted))
 
 
-def read_live(store: Store, finished: Mapping[str, Any]) -> Iterator[Live]:
+def read_live(store: Store, finished: Collection[str]) -> Iterator[Live]:
     """Every pack under way that has reported something, without trials that are `finished`; unreadable ones left out.
 
-    Raises OSError where the store cannot be reached.
+    A trial that stands in several packs counts in the newest. Raises OSError where the store cannot be reached.
     """
-    for pack_id in packs_begun(store):
-        data = Checkpoints(store, pack_id).live()
-        found = _decoded(data, finished) if data else None
-        if found is not None and found.trials:
-            yield found
+    known = set(finished)
+    begun = (Checkpoints(store, pack_id).live() for pack_id in packs_begun(store))
+    for found in sorted(filter(None, map(_decoded, filter(None, begun))), key=lambda live: -live.attempt):
+        if trials := tuple(row for row in found.trials if row["trial_id"] not in known):
+            ids = [row["trial_id"] for row in trials]
+            known.update(ids)
+            curves = found.curves.filter(pc.is_in(found.curves["trial_id"], pa.array(ids, pa.string())))
+            yield replace(found, trials=trials, curves=curves)
 
 
-def _decoded(data: bytes, finished: Mapping[str, Any]) -> Live | None:
+def _decoded(data: bytes) -> Live | None:
     try:
         table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
         note = json.loads((table.schema.metadata or {})[KEY])
         if version_of(table.schema) is None:
             return None
-        trials = tuple(row for row in note["trials"] if row["trial_id"] not in finished)
-        ids = pa.array([row["trial_id"] for row in trials], pa.string())
         return Live(
-            pack_id=note["pack_id"],
-            attempt=note["attempt"],
-            steps=note["steps"],
-            trials=trials,
-            curves=table.filter(pc.is_in(table["trial_id"], ids)),
+            pack_id=str(note["pack_id"]),
+            attempt=int(note["attempt"]),
+            steps=int(note["steps"]),
+            trials=tuple(map(_typed, note["trials"])),
+            curves=table,
         )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _typed(row: Row) -> Row:
+    """A trial with every field of its configuration; KeyError, TypeError or ValueError where one is missing."""
+    head = {"trial_id": str(row["trial_id"]), "suggestion_id": str(row["suggestion_id"]), "step": int(row["step"])}
+    return head | {name: kind(row[name]) for name, kind in FIELD_TYPES.items()}

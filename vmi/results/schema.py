@@ -15,6 +15,7 @@ from vmi.spec import layout as latents
 from vmi.spec.arrays import HISTOGRAM_BINS, is_picture, layout_shapes
 from vmi.spec.config import FIELD_TYPES, FIELDS
 from vmi.spec.metrics import CURVE_METRICS as CURVE_METRICS
+from vmi.spec.metrics import JUDGED as JUDGED
 from vmi.spec.metrics import METRICS as METRICS
 from vmi.spec.metrics import Metric
 
@@ -23,8 +24,6 @@ VERSION_KEY = b"vmi_schema_version"
 TABLES = ("trials", "curves", "arrays")
 
 # What the columns are that carry no note in a part.
-# The column of `curves` with what a judge was told: the metric that it judges by, on a part of the held-out images.
-JUDGED = "judged"
 MEANINGS: Mapping[str, str] = {
     "study": "name of the study",
     "trial_id": "hash of the configuration (without the preset's name) and of the data set; the key of every table",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from vmi.search.grid import GridSearcher
-from vmi.spec.config import TrialConfig
+from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.errors import InputError
 from vmi.study.conditions import count
 from vmi.study.space import Choice
 from vmi.study.study import Study
@@ -32,3 +35,24 @@ def values_of(study: Study, field: str) -> tuple[str, ...]:
     default = study.fixed.get(field, getattr(TrialConfig, field))
     searched = domain.values if isinstance(domain, Choice) else (default,)
     return tuple(dict.fromkeys((*searched, study.baseline.get(field, searched[0]))))
+
+
+def steps_of(study: Study) -> int | None:
+    """How many steps each trial of a valid study is trained; None where that differs, or no default is known here."""
+    searched = study.space.get("steps")
+    if searched is not None:
+        found = set(searched.values) if isinstance(searched, Choice) else set()
+    else:
+        found = {study.fixed["steps"]} if "steps" in study.fixed else _default_steps(study)
+    found |= {study.baseline["steps"]} if "steps" in study.baseline else set()
+    (steps,) = found if len(found) == 1 else (None,)
+    return None if steps is None else int(steps)
+
+
+def _default_steps(study: Study) -> set[int | None]:
+    """Those of every preset on every data set: nothing else decides what steps are by default."""
+    pairs = product(values_of(study, "preset"), values_of(study, "dataset"))
+    try:
+        return {resolve({"preset": preset, "dataset": dataset}).steps for preset, dataset in pairs}
+    except InputError:
+        return set()

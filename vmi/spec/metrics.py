@@ -177,13 +177,16 @@ METRICS: Mapping[str, Metric] = {
     ),
 }  # fmt: skip
 
+# The column of `curves` with what a judge was told: the metric that it judges by, on a part of the held-out images.
+JUDGED = "judged"
+
 # Means over the training minibatches since the last report.
 CURVE_METRICS: Mapping[str, Metric] = {
     "loss_nats": Metric("nats/image", "the objective J"),
     "distortion_nats": Metric("nats/image", "-E log p(x|z,c), relaxed categorical samples"),
     "rate_nats": Metric("nats/image", "E KL(q || p), all blocks"),
     "elbo_nats": Metric("nats/image", "-(distortion + rate)"),
-    "judged": Metric(
+    JUDGED: Metric(
         "of the metric", "the metric by which a pruner judges, as it was told it: held-out, on part of the images"
     ),
     "temperature": Metric("1", "Gumbel-softmax temperature tau at this step"),

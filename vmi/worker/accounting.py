@@ -30,6 +30,21 @@ def versions() -> str:
     return json.dumps({"vmi-sweeps": version(), "torch": torch.__version__})
 
 
+def gpu_bytes(device: str) -> int:
+    """The most bytes of a GPU's memory that tensors have held since `forget_gpu_bytes`; 0 without a GPU."""
+    return torch.cuda.max_memory_allocated(device) if _is_used(device) else 0
+
+
+def forget_gpu_bytes(device: str) -> None:
+    """Another pack begins in this process."""
+    if _is_used(device):
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _is_used(device: str) -> bool:
+    return device.startswith("cuda") and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+
+
 def device_name(device: str) -> str:
     """What the trial ran on: "cpu", or the name of the GPU."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

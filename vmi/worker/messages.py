@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from vmi.search.leading import ELBO, By, Leading
 from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.datasets import register, spec_from_json
 from vmi.spec.errors import InputError, Problem
@@ -30,6 +31,7 @@ class Task:
                where it is one already, that one has failed
     checkpoint_seconds  between two checkpoints, as the user has named it (None: as `vmi.worker.rhythm` has it)
     update_seconds      about how long a worker that has nothing else to say trains without an update
+    compared_by  what the pack's leading trial is told by
     """
 
     pack: PackSpec
@@ -46,6 +48,7 @@ class Task:
     exhausted: bool = False
     checkpoint_seconds: float | None = None
     update_seconds: float = UPDATE_SECONDS
+    compared_by: tuple[By, ...] = (ELBO,)
 
     @property
     def dataset(self) -> str:
@@ -66,7 +69,8 @@ class Task:
             register(spec_from_json(own["spec"]), own["place"])
         pack_id, trials, retried = content.pop("pack")
         spec = PackSpec(pack_id, tuple(Trial(i, s, TrialConfig(**config)) for i, s, config in trials), retried)
-        return cls(pack=spec, **{**content, "layouts": tuple(content["layouts"])})
+        by = tuple(By(*one) for one in content["compared_by"])
+        return cls(pack=spec, **{**content, "layouts": tuple(content["layouts"]), "compared_by": by})
 
 
 class Update(NamedTuple):
@@ -75,7 +79,8 @@ class Update(NamedTuple):
     The last update also has the seconds that the pack took, and those of CPU time that its process has spent since the
     end of its previous pack: with the first one its start-up. `places`: how many members are trained at a time, 0 where
     that is not known. `stored`: trials that were committed since the update before. `saved`: the step from which the
-    pack would go on, were its worker killed now (the mean over its trials).
+    pack would go on, were its worker killed now (the mean over its trials). `leading`: which of its trials under way
+    has reported the best. `gpu_bytes`: the most that the pack has held of a GPU's memory so far, 0 without one.
     """
 
     pack_id: str
@@ -88,6 +93,8 @@ class Update(NamedTuple):
     places: int = 0
     stored: tuple[str, ...] = ()
     saved: int = 0
+    leading: Leading | None = None
+    gpu_bytes: int = 0
 
     @property
     def news(self) -> bool:
@@ -101,7 +108,8 @@ class Update(NamedTuple):
     def from_json(cls, text: str) -> Update:
         fields = dict(zip(cls._fields, json.loads(text), strict=True))
         ended = tuple(Ended(**one) for one in fields["ended"])
-        return cls(**fields | {"ended": ended, "stored": tuple(fields["stored"])})
+        leading = Leading(*fields["leading"]) if fields["leading"] else None
+        return cls(**fields | {"ended": ended, "stored": tuple(fields["stored"]), "leading": leading})
 
 
 def checkpoint_seconds(environ: Mapping[str, str]) -> float | None:

@@ -13,6 +13,7 @@ from vmi.results.kept_models import PACK, write_list
 from vmi.results.steering import StopRequests
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
+from vmi.search.leading import Race
 from vmi.spec.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Stopped, Trial
 from vmi.storage.paths import path_of
 from vmi.training import checkpoint, cuda_graph
@@ -20,7 +21,7 @@ from vmi.training.evaluation import evaluate
 from vmi.training.out_of_memory import is_out_of_memory
 from vmi.training.pack import Pack
 from vmi.training.train import Progress, Stop
-from vmi.worker.accounting import Shares, device_name, versions
+from vmi.worker.accounting import Shares, device_name, gpu_bytes, versions
 from vmi.worker.judge import Observation, Remembering, judge_of
 from vmi.worker.members import OUT_OF_MEMORY, Members
 from vmi.worker.messages import Task, Update, ended_of
@@ -54,6 +55,7 @@ class Session:
         self._given = judge
         self.committed: list[str] = []
         self.reports: list[Report] = []
+        self.race = Race(task.compared_by)
         self.outcomes: dict[str, Outcome] = {}
         self.reached: dict[str, int] = {}
         self._stops, self._dismissed = StopRequests(self.store), dict[str, str]()
@@ -70,6 +72,7 @@ class Session:
         """Stand where the newest whole checkpoint has it, else at the beginning."""
         kept = self.members.resume()
         self.reports = [Report(*report) for report in kept.get("reports", ())]
+        self.race.note(self.reports)
         self.outcomes = {i: Failed(*failed) for i, failed in kept.get("failed", {}).items()}
         self.outcomes |= {i: Pruned(*pruned) for i, pruned in kept.get("pruned", {}).items()}
         self.shares = Shares(kept.get("seconds"))
@@ -103,7 +106,10 @@ class Session:
         self.warnings.clear()
         stored, self.committed = tuple(self.committed), []
         pack_id, places = self.task.pack.pack_id, self.members.places
-        return Update(pack_id, step, self.steps, warning=warning, places=places, stored=stored, saved=saved)
+        return Update(
+            pack_id, step, self.steps, warning=warning, places=places, stored=stored, saved=saved,
+            leading=self.race.leader({**self.stored, **self.outcomes}), gpu_bytes=gpu_bytes(self.task.device),
+        )  # fmt: skip
 
     def note(self, progress: Progress, dataset: Dataset, look: Callable[[], None]) -> Iterator[None]:
         """Keep what was reported and what has ended, by and by: it yields whenever there is something to tell.
@@ -114,6 +120,8 @@ class Session:
         self.shares.charge({**standing, **progress.failed}, progress.seconds)
         self.reports += progress.reports
         self.outcomes |= {**progress.failed, **self._pruned(progress), **(stopped := self._stopped(progress))}
+        self.race.note(progress.reports)
+        self.outcomes |= {**progress.failed, **self._pruned(progress)}
         self.reached |= standing | dict.fromkeys(self.outcomes, self.steps)
         self._last, self._scored = progress, set()
         if stopped or self.rhythm.due(EVALUATION_SHARE if progress.done else 1.0):

@@ -18,6 +18,7 @@ from vmi.training import accuracy
 from vmi.training.out_of_memory import ExhaustedError, is_out_of_memory
 from vmi.training.train import train
 from vmi.worker import own_images
+from vmi.worker.accounting import forget_gpu_bytes
 from vmi.worker.allocator import keep_freed_memory, return_freed_memory
 from vmi.worker.halting import HaltedError, never
 from vmi.worker.messages import Task, Update
@@ -51,6 +52,7 @@ def work(
     checkpoint is written, an update says how far it goes, and HaltedError is raised.
     """
     prepare(task.device)
+    forget_gpu_bytes(task.device)
     began, trials, begun = time.monotonic(), task.pack.trials, begin(task)
     if len(begun.stored) == len(trials):
         begun.kept.clear_checkpoints()

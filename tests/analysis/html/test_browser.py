@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis.report import write
+from analysis.data.study_results import open_study
+from analysis.report import publish, write
 from tests.analysis.browsing import PHONE, Browser, assert_quiet
-from tests.analysis.cases import usual
+from tests.analysis.cases import under_way, usual
 
 BROWSED = (
     "usual", "layouts", "repeated", "searched", "normal_only", "presets", "heated", "violated", "none", "one",
-    "one_seed", "all_equal", "all_failed",
+    "one_seed", "all_equal", "all_failed", "under_way", "begun",
 )  # fmt: skip
 SIZES = """() => Array.from(document.querySelectorAll('.plot'), (plot) => {
   const box = plot.querySelector('svg.main-svg')?.getBoundingClientRect();
@@ -75,3 +76,14 @@ def test_a_figures_values_are_a_table_when_asked_for(browser: Browser, page_of: 
     assert "±" in cell and "n=3" in cell
     assert any("n = 3" in row for row in tables["score-accuracy_majority-0"])
     assert_quiet(seen, path)
+
+
+def test_a_page_that_is_written_anew_loads_itself_again_and_asks_for_nothing_else(
+    browser: Browser, tmp_path: Path
+) -> None:
+    path = publish(open_study(under_way(tmp_path)), refresh=1)
+    seen = browser.visit(path)
+    with seen.page.expect_navigation(wait_until="load"):
+        pass
+    seen.page.wait_for_selector("html[data-drawn]", state="attached")
+    assert seen.said == [] and {url for url in seen.requests if not url.startswith("data:")} == {path.as_uri()}

@@ -10,7 +10,9 @@ import pytest
 from analysis.data.axes import design
 from analysis.data.settings import Setting
 from analysis.data.study_results import open_study
-from analysis.sections.curves import histogram, mean_curve, section
+from analysis.figures.style import STYLES
+from analysis.html.markup import Markup, plots_in
+from analysis.sections.curves import MAX_LINES, histogram, mean_curve, room, section
 from tests.analysis import cases
 from tests.analysis.factory import store, trial
 
@@ -47,3 +49,33 @@ def test_the_histogram_keeps_counts_bins_and_steps() -> None:
     assert np.asarray(made["customdata"]).tolist() == [[0, 1], [2, 3], [4, 5]]
     assert list(made["x"]) == ["10", "20"]
     assert np.asarray(made["y"]).tolist() == pytest.approx([1 / 6, 0.5, 5 / 6])
+
+
+def names_and_colours(text: Markup) -> dict[str, str]:
+    drawn = plots_in(text)["training-elbo"].figure["data"]
+    return {line["name"].replace("<br>", ""): line["line"]["color"] for line in drawn}
+
+
+def test_a_setting_under_way_has_the_colour_of_its_finished_seeds_and_no_other_one(tmp_path: Path) -> None:
+    results = open_study(cases.under_way(tmp_path))
+    text = section(results, design(results).settings)
+    colour = [style.colour for style in STYLES]
+    at = "under way, step 200 of 300"
+    assert names_and_colours(text) == {
+        "λ = 0, η = 0": colour[0], "λ = 0, η = 1": colour[1], "λ = 1, η = 0": colour[2], "λ = 1, η = 1": colour[3],
+        f"λ = 1, η = 0, {at}": colour[2], f"λ = 1, η = 1, {at}": colour[3],
+        f"λ = 2, η = 0, {at}": colour[4], f"λ = 2, η = 1, {at}": colour[5],
+    }  # fmt: skip
+    assert "4 settings not drawn: too many, or no report yet." in text
+
+
+def test_finished_settings_leave_room_for_those_of_which_nothing_has_finished(tmp_path: Path) -> None:
+    some, whole = open_study(cases.under_way(tmp_path / "some")), open_study(cases.usual(tmp_path))
+    assert room(some, design(some).settings) == MAX_LINES - 2 and room(whole, design(whole).settings) == MAX_LINES
+
+
+def test_with_nothing_finished_a_layout_without_a_code_has_its_elbo(tmp_path: Path) -> None:
+    results = open_study(cases.begun(tmp_path))
+    text = section(results, ())
+    assert len(names_and_colours(text)) == 4 and len(plots_in(text)["training-1"].figure["data"]) == 2
+    assert "certainty-" not in text
