@@ -17,6 +17,7 @@ from vmi.search.trial_count import EVERYTHING, planned_trials, values_of
 from vmi.spec.datasets import data_folder, find, spec_of
 from vmi.spec.errors import InputError, Problem, near
 from vmi.spec.requests import request_of, requests_of
+from vmi.spec.version import STUDY_VERSION
 from vmi.storage.paths import AnyPath, local
 from vmi.study.checks import NAME, validate
 from vmi.study.growth import grown, growth
@@ -77,6 +78,9 @@ def united(stored: Mapping[str, Any] | None, study: Study, folder: AnyPath, *, o
         return Wanted(study, {**own, "requests": [_kept(own, own, now)]})
     before = everything(stored)
     whole, problems = grown(before, study)
+    if (version := stored.get("vmi_study_version", STUDY_VERSION)) != STUDY_VERSION:
+        said = f"the stored study has {version!r}: another program wrote it"
+        problems = (Problem("vmi_study_version", STUDY_VERSION, said), *problems)
     if problems:
         raise InputError(problems, f"{folder} holds another study of this name (choose another with --name)")
     validate(whole)
