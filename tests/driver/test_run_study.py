@@ -13,7 +13,7 @@ import pytest
 from support.holding import Hold
 from support.runs import SMOKE, Run, files, parts, run, tables
 
-from vmi.mirror import runs
+from vmi.mirror import run_folders
 from vmi.results.store import Store
 
 STUDY = """
@@ -257,7 +257,7 @@ def test_after_all_of_it_each_trial_has_one_run_of_wandb_and_that_is_whole(histo
     finished = Store(history.root, "s").finished()
     ids = sorted(path.stem.removeprefix("run-") for path in written_runs)
     assert ids == sorted(finished), history.last.out + history.last.err
-    assert all(runs._is_whole(path, 0.0) for path in written_runs)
+    assert all(run_folders._is_whole(path, 0.0) for path in written_runs)
 
 
 def test_a_search_confirms_its_winner_and_one_that_was_cut_short_there_goes_on(home: Path) -> None:

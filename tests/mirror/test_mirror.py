@@ -20,7 +20,7 @@ from support.runs import until
 
 from tests.analysis.factory import choice, grid, store, trial
 from tests.mirror.test_runs import run_files
-from vmi.mirror import runs, writers
+from vmi.mirror import run_folders, writers
 from vmi.mirror.mirror import Mirror, mirror_of
 from vmi.mirror.wandb_private import has_ended
 from vmi.mirror.writers import Beside
@@ -226,7 +226,7 @@ def test_a_run_that_was_reported_but_is_torn_is_written_again_once_nobody_can_wr
     def looked(trial_ids: set[str], folder: Path) -> list[str]:
         assert list(following(study)) == []
         monkeypatch.setattr(writers, "SILENT_SECONDS", 60)
-        return runs.missing_runs(trial_ids, folder)
+        return run_folders.missing_runs(trial_ids, folder)
 
     mirror, ids = mirror_of(study, "offline", local=False), sorted(study.finished())[:3]
     mirror.note(ids)
@@ -285,6 +285,22 @@ def test_what_the_next_start_writes_is_missing_and_not_unwanted(study: Store) ->
     assert until(lambda: whole(study) == sorted(study.finished()))
 
 
+def test_a_run_that_was_being_sent_is_missing_however_many_newer_ones_are_whole(
+    study: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folders, "NEWEST", 2)
+    mirror, ids, folder = mirror_of(study, "offline", local=True), sorted(study.finished()), Path(str(study.folder))
+    assert mirror.note(ids) == [] and until(lambda: whole(study) == ids)
+    sent, sending, *_ = run_files(folder)
+    for path in (sent, sending):  # as online they are called
+        os.utime(path, (0, 0))
+        path.parent.rename(path.parent.with_name(path.parent.name.removeprefix("offline-")))
+    mark = sending.parent.with_name(sending.parent.name.removeprefix("offline-")) / run_folders.SENDING
+    mark.touch()
+    assert run_folders.missing_runs(ids, folder) == [sending.stem.removeprefix("run-")]
+    assert not mark.parent.exists() and run_folders.missing_runs(ids[:0], folder) == []
+
+
 def test_what_is_no_run_or_cannot_be_removed_ends_no_sweep(study: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = sorted(study.finished())
     folder = Path(str(study.folder)) / "wandb"
@@ -294,7 +310,7 @@ def test_what_is_no_run_or_cannot_be_removed_ends_no_sweep(study: Store, monkeyp
     torn.parent.mkdir()
     torn.write_bytes(b"torn")
     os.utime(torn, (time.time() + 3600,) * 2)  # by another clock
-    assert runs.missing_runs(ids, Path(str(study.folder))) == ids  # and nobody waits until that time has come
+    assert run_folders.missing_runs(ids, Path(str(study.folder))) == ids  # and nobody waits until that time has come
     torn.parent.mkdir()
     torn.write_bytes(b"torn")
     os.utime(torn, (0, 0))
@@ -302,7 +318,7 @@ def test_what_is_no_run_or_cannot_be_removed_ends_no_sweep(study: Store, monkeyp
     def refused(path: Path) -> None:
         raise PermissionError(f"{path} is another's")
 
-    monkeypatch.setattr(runs.shutil, "rmtree", refused)
+    monkeypatch.setattr(run_folders.shutil, "rmtree", refused)
     mirror = mirror_of(study, "offline", local=True)
     mirror.finished = set(ids)
     mirror.begin()

@@ -119,13 +119,16 @@ def test_a_temporary_folder_that_cannot_be_made_is_a_warning(stored, tmp_path, m
 def test_whatever_is_raised_is_a_warning_without_the_key(stored, tmp_path, monkeypatch):
     written = []
 
-    def broken(wandb, row, *rest):
-        if written:
-            raise RuntimeError(f"HTTP 401 for {KEY} {'a1' * 20} wandb_v1_x\x1b[31m\nmore")
-        written.append(row)
+    class Broken:
+        def __init__(self, row, *rest):
+            if written:
+                raise RuntimeError(f"HTTP 401 for {KEY} {'a1' * 20} wandb_v1_x\x1b[31m\nmore")
+
+        def end(self, row, reports):
+            written.append(row)
 
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr(runs, "_write_run", broken)
+    monkeypatch.setattr(runs, "TrialRun", Broken)
     mirrored = mirror(*stored, tmp_path, "lambda", "offline")
     assert mirrored == Mirrored(1, "W&B mirror: RuntimeError: HTTP 401 for [hidden] [hidden] [hidden]\\x1b[31m")
 

@@ -1,9 +1,8 @@
-"""Two packs are trained in this process, with an online mirror; prints what was said of each."""
+"""Two packs are trained and mirrored online in this process; prints what was said of each."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.packs import trial
 
 from vmi.mirror import runs
-from vmi.mirror.mirror import mirror_of
+from vmi.mirror.follower import Following
 from vmi.process.scratch import scratch
 from vmi.results.store import Store
 from vmi.spec.trial import PackSpec
@@ -21,7 +20,7 @@ from vmi.worker.work import work
 
 said = []
 with scratch():
-    mirror = mirror_of(Store(Path(sys.argv[1]), "s"), "online", local=True)
+    following = Following(Store(Path(sys.argv[1]), "s"), "online")
     for number, patience in enumerate((3.0, 1e6)):  # the second is not to wait: it would for ever
         runs.INIT_SECONDS = runs.FINISH_SECONDS = patience
         pack = PackSpec(f"pack{number}", tuple(trial(steps=2, seed=2 * number + k) for k in (0, 1)))
@@ -30,6 +29,6 @@ with scratch():
             data_folder=sys.argv[1],
         )  # fmt: skip
         last = list(work(task))[-1]
-        said.append("; ".join(mirror.note(last.stored)))
+        said.append("; ".join(settled.warning for settled in following.write(last.stored) if settled.warning))
+    following.close()
 print(json.dumps(said), flush=True)
-os._exit(0)  # W&B waits for the server once more when Python ends

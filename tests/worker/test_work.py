@@ -250,7 +250,7 @@ def test_after_a_server_that_hangs_no_later_run_waits_for_it_and_each_is_kept_of
     first, second = json.loads(done.stdout.splitlines()[-1])
     assert "W&B" in first and "offline from here on" in first
     assert second == ""
-    assert len(list((tmp_path / "s" / "wandb").glob("offline-run-*/*.wandb"))) == 3
+    assert len(list((tmp_path / "s" / "wandb").glob("offline-run-*/*.wandb"))) == 4
 
 
 def test_kept_models_are_what_was_trained_and_can_be_evaluated(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def report_to_wandb(results: StudyResults, place: Target, offline: bool) -> int:
 
 def mirror_study(folder: AnyPath, online: str | None) -> int:
     """Mirror the finished trials of a study, offline those that have no run yet. Damaged stores are refused."""
-    from vmi.mirror.runs import finish_service, local_folder, mirror, without_run
+    from vmi.mirror.run_folders import without_run
+    from vmi.mirror.runs import finish_service, local_folder, mirror
 
     entity, project = target(online, "--online") if online is not None else (None, _project(folder))
     if online is not None:

@@ -35,6 +35,9 @@ class Driving:
         self._kept.note(update)
         for said in self._mirror.note([*update.stored, *(ended.trial_id for ended in update.ended)]):
             self._display.warn(said)
+        if update.pack_id in self._ledger.running:
+            trials = self._ledger.running[update.pack_id].trials
+            self._mirror.look(update.pack_id, update.saved, [trial.trial_id for trial in trials])
         if update.ended:
             self._models.note(update.ended)
             if said := self._models.thin():

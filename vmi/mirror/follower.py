@@ -1,7 +1,8 @@
-"""Writes W&B's runs of the trials that a study finishes, in this process or as one of its own beside the training.
+"""Writes W&B's runs of a study's trials, in this process or as one of its own beside the training.
 
-As a process (`main`, with the arguments ROOT STUDY MODE) it reads JSON lines from standard input, lists of ids of
-finished trials, and says on standard output what comes of each few: [how many are settled, what to be warned of].
+As a process (`main`, with the arguments ROOT STUDY MODE) it reads JSON lines from standard input: lists of ids of
+finished trials, and {"pack_id": …, "trial_ids": …} of a pack under way that has written a checkpoint (of use online).
+On standard output it says what comes of each few trials: [the ids of those that are settled, what to be warned of].
 After the line "end" it writes what is left and ends; where the input ends without it (its driver was killed, or wants
 to end), it ends after the run that it is writing.
 """
@@ -13,13 +14,14 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from queue import SimpleQueue
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from queue import Empty, Queue
+from typing import Any, NamedTuple, TextIO
 
-from vmi.mirror.runs import Mirrored, finish_service, load_client, mirror
-from vmi.results.parts import Part, read_part
-from vmi.results.rows import preference
+from vmi.mirror.live_runs import LiveRuns
+from vmi.mirror.run_folders import remove_cut_short
+from vmi.mirror.runs import Mirrored, abandon_service, finish_service, load_client, mirror, warning_of
+from vmi.mirror.stored_rows import StoredRows
 from vmi.results.store import Store
 from vmi.spec.trial import Row
 from vmi.storage.paths import local, path_of
@@ -30,19 +32,32 @@ NICENESS = 5
 # Trials whose rows are looked up at a time, so that a long list is begun, and may be left, after a second.
 AT_A_TIME = 16
 
+Told = list[str] | dict[str, Any] | None
+
+
+class Settled(NamedTuple):
+    """Trials about which there is nothing more to do, and what to be warned of ("" for nothing)."""
+
+    trial_ids: list[str]
+    warning: str
+
 
 class Following:
-    """Mirrors finished trials of one study, each part of whose store is read once. Raises no Exception.
+    """Mirrors trials of one study, each part of whose store is read once. Raises no Exception.
 
-    A server that failed once is not waited for again: later runs are kept offline, which needs a folder.
+    Online a run begins while its trial is under way (`look`, `send`). A server that failed once is not waited for
+    again: nothing is sent any more, and later runs are kept offline, which needs a folder.
     """
 
     def __init__(self, store: Store, mode: str) -> None:
         self._store, self._mode = store, mode
-        self._rows = _Rows(store)
+        self._rows = StoredRows(store)
+        self._live = LiveRuns(store) if mode == "online" else None
+        if self._live is not None:
+            self._tidy()
 
-    def write(self, trial_ids: Sequence[str], go_on: Callable[[], bool] = lambda: True) -> Iterator[tuple[int, str]]:
-        """After each few trials: how many of them are settled, and what to be warned of."""
+    def write(self, trial_ids: Sequence[str], go_on: Callable[[], bool] = lambda: True) -> Iterator[Settled]:
+        """After each few of these trials, all of which have a row."""
         start = 0
         while start < len(trial_ids) and go_on():
             # Of a slow server one hears after each run.
@@ -51,94 +66,69 @@ class Following:
             try:
                 rows, curves = self._rows.take(ids)
             except Exception as error:  # a damaged part, or a store that stays away: the mirror never stops a sweep
-                yield 0, f"W&B mirror: {type(error).__name__}: {error}; vmi mirror {self._store.folder} resumes"
+                yield Settled(
+                    [], f"W&B mirror: {type(error).__name__}: {error}; vmi mirror {self._store.folder} resumes"
+                )
                 continue
-            done = self._mirrored(rows, curves, go_on)
-            yield done.runs + len(ids) - len(rows), done.warning  # a trial without a row has nothing to be written
+            having = {row["trial_id"] for row in rows}
+            written, warning = self._written(rows, curves, go_on)
+            yield Settled([*written, *(i for i in ids if i not in having)], warning)
 
-    def _mirrored(self, rows: Sequence[Row], curves: Sequence[Row], go_on: Callable[[], bool]) -> Mirrored:
-        done = self._mirror(rows, curves, self._mode, go_on)
-        if self._mode != "online" or not done.warning:
-            return done
-        self._mode = "offline"
-        # Without the one that failed: within this process W&B holds its id to be taken.
-        more = self._mirror(rows[done.runs + 1 :], curves, "offline", go_on)
-        kept = "W&B runs are kept offline from here on (wandb sync sends them)"
-        if local(self._store.root) is None:
-            kept = "no W&B runs are sent from here on (vmi mirror --online sends them)"
-        return Mirrored(done.runs + more.runs, f"{done.warning}; {kept}")
+    def look(self, pack_id: str, trial_ids: Sequence[str]) -> None:
+        """The pack has made reports of these trials durable, which have no row."""
+        if self._live is not None:
+            self._live.note(pack_id, trial_ids)
 
-    def _mirror(self, rows: Sequence[Row], curves: Sequence[Row], mode: str, go_on: Callable[[], bool]) -> Mirrored:
-        return mirror(rows, curves, self._store.folder, self._store.study, mode, go_on=go_on)
+    def wait_seconds(self) -> float | None:
+        """For how long there is nothing to `send`; None: until a pack is looked at."""
+        return None if self._live is None else self._live.wait_seconds()
 
-
-class _Rows:
-    """Rows of `trials` and `curves` by trial. What a part has is kept until it is taken, but for the parts of before.
-
-    The first time the whole store is read, afterwards parts that are new; and all of it again where a trial is in none
-    of these. Of a compacted part those rows are new whose published parts were not read: the others are kept already,
-    or nobody asks for them any more.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._seen: dict[str, set[str]] = {}
-        # Those that were taken, and those that were finished before any was: nothing of them is kept.
-        self._past: set[str] = set()
-        self._trials: dict[str, list[Row]] = {}
-        self._curves: dict[str, list[Row]] = {}
-
-    def take(self, trial_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
-        """The row of each of these trials, and their rows of curves. Raises StoreError or OSError."""
-        is_first = not self._seen
-        if is_first:
-            self._seen = {table: set(self._names(table)) for table in ("trials", "curves")}
-        else:
-            self._read_new()
-        if any(trial_id not in self._trials for trial_id in trial_ids):
-            finished = self._read_all(trial_ids)
-            self._past |= finished if is_first else set()
-        self._past.update(trial_ids)
-        found = [min(self._trials.pop(i), key=preference) for i in trial_ids if i in self._trials]
-        return found, [row for i in trial_ids for row in self._curves.pop(i, ())]
-
-    def _read_new(self) -> None:
-        # Trials first: a commit publishes their curves before them.
-        for table, kept in (("trials", self._trials), ("curves", self._curves)):
-            for name in sorted(set(self._names(table)) - self._seen[table]):
-                part = read_part(self._store.folder_of(table) / name, self._store.files)
-                if isinstance(part, Part):  # else it is found again, and named, where all is read
-                    for row in _new_rows(part, self._seen[table]):
-                        if row["trial_id"] not in self._past:
-                            kept.setdefault(row["trial_id"], []).append(row)
-                    self._seen[table].update((name, *(published for published, _ in part.held)))
-
-    def _read_all(self, trial_ids: Collection[str]) -> set[str]:
-        """Keep the rows of these trials; all that are finished."""
-        wanted = set(trial_ids)
-        rows = self._store.finished()
-        self._trials |= {i: [rows[i]] for i in wanted if i in rows}
-        for i in wanted:
-            self._curves.pop(i, None)
-        for row in self._store.read("curves").checked().to_pylist():
-            if row["trial_id"] in wanted:
-                self._curves.setdefault(row["trial_id"], []).append(row)
-        return set(rows)
-
-    def _names(self, table: str) -> list[str]:
+    def send(self, go_on: Callable[[], bool]) -> Settled:
+        """Send what trials under way have reported."""
         try:
-            return [name for name in self._store.files.names(self._store.folder_of(table)) if name.startswith("part-")]
-        except FileNotFoundError:
-            return []
+            if self._live is not None:
+                self._live.send(go_on)
+        except Exception as error:
+            return Settled([], self._give_up(warning_of(error)))
+        return Settled([], "")
 
+    def close(self) -> None:
+        """Wait until everything is on the disk, or sent; runs of trials without a row are left as they are."""
+        if self._live is not None and self._live.opened:
+            abandon_service()
+        finish_service()
+        if self._live is not None:
+            self._live.close()
 
-def _new_rows(part: Part, seen: Collection[str]) -> Iterator[Row]:
-    """The rows of those published parts that are in this file, and were not read before."""
-    start = 0
-    for name, count in part.held:
-        if name not in seen:
-            yield from part.table.slice(start, count).to_pylist()
-        start += count
+    def _written(self, rows: Sequence[Row], curves: Sequence[Row], go_on: Callable[[], bool]) -> Settled:
+        runs, warning = self._mirror(rows, curves, go_on)
+        if self._mode == "online" and warning:
+            warning = self._give_up(warning)
+            more, again = self._mirror(rows[runs:], curves, go_on)
+            runs, warning = runs + more, "; ".join(filter(None, [warning, again]))
+        return Settled([row["trial_id"] for row in rows[:runs]], warning)
+
+    def _mirror(self, rows: Sequence[Row], curves: Sequence[Row], go_on: Callable[[], bool]) -> Mirrored:
+        opened = self._live.opened if self._live is not None else None
+        if self._live is not None:
+            self._live.forget(row["trial_id"] for row in rows)
+        folder, project = self._store.folder, self._store.study
+        return mirror(rows, curves, folder, project, self._mode, go_on=go_on, opened=opened)
+
+    def _give_up(self, warning: str) -> str:
+        """Nothing goes online any more; what to be warned of."""
+        abandon_service()
+        if self._live is not None:
+            self._live.close()
+        self._mode, self._live = "offline", None
+        self._tidy()
+        if local(self._store.root) is None:
+            return f"{warning}; no W&B runs are sent from here on (vmi mirror --online sends them)"
+        return f"{warning}; W&B runs are kept offline from here on (wandb sync sends them)"
+
+    def _tidy(self) -> None:
+        if (folder := local(self._store.folder)) is not None:
+            remove_cut_short(folder)
 
 
 def main() -> None:
@@ -147,30 +137,39 @@ def main() -> None:
     # The client, or what it loads, may print.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out, open(os.devnull, "w") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 1)
-        waiting, stopped = SimpleQueue[list[str] | None](), threading.Event()
+        waiting, stopped = Queue[Told](), threading.Event()
         threading.Thread(target=_listen, args=(sys.stdin, waiting, stopped), daemon=True).start()
         load_client()
-        failed = _follow(Following(Store(path_of(root), study), mode), waiting, stopped, out)
-    if not failed or mode != "online":  # W&B's farewell to a server that hangs takes 20 seconds
-        finish_service()
+        following = Following(Store(path_of(root), study), mode)
+        _follow(following, waiting, stopped, out)
+    following.close()
     os._exit(0)
 
 
-def _follow(
-    following: Following, waiting: SimpleQueue[list[str] | None], stopped: threading.Event, out: TextIO
-) -> bool:
-    """Until there is nothing more to wait for; whether anything went wrong."""
-    failed = False
-    go_on = lambda: not stopped.is_set()  # noqa: E731
-    while (trial_ids := waiting.get()) is not None:
-        for count, warning in following.write(trial_ids, go_on):
-            failed = failed or bool(warning)
-            with contextlib.suppress(BrokenPipeError):
-                print(json.dumps([count, warning]), file=out, flush=True)
-    return failed
+def _follow(following: Following, waiting: Queue[Told], stopped: threading.Event, out: TextIO) -> None:
+    """Until there is nothing more to wait for. Trials that have ended come before those under way."""
+    while True:
+        try:
+            told = waiting.get(timeout=following.wait_seconds())
+        except Empty:
+            _answer(following.send(waiting.empty), out)
+            continue
+        if told is None:
+            return
+        if isinstance(told, dict):
+            following.look(**told)
+            continue
+        for settled in following.write(told, lambda: not stopped.is_set()):
+            _answer(settled, out)
 
 
-def _listen(given: TextIO, waiting: SimpleQueue[list[str] | None], stopped: threading.Event) -> None:
+def _answer(settled: Settled, out: TextIO) -> None:
+    if any(settled):
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(settled), file=out, flush=True)
+
+
+def _listen(given: TextIO, waiting: Queue[Told], stopped: threading.Event) -> None:
     try:
         for line in given:
             if (said := json.loads(line)) == END:

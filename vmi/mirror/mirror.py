@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 
-from vmi.mirror.runs import finish_service, missing_runs, remove_runs
+from vmi.mirror.run_folders import missing_runs, remove_runs
+from vmi.mirror.runs import finish_service
 from vmi.mirror.writers import Beside, Here, Writer
 from vmi.results.store import Store
 from vmi.storage.paths import local
@@ -27,6 +28,7 @@ class Mirror:
         self._asked: set[str] = set()
         self._said: list[str] = []
         self._told: set[str] = set()
+        self._saved: dict[str, int] = {}
         self._ended = False
 
     def begin(self) -> None:
@@ -51,6 +53,16 @@ class Mirror:
         if self._mode != "disabled":
             self._write(fresh)
         return self._warnings()
+
+    def look(self, pack_id: str, saved: int, trial_ids: Iterable[str]) -> None:
+        """A pack under way is durable up to the step `saved`: online its trials' reports are sent meanwhile."""
+        if self._mode != "online" or saved <= self._saved.get(pack_id, 0):
+            return
+        self._saved[pack_id] = saved
+        under_way = [i for i in trial_ids if i not in self._asked and i not in self.finished]
+        if under_way:
+            self._make_folder()
+            self._writer.look(pack_id, under_way)
 
     def renew(self, trial_ids: Iterable[str]) -> None:
         """These trials, which have failed, are about to be tried again: their runs go, to be written of the new rows.
@@ -128,15 +140,17 @@ class Mirror:
         return said
 
     def _write(self, trial_ids: list[str]) -> None:
-        if not trial_ids:
-            return
+        if trial_ids:
+            self._make_folder()
+            self._writer.write(trial_ids)
+
+    def _make_folder(self) -> None:
+        """What a killed driver leaves, so that the next one knows that runs are wanted."""
         if self._folder is not None:
             with contextlib.suppress(OSError):  # said of the first run
-                # What a killed driver leaves, so that the next one knows that runs are wanted.
                 (self._folder / "wandb").mkdir(parents=True, exist_ok=True)
-        self._writer.write(trial_ids)
 
 
 def mirror_of(store: Store, mode: str, local: bool) -> Mirror:
-    """In this process where everything is trained in it, else in one of its own."""
-    return Mirror(store, mode, Here(store, mode) if local else Beside(store, mode))
+    """In this process where everything is trained in it, unless that may have to wait for a server."""
+    return Mirror(store, mode, Here(store, mode) if local and mode != "online" else Beside(store, mode))

@@ -1,21 +1,20 @@
-"""The W&B mirror: one run per stored trial. A view that may be deleted; the sweep never depends on it."""
+"""W&B's client: one run per trial. A view that may be deleted; the sweep never depends on it."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import os
-import re
-import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 from vmi.mirror.access import without_keys
-from vmi.mirror.wandb_private import has_ended
+from vmi.mirror.run_folders import SENDING
 from vmi.results.schema import METRICS
 from vmi.spec.config import FIELD_TYPES
 from vmi.spec.trial import Row
@@ -23,15 +22,8 @@ from vmi.storage.paths import AnyPath, local
 
 # What a server that hangs may cost a commit, once: the first failure ends the mirroring of that commit.
 INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
-# A run's file that changed this recently may belong to a client that is still writing it.
-WRITING_SECONDS = 60.0
-# For so long a client that was told to finish a run may write it without any change.
-SETTLED_SECONDS = 1.0
-# How many runs one process may leave cut short, and more.
-NEWEST = 16
 MAX_TAG = 64
 _ENDED = ("outcome", "reason", "step", "train_seconds")
-_RUN = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 _HEAD = ("study", "trial_id", "attempt", "step")
 
 
@@ -42,6 +34,48 @@ class Mirrored(NamedTuple):
     warning: str
 
 
+class TrialRun:
+    """The run of one trial, open until `end`: begun, or online resumed where W&B has it, under the trial's id.
+
+    `row` names the configuration, as one of `trials` does; `folder`/wandb is W&B's folder. Raises whatever W&B's client
+    raises, and OSError where it cannot write there.
+    """
+
+    def __init__(self, row: Row, folder: Path, project: str, mode: str, entity: str | None = None) -> None:
+        self._run = _begun(row, folder, project, mode, entity)
+        self._next = int(self._run.starting_step)  # steps below are there already
+        own = Path(self._run.settings.sync_dir)
+        self._mark = own / SENDING if mode == "online" else None
+        try:
+            if not own.resolve().is_relative_to(folder.resolve()):
+                raise OSError(f"{folder} cannot be written to")
+            if self._mark:
+                self._mark.touch()
+        except OSError:
+            self._run.finish(exit_code=1)
+            raise
+
+    def send(self, curves: Iterable[Row]) -> None:
+        """Those reports that it does not have; nobody waits for the server."""
+        for curve in sorted(curves, key=lambda curve: int(curve["step"])):
+            if curve["step"] >= self._next:
+                values = {f"train/{k}": v for k, v in curve.items() if k not in _HEAD and isinstance(v, int | float)}
+                self._run.log(values, step=curve["step"], commit=True)
+                self._next = curve["step"] + 1
+
+    def end(self, row: Row, curves: Iterable[Row]) -> None:
+        """The trial has this row and these reports: what is missing of them, the summary, and how it ended."""
+        try:
+            self.send(curves)
+            final = {k: v for k, v in row.items() if v is not None and _is_final(k)}
+            # Online the run of a trial that was tried again goes on: it failed of its old reason before, not now.
+            self._run.summary.update(final | ({"reason": row["reason"]} if self._run.resumed else {}))
+        finally:
+            self._run.finish(exit_code=int(row["outcome"] == "failed"))
+        if self._mark:
+            self._mark.unlink(missing_ok=True)
+
+
 def mirror(
     rows: Sequence[Row],
     curves: Sequence[Row],
@@ -50,23 +84,24 @@ def mirror(
     mode: str,
     entity: str | None = None,
     go_on: Callable[[], bool] = lambda: True,
+    opened: MutableMapping[str, TrialRun] | None = None,
 ) -> Mirrored:
     """One W&B run per row of `trials`, with its rows of `curves`, in `folder`/wandb. Raises no Exception.
 
     History carries the training minibatches' means as train/<column>, the summary the held-out metrics. A run's id is
-    that of its trial, so online the same row twice is one run; offline see `without_run`. W&B's client writes to a
-    folder only: with results in an object store nothing is kept offline here, and `vmi mirror` writes it later.
-    `go_on` is asked before each run.
+    that of its trial, so online the same row twice is one run; offline see `run_folders.without_run`. W&B's client
+    writes to a folder only: with results in an object store nothing is kept offline here, and `vmi mirror` writes it
+    later. `go_on` is asked before each run. `opened` has runs that are open, by trial: they are ended, and taken out.
     """
     written = 0
     if mode == "disabled" or (mode == "offline" and local(folder) is None):
         return Mirrored(0, "")
     try:
         with own_folder(folder) as own:
-            for _ in _write_runs(rows, curves, own, project, mode, entity, go_on):
+            for _ in _write_runs(rows, curves, own, project, mode, entity, go_on, {} if opened is None else opened):
                 written += 1
     except Exception as error:
-        return Mirrored(written, without_keys(f"W&B mirror: {type(error).__name__}: {error}".rstrip(": "), os.environ))
+        return Mirrored(written, warning_of(error))
     return Mirrored(written, "")
 
 
@@ -88,15 +123,9 @@ def _write_runs(
     mode: str,
     entity: str | None,
     go_on: Callable[[], bool],
+    opened: MutableMapping[str, TrialRun],
 ) -> Iterator[None]:
     """Yields after each run."""
-    import wandb
-
-    # First of all, because logging in prints before a run's own settings hold.
-    settings: Any = wandb.Settings
-    wandb.setup(settings(silent=True, quiet=True, mode=mode))
-    # W&B would turn to the system's temporary folder, or keep the run's id taken, where it cannot write.
-    (folder / "wandb").mkdir(parents=True, exist_ok=True)
     reports: dict[tuple[str, int], list[Row]] = {}
     for curve in curves:
         reports.setdefault((curve["trial_id"], curve["attempt"]), []).append(curve)
@@ -104,8 +133,24 @@ def _write_runs(
         if not go_on():
             return
         own = reports.get((row["trial_id"], row["attempt"]), [])
-        _write_run(wandb, row, own, folder, project, mode, entity)
+        run = opened.pop(row["trial_id"], None) or TrialRun(row, folder, project, mode, entity)
+        run.end(row, own)
         yield
+
+
+def warning_of(error: Exception) -> str:
+    """What to say of an error of W&B's client, without the environment's keys."""
+    return without_keys(f"W&B mirror: {type(error).__name__}: {error}".rstrip(": "), os.environ)
+
+
+def _client(mode: str) -> Any:
+    """W&B's client."""
+    import wandb
+
+    # First of all, because logging in prints before a run's own settings hold.
+    settings: Any = wandb.Settings
+    wandb.setup(settings(silent=True, quiet=True, mode=mode))
+    return wandb
 
 
 def load_client() -> None:
@@ -117,10 +162,23 @@ def load_client() -> None:
 def finish_service() -> None:
     """Wait until every run that this process has written is on the disk, or sent. Raises no Exception."""
     if "wandb" in sys.modules:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):  # with the exit code of a process that was killed
             import wandb
 
             wandb.teardown()
+
+
+def abandon_service() -> None:
+    """End W&B's own process, which waits for a server, and let go of every run that is open. Raises no Exception.
+
+    What was not sent of them is not sent, and they may be begun anew.
+    """
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "wandb-core" in child.name():
+                child.kill()
+                child.wait()
+    finish_service()
 
 
 def local_folder(folder: AnyPath) -> Path:
@@ -128,73 +186,12 @@ def local_folder(folder: AnyPath) -> Path:
     return local(folder) or Path.cwd() / "wandb" / folder.name
 
 
-def without_run(rows: Sequence[Row], folder: Path) -> list[Row]:
-    """Those rows that have no whole run in `folder`/wandb; a run that was cut short is removed, to be written again.
-
-    A run that was sent while it was written (WANDB_MODE=online) counts, and so does one that may still be written to.
-    """
-    whole: set[str] = set()
-    ids = {row["trial_id"] for row in rows}
-    for run, trial_id in _runs_of(ids, folder):
-        if _is_whole(run / f"run-{trial_id}.wandb"):
-            whole.add(trial_id)
-        else:
-            shutil.rmtree(run)
-    return [row for row in rows if row["trial_id"] not in whole]
-
-
-def missing_runs(trial_ids: Collection[str], folder: Path) -> list[str]:
-    """Those trials that have no run in `folder`/wandb, for the study's driver, which nobody writes beside.
-
-    Of the runs that are there the newest are looked at: what cut one short ended whoever wrote it. A run that was cut
-    short is removed, once it has not changed for a second. Where there is no such folder, runs are not wanted, or were
-    deleted, and none is missing.
-    """
-    if not (folder / "wandb").is_dir():
-        return []
-    found = {trial_id: run for run, trial_id in _runs_of(trial_ids, folder)}
-    for trial_id, run in list(found.items())[-NEWEST:]:
-        if not _becomes_whole(run / f"run-{trial_id}.wandb"):
-            shutil.rmtree(run)
-            del found[trial_id]
-    return [trial_id for trial_id in trial_ids if trial_id not in found]
-
-
-def remove_runs(trial_ids: Collection[str], folder: Path) -> None:
-    """Remove the runs of these trials from `folder`/wandb, where there are any. Raises OSError."""
-    for run, _ in _runs_of(trial_ids, folder):
-        shutil.rmtree(run)
-
-
-def _runs_of(trial_ids: Collection[str], folder: Path) -> Iterator[tuple[Path, str]]:
-    """The folders in `folder`/wandb of these trials' runs, oldest first."""
-    for run in sorted((folder / "wandb").glob("*run-*-*"), key=lambda run: run.name.removeprefix("offline-")):
-        named = _RUN.fullmatch(run.name)
-        if named and named[1] in trial_ids and run.is_dir():
-            yield run, named[1]
-
-
-def _becomes_whole(path: Path) -> bool:
-    """Whether a run's file comes to say how the run ended; a client that has just ended may still write it."""
-    ends = time.monotonic() + 2 * SETTLED_SECONDS  # the file's clock may be another one
-    while not (whole := _is_whole(path, 0.0)) and _is_whole(path, SETTLED_SECONDS) and time.monotonic() < ends:
-        time.sleep(0.05)
-    return whole
-
-
-def _is_whole(path: Path, writing_seconds: float = WRITING_SECONDS) -> bool:
-    """Whether a run's file says how the run ended, or was written to a moment ago."""
-    try:
-        recent, data = 0 <= time.time() - path.stat().st_mtime < writing_seconds, path.read_bytes()
-    except OSError:
-        return False
-    return recent or has_ended(data)
-
-
-def _write_run(
-    wandb: Any, row: Row, curves: Sequence[Row], folder: Path, project: str, mode: str, entity: str | None
-) -> None:
-    run = wandb.init(
+def _begun(row: Row, folder: Path, project: str, mode: str, entity: str | None) -> Any:
+    """A run of W&B's client."""
+    wandb = _client(mode)
+    # W&B would turn to the system's temporary folder, or keep the run's id taken, where it cannot write.
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    return wandb.init(
         entity=entity,
         project=project,
         group=row["suggestion_id"],
@@ -210,19 +207,6 @@ def _write_run(
         reinit="create_new",
         settings=lean_settings(wandb),
     )
-    try:
-        if not Path(run.settings.sync_dir).resolve().is_relative_to(folder.resolve()):
-            raise OSError(f"{folder} cannot be written to")
-        for curve in sorted(curves, key=lambda curve: int(curve["step"])):
-            if curve["step"] < run.starting_step:  # there already
-                continue
-            values = {f"train/{k}": v for k, v in curve.items() if k not in _HEAD and isinstance(v, int | float)}
-            run.log(values, step=curve["step"])
-        final = {k: v for k, v in row.items() if v is not None and _is_final(k)}
-        # Online the run of a trial that was tried again goes on: what it failed of before is not its reason any more.
-        run.summary.update(final | ({"reason": row["reason"]} if run.resumed else {}))
-    finally:
-        run.finish(exit_code=int(row["outcome"] == "failed"))
 
 
 def lean_settings(wandb: Any) -> Any:

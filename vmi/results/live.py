@@ -43,6 +43,14 @@ class Live:
     trials: tuple[Row, ...]
     curves: pa.Table
 
+    def reports(self, trial_ids: Collection[str]) -> dict[str, list[Row]]:
+        """The rows of `curves` of those of these trials that have reported something."""
+        found: dict[str, list[Row]] = {}
+        wanted = pc.is_in(self.curves["trial_id"], pa.array([*trial_ids], pa.string()))
+        for row in self.curves.filter(wanted).to_pylist():
+            found.setdefault(row["trial_id"], []).append(row)
+        return found
+
 
 def encoded(
     pack_id: str, attempt: int, steps: int, standing: Mapping[str, int], trials: Sequence[Trial], curves: pa.Table
@@ -94,3 +102,12 @@ def _typed(row: Row) -> Row:
     """A trial with every field of its configuration; KeyError, TypeError or ValueError where one is missing."""
     head = {"trial_id": str(row["trial_id"]), "suggestion_id": str(row["suggestion_id"]), "step": int(row["step"])}
     return head | {name: kind(row[name]) for name, kind in FIELD_TYPES.items()}
+
+
+def live_of(store: Store, pack_id: str) -> Live | None:
+    """What one pack has reported, of all its trials; None where there is nothing, or it is unreadable.
+
+    Raises OSError where the store cannot be reached.
+    """
+    data = Checkpoints(store, pack_id).live()
+    return _decoded(data) if data else None

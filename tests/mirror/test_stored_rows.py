@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.analysis.factory import curves, publish, trial
-from vmi.mirror.follower import _Rows
+from vmi.mirror.stored_rows import StoredRows
 from vmi.results.compaction import compact
 from vmi.results.store import Store
 from vmi.spec.trial import Row
@@ -42,12 +42,12 @@ def are_whole(ids: list[str], taken: tuple[list[Row], list[Row]]) -> bool:
     return [row["trial_id"] for row in rows] == ids and steps == dict.fromkeys(ids, STEPS)
 
 
-def is_empty(rows: _Rows) -> bool:
+def is_empty(rows: StoredRows) -> bool:
     return not rows._trials and not rows._curves
 
 
 def test_what_was_taken_is_not_read_into_memory_again_by_a_compaction(store: Store) -> None:
-    rows = _Rows(store)
+    rows = StoredRows(store)
     for seed in range(3):
         ids = commit(store, 10 * seed, 10 * seed + 1)
         assert are_whole(ids, rows.take(ids)) and is_empty(rows)
@@ -61,7 +61,7 @@ def test_what_was_taken_is_not_read_into_memory_again_by_a_compaction(store: Sto
 def test_what_was_there_before_anybody_asked_is_not_kept_however_often_it_is_compacted(store: Store) -> None:
     old = commit(store, 1, 2) + commit(store, 3)
     compacted(store)
-    rows, first = _Rows(store), commit(store, 4)
+    rows, first = StoredRows(store), commit(store, 4)
     assert are_whole(first, rows.take(first)) and is_empty(rows)
     compacted(store)
     later = commit(store, 5)
@@ -70,7 +70,7 @@ def test_what_was_there_before_anybody_asked_is_not_kept_however_often_it_is_com
 
 
 def test_rows_that_wait_while_a_compaction_replaces_their_part_come_once(store: Store) -> None:
-    rows, first = _Rows(store), commit(store, 0)
+    rows, first = StoredRows(store), commit(store, 0)
     rows.take(first)
     waiting, asked = commit(store, 1, 2), commit(store, 3)
     assert are_whole(asked, rows.take(asked)) and set(rows._trials) == set(waiting)
@@ -83,7 +83,7 @@ def test_rows_that_wait_while_a_compaction_replaces_their_part_come_once(store: 
 
 
 def test_a_late_row_of_a_trial_that_was_taken_is_not_kept(store: Store) -> None:
-    rows, ids = _Rows(store), commit(store, 0)
+    rows, ids = StoredRows(store), commit(store, 0)
     rows.take(ids)
     again = trial(seed=0) | {"attempt": 2}  # of a worker that was given up and came back
     publish(Path(str(store.folder)), "curves", curves(again))
