@@ -48,9 +48,9 @@ class Clock:
         return time.monotonic() + 3600 * (PLACE / "late").exists()
 
 if "HELD" in os.environ:
-    from vmi.driver import launch
+    from vmi.driver import run
     from vmi.runners import tune
-    tune.train_pack, launch.time = held, Clock
+    tune.train_pack, run.time = held, Clock
 
 def train():
     print(len(vmi.run(study, results=sys.argv[2], pack_size=2, hours=1).trials), "rows")

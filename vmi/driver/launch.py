@@ -7,55 +7,24 @@ import os
 import shlex
 import sys
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any
 
 from rich.console import Console
 
-from vmi.cost.forecast import PackSeconds
-from vmi.cost.prediction import Target
-from vmi.cost.sizing import Sizing
-from vmi.driver.best_models import BestModels
-from vmi.driver.budget import SPENT, Budget, deadlines, job_end
+from vmi.driver.budget import SPENT
 from vmi.driver.following import follow
-from vmi.driver.growing import Growing
 from vmi.driver.lock import Heartbeat
-from vmi.driver.observer import Driving
-from vmi.driver.on_demand import OnDemand
 from vmi.driver.options import RunOptions
-from vmi.driver.preflight import Wanted, asked_of, check, check_rows
-from vmi.driver.progress import Display
-from vmi.driver.stopping import Stopping, config_of
-from vmi.driver.summary import fewer, had, interrupted_lines, spent_lines, start_line, summary_lines
-from vmi.driver.tally import Kept
-from vmi.driver.tasks import tasks_of
-from vmi.mirror.access import Mode
-from vmi.mirror.mirror import mirror_of
+from vmi.driver.preflight import asked_of, check
+from vmi.driver.run import BudgetSpentError, Run, TrialsFailedError
 from vmi.process.console import say
 from vmi.process.scratch import scratch
-from vmi.process.signals import exit_code, noticed, terminable, undisturbed
-from vmi.results.checkpoints import clear_all
-from vmi.results.compaction import compact, finish
-from vmi.results.rows import attempts_with
-from vmi.results.schema import TABLES
-from vmi.results.store import Store
-from vmi.runners.ledger import Ledger
-from vmi.runners.node_check import needs_of
-from vmi.runners.runner import Runner
+from vmi.process.signals import exit_code, noticed
 from vmi.runners.watchdog import ClusterLostError
-from vmi.search.factory import searcher_for
-from vmi.search.trial_count import values_of
-from vmi.spec.requests import in_view, requests_of
-from vmi.spec.trial import PackSpec, Trial
 from vmi.storage.paths import AnyPath
 from vmi.study.study import Study
-from vmi.study.study_json import study_of
-from vmi.worker.messages import Update, ended_of
-from vmi.worker.takeover import packs_under_way
 
 OK, FAILED = 0, 1
 _RUNNING = threading.Lock()
@@ -92,7 +61,7 @@ def drive(study: Study, options: RunOptions, console: Console, again: str) -> An
         return store.folder
     with _alone(console), scratch(), Heartbeat(store.folder, store.study, trains=True) as heartbeat:
         wanted = asked_of(study, store, options.only, datetime.now(UTC))  # as it is now that nobody else can change it
-        run = _Run(wanted, options, console, again, store, wandb, heartbeat)
+        run = Run(wanted, options, console, again, store, wandb, heartbeat)
         with noticed(run.budget.notice):
             run.to_its_end()
     return store.folder
@@ -105,280 +74,3 @@ def _alone(console: Console) -> Iterator[None]:
         say(console, "note: waiting for another run of this process to end")
     with _RUNNING:
         yield
-
-
-class TrialsFailedError(RuntimeError):
-    """The run is over, and some of its trials failed or are missing."""
-
-
-class BudgetSpentError(RuntimeError):
-    """The run's hours or trials are used up, and some of the study is left; what was trained is kept."""
-
-
-class _Run:
-    """One run of a study. What it needs is started when it is needed first: a finished study starts nothing."""
-
-    def __init__(
-        self,
-        wanted: Wanted,
-        options: RunOptions,
-        console: Console,
-        again: str,
-        store: Store,
-        wandb: Mode,
-        heartbeat: Heartbeat,
-    ) -> None:
-        """Raises StoreError when the store is damaged; nothing is started or written."""
-        self.options, self.store = options, store
-        self.console, self.heartbeat, self.note = console, heartbeat, wandb.note
-        self.growing = Growing(store, self._say)
-        self.wanted = wanted if options.only else self.growing.start(wanted)
-        study = self.study
-        self.again = again
-        # Reads every table, so that a damaged one is found before anything starts.
-        self.attempt = cache(store.next_attempt)
-        self.mirror = mirror_of(store, wandb.mode, options.local)
-        needs = needs_of(store.root, values_of(study, "dataset"))
-        self.on_demand = OnDemand(options, self._first, needs, self._say)
-        self.sizing = self._sizing()
-        self.models = BestModels(study, store, str(options.keep_models))
-        until = list(deadlines(options.hours, options.until, time.monotonic, time.time))
-        costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
-        job, predicted = job_end(os.environ, time.time), PackSeconds(study, costs, self.sizing)
-        self.budget = Budget(until, job=job, trials=options.trials, predicted=predicted)
-        self.stopping = Stopping(store, self.attempt, heartbeat.acquire, self._mirrored, self._say)
-        self.ledger = self._ledger()
-
-    @property
-    def study(self) -> Study:
-        return self.wanted.study
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """What study.json says."""
-        return self.wanted.spec
-
-    def _sizing(self) -> Sizing:
-        """How large its packs are to be."""
-        costs = lambda: self.on_demand.costs(self.store.root)  # noqa: E731
-        return Sizing(self.study, self.options.pack_size, self.on_demand.room, costs)
-
-    def to_its_end(self) -> None:
-        """Train what is missing."""
-        self._say(*self._notes())
-        if self.options.retry_stopped:
-            self.stopping.lift()
-        try:
-            with terminable():
-                self.mirror.begin()
-                self._train()
-                if not self.budget.is_hurried:
-                    self._mirror_all()
-        except KeyboardInterrupt:
-            self._say(*interrupted_lines(self.ledger, self.asked, self.store, self.again))
-            raise
-        except ClusterLostError as error:
-            lines = interrupted_lines(self.ledger, self.asked, self.store, self.again)
-            self._say(f"the Ray cluster is gone: {error}", *lines)
-            raise
-        finally:
-            with undisturbed():
-                self.mirror.stop()
-                self.on_demand.close()
-                self._say(*(f"warning: {said}" for said in self.mirror.close()))
-        self._say(*summary_lines(self.ledger, self.store, self.options.retried))
-        self._judge()
-
-    def _mirror_all(self) -> None:
-        self.mirror.end()
-        with undisturbed():
-            self.on_demand.close()  # meanwhile the last runs are written
-        self.mirror.wait(self._say)
-
-    def _judge(self) -> None:
-        """Whether the study is complete. Raises BudgetSpentError, TrialsFailedError."""
-        ledger, planned = self.ledger, self.asked["planned"]
-        if not ledger.done and (why := self.budget.ended_by(ledger.handed_out)):
-            self._say(*spent_lines(why, ledger, self.asked, self.store, self.again))
-            if not ledger.lost:  # else the next run would lose them again, and whoever repeats it never hears of it
-                raise BudgetSpentError(why)
-        if ledger.failures() or not ledger.done:
-            raise TrialsFailedError(f"{len(ledger.failures())} of {planned} trials failed")
-
-    def _first(self) -> None:
-        """Before Ray is started, or torch loaded."""
-        self.attempt()
-        self.mirror.start()  # loads its client while Ray starts
-
-    def _ledger(self) -> Ledger:
-        """The study's trials as the store has them; the rows, which may be ten thousand, are let go of here."""
-        finished = self.store.finished()
-        check_rows(finished.values(), self.store.study)
-        own = {row["trial_id"]: row for row in in_view(self.asked, list(finished.values()))}
-        self.covered, self.stored = frozenset(own), len(finished)
-        retry = self._to_retry(own)
-        self.models.note(ended_of(row) for i, row in finished.items() if i not in retry)
-        # A run of W&B's that is to be written anew is missing only once its trial has ended again.
-        self.mirror.finished = finished.keys() - retry.keys()
-        return Ledger(
-            self.study,
-            searcher_for(self.study, seed=0),
-            own,
-            self._adopt,
-            pack_size=self.sizing,
-            workers=self.on_demand.workers,
-            under_way=filter(self._is_wanted, packs_under_way(self.store, self.mirror.finished, retry)),
-            retry=retry,
-            choose=self.budget.choose,
-            stopper=self.stopping,
-        )
-
-    def _to_retry(self, own: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """The trials that are trained again, with the attempts of their rows; none that a request to stop is about."""
-        found = attempts_with(self.options.retried, own.values())
-        if self.options.retry_stopped:
-            return found  # which lifts the requests
-        again = [Trial(i, own[i]["suggestion_id"], config_of(own[i])) for i in found]
-        return {trial_id: found[trial_id] for trial_id in found.keys() - self.stopping.met_by(again).keys()}
-
-    def _is_wanted(self, pack: PackSpec) -> bool:
-        """Whether a pack that was cut short is of what is asked for now, all of it."""
-        rows = [{**vars(t.config), "trial_id": t.trial_id, "suggestion_id": t.suggestion_id} for t in pack.trials]
-        return len(in_view(self.asked, rows)) == len(rows)
-
-    def _adopt(self, presets: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
-        """Rows of those trials that other studies under the same results have completed, copied and mirrored.
-
-        `presets` has the wanted trials by id, with the preset's name that this study gives each.
-        """
-        self.heartbeat.acquire()  # from here on this run writes
-        if self.options.keep_models != "none":
-            return {}  # a trial that another study has finished left no model here: to keep one it is trained
-        adopted = set(self.store.adopt(presets, values_of(self.study, "layout"), values_of(self.study, "dataset")[0]))
-        if not adopted:
-            return {}
-        self._mirrored(adopted)
-        return {trial_id: row for trial_id, row in self.store.finished().items() if trial_id in adopted}
-
-    def _mirrored(self, trial_ids: Iterable[str]) -> None:
-        """These trials have a row by now that is no worker's."""
-        ids = sorted(trial_ids)
-        self.mirror.renew(ids)
-        self._say(*(f"warning: {warning}" for warning in self.mirror.note(ids)))
-
-    def _notes(self) -> Iterator[str]:
-        if dead := self.heartbeat.taken_over:
-            yield f"note: took over the stale lock of {dead}"
-        if self.note:
-            yield f"note: {self.note}"
-        if self.asked.get("only") and (more := self.stored - len(self.covered)):
-            yield f"note: this request alone (--only); {more} more trial{'s' if more != 1 else ''} of others are stored"
-        if self.options.keep_models != "none" and len(self.covered) > self.ledger.to_retry:
-            yield "note: finished trials are not trained again, so no model of theirs is added"
-        if job := self.budget.job:
-            at = f"{datetime.fromtimestamp(job.at):%Y-%m-%dT%H:%M}"
-            yield f"note: this run ends at {at}, a minute before its Slurm job"
-        if self.options.retried and not self.ledger.to_retry:
-            of = "request" if self.asked.get("only") else "study"
-            yield f"note: nothing to retry: no trial of this {of} has {had(self.options.retried)}"
-
-    def _train(self) -> None:
-        """Train everything that is missing; nothing is started or written where nothing is."""
-        ledger, store = self.ledger, self.store
-        if not ledger.has_work():
-            self._nothing_to_train()
-            return
-        store.write_study(self.asked)
-        self.growing.keep()
-        for table in TABLES:
-            finish(store.folder_of(table), table, store.files)  # what a compaction that was cut short has left
-        self._say(start_line(ledger, self.asked, store, self.wanted.grows, len(self.covered), self.options.retried))
-        self._say(*(f"warning: {line}" for line in self.sizing.warnings(ledger.ready)))
-        self._thin_models()  # what a run that was killed has left
-        self._train_on(self.on_demand.runner)
-        self._thin_models()
-        if _is_wider(self.asked):
-            with contextlib.suppress(OSError):  # another start may do it
-                for table in TABLES:
-                    compact(store.folder_of(table), table, store.files)
-        if ledger.done and not ledger.lost:
-            if len(ledger.finished) < self.asked["planned"]:
-                self._say(f"{fewer(ledger)}: {len(ledger.finished)} trials, not {self.asked['planned']}")
-            if self._found != self.asked:
-                store.write_study(self._found)
-            self._clear()
-
-    def _nothing_to_train(self) -> None:
-        self._say("nothing to train: every trial of this study is finished")
-        if self.store.read_study() != self._found:
-            self.store.write_study(self._found)
-        self.growing.keep()
-        self._thin_models()
-        if self.ledger.done:
-            self._clear()  # of a driver that was killed after its last commit
-
-    def _clear(self) -> None:
-        """Remove all checkpoints; not those of earlier requests that are left aside."""
-        if not self.asked.get("only"):
-            clear_all(self.store)
-
-    def _thin_models(self) -> None:
-        self._say(*(f"warning: {said}" for said in [self.models.thin()] if said))
-
-    def _train_on(self, runner: Runner) -> None:
-        ledger = self.ledger
-        target = Target(runner.device, runner.workers())
-        kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
-        kept.write()
-        with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
-            driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
-
-            def show(update: Update) -> None:
-                driving.update(update)
-                self._grow(display)
-
-            def run() -> None:
-                attempt, keep_models = self.attempt(), self.options.keep_models != "none"
-                now = lambda: self.study  # noqa: E731
-                tasks = tasks_of(self.store, now, ledger, attempt, runner.device, keep_models, self.mirror)
-                runner.run(ledger, tasks, show, self.budget.spent)
-
-            try:
-                run()
-                while self._grow(display, now=True):  # what was asked for at the last moment
-                    run()
-            finally:
-                kept.write()
-
-    def _grow(self, display: Display, now: bool = False) -> bool:
-        """Take up what other starts have asked for, every few seconds or `now`; whether the study is larger by it."""
-        if self.options.only or (more := self.growing.look(self.wanted, now)) is None:
-            return False
-        self.wanted = more
-        self.store.write_study(more.spec)
-        self.growing.keep()
-        rows = self.store.finished()
-        self.covered |= {row["trial_id"] for row in in_view(more.spec, list(rows.values()))}
-        self.sizing = self.ledger.pack_size = self._sizing()
-        self.ledger.grow(more.study, searcher_for(more.study, seed=0), rows)
-        display.grow(more.spec["planned"])
-        self._say(
-            f"{self.store.study}: grows: {', '.join(more.grows)}: {more.spec['planned']} trials, as was asked for"
-        )
-        return True
-
-    @property
-    def _found(self) -> dict[str, Any]:
-        """What was asked for, with the number of trials that a finished study turned out to have."""
-        # Some of the confirmation may have led before the study grew.
-        return {**self.asked, "planned": len(self.covered | self.ledger.finished.keys())}
-
-    def _say(self, *lines: str) -> None:
-        say(self.console, *lines)
-
-
-def _is_wider(spec: Mapping[str, Any]) -> bool:
-    """Whether the study has grown by a layout: its older parts lack columns, which other tools take amiss."""
-    asked = requests_of(spec)
-    first, last = (set(values_of(study_of(request.study), "layout")) for request in (asked[0], asked[-1]))
-    return first != last

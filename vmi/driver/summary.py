@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from vmi.driver.budget import Deadline
+from vmi.driver.options import RunOptions
 from vmi.driver.under_way import shown
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
@@ -38,6 +41,37 @@ def start_line(
 def had(retried: Sequence[str]) -> str:
     """What trials with these outcomes have done: "failed or been stopped"."""
     return " or ".join("been stopped" if outcome == "stopped" else outcome for outcome in retried)
+
+
+class Notes(NamedTuple):
+    """What a run is told before it starts: its options, what study.json will say, and numbers of trials.
+
+    `own` are stored and asked for, `stored` all that are stored, `retried` those that are trained again.
+    """
+
+    options: RunOptions
+    asked: Mapping[str, Any]
+    own: int
+    stored: int
+    retried: int
+
+
+def note_lines(notes: Notes, taken_over: object, wandb: str, job: Deadline | None) -> Iterator[str]:
+    """What a user should know at the start of a run: of its lock, of W&B, of what is not done."""
+    options, only = notes.options, bool(notes.asked.get("only"))
+    if taken_over:
+        yield f"note: took over the stale lock of {taken_over}"
+    if wandb:
+        yield f"note: {wandb}"
+    if only and (more := notes.stored - notes.own):
+        yield f"note: this request alone (--only); {more} more trial{'s' if more != 1 else ''} of others are stored"
+    if options.keep_models != "none" and notes.own > notes.retried:
+        yield "note: finished trials are not trained again, so no model of theirs is added"
+    if job:
+        yield f"note: this run ends at {datetime.fromtimestamp(job.at):%Y-%m-%dT%H:%M}, a minute before its Slurm job"
+    if options.retried and not notes.retried:
+        of = "request" if only else "study"
+        yield f"note: nothing to retry: no trial of this {of} has {had(options.retried)}"
 
 
 def fewer(ledger: Ledger) -> str:
