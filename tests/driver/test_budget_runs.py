@@ -23,7 +23,7 @@ from vmi.cost.hardware import cpu_name
 from vmi.cost.measurements import FILE, kind_of, write
 from vmi.driver import run as driving
 from vmi.driver import progress
-from vmi.driver.launch import launch
+from vmi.driver.launch import drive, launch
 from vmi.driver.options import RunOptions
 from vmi.results.store import Store
 from vmi.spec.config import resolve
@@ -226,5 +226,5 @@ def test_the_command_that_resumes_names_no_time_that_has_passed(
     late.by, heard = 0, Hears("/4 trials", pass_on, times=3)
     with pytest.raises(driving.BudgetSpentError):
         again = "the same call of vmi.run"
-        driving.drive(PLAIN, options(tmp_path, until=until), Console(file=heard, width=200), again)
+        drive(PLAIN, options(tmp_path, until=until), Console(file=heard, width=200), again)
     assert heard.getvalue().endswith(f"resume with: {again}, with a later until\n")
