@@ -158,7 +158,7 @@ def hostile_goals(root: Path) -> Path:
     goals |= {"conditions": {p: {p: [p]} for p in PAYLOADS}, "baseline": odd, "confirm": 1, "confirm_seeds": [1]}
     goals |= {"choose_by": PAYLOADS[5]}
     asked = {"space": {PAYLOADS[6]: choice(PAYLOADS[7])}, "seeds": [0], "fixed": odd}
-    goals |= {"requests": [{"asked_at": PAYLOADS[8], "spec": asked}, {"asked_at": PAYLOADS[9], "spec": asked}]}
+    goals |= {"requests": [{"asked_at": said, "spec": asked, "study": asked} for said in PAYLOADS[8:10]]}
     folder = store(root, lambda_rows(range(2)), **goals)
     pack = {"pack": PAYLOADS[0], "trials": PAYLOADS[1], "step": PAYLOADS[2], "steps": PAYLOADS[3]}
     driver = {"host": PAYLOADS[0], "pid": 1, "study": PAYLOADS[4], "best": PAYLOADS[6], "running": PAYLOADS[7]}

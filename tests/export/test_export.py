@@ -112,7 +112,7 @@ def test_what_cannot_be_exported_is_named_and_nothing_is_written(results: vmi.Re
         (results.folder, there, "s3://bucket/model"): ("DIR", "a folder of this machine"),
         (root / "kep", there, new): ("folder", "'kept'"),
         (results.folder, "0", tmp_path / "full"): ("TRIAL_ID", "DIR", "2 problems"),
-        (results.folder, there): ("DIR: missing",),
+        (results.folder, there): ("DIR", "the folder for the model of this trial"),
     }
     before = files(tmp_path), files(root)
     for arguments, words in cases.items():

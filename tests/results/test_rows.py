@@ -12,7 +12,7 @@ import pytest
 
 from analysis.data.study_results import open_study
 from tests.analysis.factory import publish, store, trial
-from vmi.mirror.follower import _Rows
+from vmi.mirror.stored_rows import StoredRows
 from vmi.results.rows import earlier_attempts, first_attempts, preference
 from vmi.results.store import Store
 from vmi.spec.trial import OUTCOMES, RETRIABLE
@@ -48,7 +48,7 @@ def test_all_readers_take_the_same_row(tmp_path: Path, case: str, first: int) ->
     counts, other = (row | told | {"device": device} for told, device in zip(PAIRS[case], ("cpu", "cuda"), strict=True))
     folder = store(tmp_path, [])
     study = Store(folder.parent, folder.name)
-    following = _Rows(study)
+    following = StoredRows(study)
     following.take([])
     for one in (counts, other)[:: -1 if first else 1]:
         publish(folder, "trials", [one])

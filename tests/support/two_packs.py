@@ -21,7 +21,7 @@ from vmi.worker.work import work
 said = []
 with scratch():
     following = Following(Store(Path(sys.argv[1]), "s"), "online")
-    for number, patience in enumerate((3.0, 1e6)):  # the second is not to wait: it would for ever
+    for number, patience in enumerate((8.0, 1e6)):  # the second is not to wait: it would for ever
         runs.INIT_SECONDS = runs.FINISH_SECONDS = patience
         pack = PackSpec(f"pack{number}", tuple(trial(steps=2, seed=2 * number + k) for k in (0, 1)))
         task = Task(
