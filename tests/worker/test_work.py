@@ -21,6 +21,7 @@ from support.runs import until
 
 from vmi.data.dataset import load
 from vmi.mirror.mirror import mirror_of
+from vmi.mirror.writers import SERVICE
 from vmi.results.store import Store
 from vmi.spec.trial import PackSpec, Trial
 from vmi.training import accuracy, checkpoint, train
@@ -242,7 +243,8 @@ def test_after_a_server_that_hangs_no_later_run_waits_for_it_and_each_is_kept_of
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         address = f"http://127.0.0.1:{hanging.getsockname()[1]}"
         program = Path(__file__).parents[1] / "support" / "two_packs.py"
-        environment = os.environ | {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40, "HOME": str(tmp_path)}
+        alone = {name: value for name, value in os.environ.items() if name != SERVICE}  # that of tests before it
+        environment = alone | {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40, "HOME": str(tmp_path)}
         done = subprocess.run(
             [sys.executable, str(program), str(tmp_path)],
             env=environment, capture_output=True, text=True, check=True,
