@@ -239,6 +239,10 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a class of one image": (saved(images=GOOD, labels=[1] * 59 + [2]), "one image of 2"),
     "one image": (saved(images=GOOD[:1]), "found 1"),
     "a side without images": (saved(images=GOOD, split=["train"] * COUNT), "both sides"),
+    "a side of one image": (
+        saved(images=GOOD, split=["train"] * (COUNT - 1) + ["test"]),
+        "at least 8 images on each side",
+    ),
     "an unknown side": (saved(images=GOOD, split=["train"] * 59 + ["later"]), "'later'"),
     "ambiguous channels": (saved(images=np.zeros((50, 3, 5, 4), np.uint8)), "declare CxHxW"),
     "five channels": (saved(images=np.zeros((50, 5, 8, 8), np.uint8)), "no 1 to 4 channels"),

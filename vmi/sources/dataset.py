@@ -24,6 +24,8 @@ from vmi.spec.errors import InputError, Problem
 
 HELD_OUT_SHARE = 0.2
 MIN_IMAGES = 40
+# Of a split that the user declares: what is estimated on fewer held-out images is not finite, or says nothing.
+MIN_SIDE = 8
 SMALL = 256
 
 _made: dict[str, Dataset] = {}
@@ -112,6 +114,9 @@ def dataset_of(images: Images, source: str) -> Dataset:
     of_train, of_held_out = (order[side] for side in (~held_out[order], held_out[order]))
     if not len(of_train) or not len(of_held_out):
         raise refused(source, "a split with images on both sides", f"{len(of_train)} and {len(of_held_out)} of {count}")
+    if images.held_out is not None and min(len(of_train), len(of_held_out)) < MIN_SIDE:
+        found = f"{len(of_train)} to train on, {len(of_held_out)} held out"
+        raise refused(source, f"a split with at least {MIN_SIDE} images on each side", found)
     train, held = ((rows[side], labels[side]) for side in (of_train, of_held_out))
     told = f"{source}, {len(images.skipped)} broken left out" if images.skipped else source
     spec = _described(images.pixels.shape[1:], train, held, len(classes), told)
