@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.commands import here
-from support.holding import Hold
+from support.holding import held
 from support.runs import Run, files, run, tables, until
 
 import vmi
@@ -51,17 +49,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("WANDB_MODE", "disabled")
         vmi.run(study, results=root, local=True)
     return root
-
-
-@contextlib.contextmanager
-def held(script: Path, *options: str) -> Iterator[Run]:
-    """A run each of whose packs is held at its second checkpoint."""
-    hold = Hold(script.parent, "*/checkpoints/*/00000002-*.pt")
-    driver = Run(
-        script, "--pack-size", "2", *options, cwd=script.parent, VMI_CHECKPOINT_SECONDS="0", **hold.environment
-    )
-    with hold.reached(driver.process):
-        yield driver
 
 
 def asked(script: Path, *options: str) -> Run:

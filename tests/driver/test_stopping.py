@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.commands import here
-from support.holding import Hold
-from support.runs import Run, run, tables
+from support.holding import held
+from support.runs import run, tables
 
 import vmi
 from analysis.data.study_results import open_study
@@ -75,17 +73,6 @@ def same_but_for(gone: set[tuple[float, int]], root: Path, whole: Path) -> None:
     for table, rows in tables(whole, "s").items():
         mine = tables(root, "s")[table]
         assert {k: v for k, v in rows.items() if k[0] not in ids} == {k: v for k, v in mine.items() if k[0] not in ids}
-
-
-@contextlib.contextmanager
-def held(script: Path, *options: str) -> Iterator[Run]:
-    """A run each of whose packs is held at its second checkpoint, inside a `with`."""
-    hold = Hold(script.parent, "*/checkpoints/*/00000002-*.pt")
-    driver = Run(
-        script, "--pack-size", "2", *options, cwd=script.parent, VMI_CHECKPOINT_SECONDS="0", **hold.environment
-    )
-    with hold.reached(driver.process):
-        yield driver
 
 
 def test_through_ray_a_setting_stops_and_the_others_are_bitwise_what_they_were(script: Path, whole: Path) -> None:

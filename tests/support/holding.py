@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from support.runs import Run
+
 # Every Python process that is started with the environment loads it at its start, Ray's workers too.
 HOOK = """
 import os, sys
@@ -65,3 +67,14 @@ class Hold:
             (free := self._pipe.with_name("free")).touch()
             free.replace(self._pipe)  # who comes from now on reads nothing
             os.close(pipe)
+
+
+@contextlib.contextmanager
+def held(script: Path, *options: str) -> Iterator[Run]:
+    """A run in packs of two, each of which is held at its second checkpoint, inside a `with`."""
+    hold = Hold(script.parent, "*/checkpoints/*/00000002-*.pt")
+    driver = Run(
+        script, "--pack-size", "2", *options, cwd=script.parent, VMI_CHECKPOINT_SECONDS="0", **hold.environment
+    )
+    with hold.reached(driver.process):
+        yield driver

@@ -10,7 +10,7 @@ import typer
 
 from vmi.cli.arguments import Debug
 from vmi.cli.run import guarded
-from vmi.spec.errors import ABSENT, InputError, Problem, printable
+from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import AnyPath, opened
 
 if TYPE_CHECKING:
@@ -37,23 +37,18 @@ def drop(
 
 
 def _dropped(folder: AnyPath, condition: str, yes: bool) -> int:
-    from vmi.cli.store import need_study, without_drivers  # loads pyarrow
+    from vmi.cli.store import one_study, without_drivers  # loads pyarrow
     from vmi.driver.lock import Heartbeat
-    from vmi.driver.planned import asked_rows
-    from vmi.driver.status import studies_in
+    from vmi.driver.stopping import asked_for
     from vmi.results.drop import drop as take_out
     from vmi.results.drop import matching
-    from vmi.results.store import Store
 
-    need_study(folder)
-    if studies_in(folder) != [folder]:
-        raise InputError([Problem("folder", str(folder), "one study's results, not a folder of them")])
+    store = one_study(folder)
     without_drivers([folder])
-    store = Store(folder.absolute().parent, folder.absolute().name)
-    found = matching(store, condition, asked_rows(store))
+    found = matching(store, condition, asked_for(store))
     _agreed(store, condition, found, yes)
     with Heartbeat(folder, store.study):  # no driver may start meanwhile
-        now = matching(store, condition, asked_rows(store))
+        now = matching(store, condition, asked_for(store))
         if (now.stored, now.finished) != (found.stored, found.finished):
             raise InputError([Problem("study", store.study, "no change since the question; repeat the command")])
         less = _shrink(store, found)
@@ -87,19 +82,12 @@ def _shrink(store: Store, found: Matching) -> list[str]:
 
 def _agreed(store: Store, condition: str, found: Matching, yes: bool) -> None:
     """Raises InputError where nothing matches, where nobody can be asked, and where the answer is no."""
+    from vmi.cli.store import need_yes
+
     if not found.gone:
         raise InputError([Problem("--where", condition, f"met by none of the {found.finished} finished trials")])
-    is_terminal = sys.stdin.isatty()
-    if yes and not (is_terminal and len(found.stored) == found.finished):
-        return
-    if not is_terminal:
-        raise InputError([Problem("--yes", ABSENT, f"needed without a terminal, to drop {_counted(found)}")])
-    try:
-        agreed = typer.confirm(printable(f"Drop {_counted(found)} from {store.folder}?"))
-    except typer.Abort:
-        agreed = False
-    if not agreed:
-        raise InputError([Problem("answer", ABSENT, "not yes: nothing was dropped")])
+    if not yes or (sys.stdin.isatty() and len(found.stored) == found.finished):
+        need_yes(f"drop {_counted(found)} from {store.folder}", "was dropped")
 
 
 def _counted(found: Matching) -> str:

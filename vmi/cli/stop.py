@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ import typer
 
 from vmi.cli.arguments import Debug
 from vmi.cli.run import guarded
-from vmi.spec.errors import ABSENT, InputError, Problem, printable
+from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import AnyPath, opened
 
 if TYPE_CHECKING:
@@ -38,22 +37,17 @@ def stop(
 
 
 def _asked(folder: AnyPath, condition: str, yes: bool) -> int:
-    from vmi.cli.store import need_study  # loads pyarrow
+    from vmi.cli.store import need_yes, one_study  # loads pyarrow
     from vmi.driver import lock
     from vmi.driver.own_data import register_beside
-    from vmi.driver.status import studies_in
     from vmi.results.steering import put_stop, stop_request
-    from vmi.results.store import Store
 
-    need_study(folder)
-    if studies_in(folder) != [folder]:
-        raise InputError([Problem("folder", str(folder), "one study's results, not a folder of them")])
+    store = one_study(folder)
     register_beside(folder)
-    store = Store(folder.absolute().parent, folder.absolute().name)
     request = stop_request(condition, datetime.now(UTC))
     count, total = _fitting(store, request)
     if count == total and not yes:
-        _agreed(store, count)
+        need_yes(f"stop {count} of {count} trials without a result in {store.folder}", "is stopped")
     put_stop(store, request)
     driver = lock.read(folder, time.time())
     runs = driver is not None and driver.alive
@@ -76,16 +70,3 @@ def _fitting(store: Store, request: StopRequest) -> tuple[int, int]:
         allowed = f"met by none of the {len(left)} trials that have no row; {ended} have one, and are not touched"
         raise InputError([Problem("--where", request.where, allowed)])
     return count, len(left)
-
-
-def _agreed(store: Store, count: int) -> None:
-    """Raises InputError where nobody can be asked, and where the answer is no."""
-    said = f"{count} of {count} trials without a result"
-    if not sys.stdin.isatty():
-        raise InputError([Problem("--yes", ABSENT, f"needed without a terminal, to stop {said}")])
-    try:
-        agreed = typer.confirm(printable(f"Stop {said} of {store.folder}?"))
-    except typer.Abort:
-        agreed = False
-    if not agreed:
-        raise InputError([Problem("answer", ABSENT, "not yes: nothing is stopped")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 
@@ -13,7 +14,8 @@ from vmi.driver.status import studies_in
 from vmi.results.fsck import QUARANTINE, check, check_sealed
 from vmi.results.quarantine import move, quarantine
 from vmi.results.schema import TABLES
-from vmi.spec.errors import InputError, Problem, StoreError, near, printable
+from vmi.results.store import Store
+from vmi.spec.errors import ABSENT, InputError, Problem, StoreError, near, printable
 from vmi.storage.checksum import IN_RESULTS
 from vmi.storage.paths import AnyPath, below
 
@@ -89,6 +91,26 @@ def without_drivers(places: Sequence[AnyPath]) -> None:
             problems.append(Problem("study", path.name, f"no driver that runs it: {driver}", "stop it first"))
     if problems:
         raise InputError(problems)
+
+
+def one_study(folder: AnyPath) -> Store:
+    """The store of one study's folder. Raises InputError where it is none, or one of several studies."""
+    need_study(folder)
+    if studies_in(folder) != [folder]:
+        raise InputError([Problem("folder", str(folder), "one study's results, not a folder of them")])
+    return Store(folder.absolute().parent, folder.absolute().name)
+
+
+def need_yes(to_do: str, done: str) -> None:
+    """Ask on a terminal. Raises InputError where nobody can be asked, and where the answer is no."""
+    if not sys.stdin.isatty():
+        raise InputError([Problem("--yes", ABSENT, f"needed without a terminal, to {to_do}")])
+    try:
+        agreed = typer.confirm(printable(f"{to_do[0].upper()}{to_do[1:]}?"))
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise InputError([Problem("answer", ABSENT, f"not yes: nothing {done}")])
 
 
 def need_study(folder: AnyPath) -> None:

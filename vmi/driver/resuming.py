@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from vmi.driver.options import RunOptions
-from vmi.driver.planned import row_of
 from vmi.driver.stopping import Stopping, config_of
 from vmi.results.rows import attempts_with
 from vmi.results.store import Store
 from vmi.search.trial_count import values_of
 from vmi.spec.requests import in_view, requests_of
-from vmi.spec.trial import PackSpec, Row, Trial
+from vmi.spec.trial import PackSpec, Row, Trial, row_of
 from vmi.study.study_json import study_of
 from vmi.worker.takeover import packs_under_way
 

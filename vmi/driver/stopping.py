@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from vmi.driver.own_data import register_beside
 from vmi.results.rows import attempts_with
 from vmi.results.steering import StopRequests
 from vmi.results.store import Store
@@ -15,7 +16,8 @@ from vmi.results.writer import ParquetRecorder
 from vmi.search.factory import searcher_for
 from vmi.search.trial_count import values_of
 from vmi.spec.config import FIELD_TYPES, TrialConfig
-from vmi.spec.trial import RETRIABLE, Cost, Row, Stopped, Trial
+from vmi.spec.errors import InputError
+from vmi.spec.trial import RETRIABLE, Cost, Row, Stopped, Trial, row_of
 from vmi.spec.version import version
 from vmi.study.study import Study, trials
 from vmi.study.study_json import study_of
@@ -93,6 +95,15 @@ def without_row(store: Store) -> tuple[list[Trial], int]:
     attempts = attempts_with(RETRIABLE, rows.values())
     again = {i for pack in packs for i, attempt in pack.retried.items() if attempts.get(i) == attempt}
     return [trial for trial_id, trial in found.items() if trial_id not in rows or trial_id in again], len(rows)
+
+
+def asked_for(store: Store) -> list[Row]:
+    """The same trials, as rows; none of a study that this program cannot read."""
+    register_beside(store.folder)
+    try:
+        return [row_of(trial) for trial in without_row(store)[0]]
+    except InputError:
+        return []
 
 
 def config_of(row: Row) -> TrialConfig:

@@ -12,7 +12,7 @@ from vmi.search.searcher import baseline_of
 from vmi.search.trial_count import steps_of
 from vmi.spec.errors import InputError
 from vmi.spec.metrics import CURVE_METRICS
-from vmi.spec.trial import Report, Row, Suggestion
+from vmi.spec.trial import Report, Row, Suggestion, row_of
 from vmi.study.conditions import active
 from vmi.study.study import Study
 from vmi.worker.messages import Update
@@ -69,9 +69,7 @@ class UnderWay:
         if found is None:
             return None
         own = {t.trial_id: t for spec in ledger.running.values() for t in spec.trials}
-        trial = own[found.trial_id]
-        row = {**vars(trial.config), "suggestion_id": trial.suggestion_id}
-        return said(ledger.study, self._baseline, found, row)
+        return said(ledger.study, self._baseline, found, row_of(own[found.trial_id]))
 
     def packs(self) -> list[dict[str, Any]]:
         """Each running pack, as JSON values: `gpu_bytes` only where it has any."""

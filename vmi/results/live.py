@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +20,7 @@ from vmi.results.parts import encode
 from vmi.results.schema import version_of
 from vmi.results.store import Store
 from vmi.spec.config import FIELD_TYPES
-from vmi.spec.trial import Row, Trial
+from vmi.spec.trial import Row, Trial, row_of
 
 KEY = b"vmi_live"
 
@@ -57,10 +57,7 @@ def encoded(
 ) -> bytes:
     """The file's bytes; `standing` has the step of each trial that is still trained or waits."""
     own = [t for t in trials if t.trial_id in standing]
-    rows = [
-        {"trial_id": t.trial_id, "suggestion_id": t.suggestion_id, **asdict(t.config), "step": standing[t.trial_id]}
-        for t in own
-    ]
+    rows = [row_of(t) | {"step": standing[t.trial_id]} for t in own]
     note = {"pack_id": pack_id, "attempt": attempt, "steps": steps, "trials": rows}
     noted = {**(curves.schema.metadata or {}), KEY: json.dumps(note).encode()}
     return encode(curves.replace_schema_metadata(noted))

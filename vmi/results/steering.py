@@ -26,7 +26,7 @@ from vmi.results.store import Store
 from vmi.results.where import where
 from vmi.spec.config import FIELD_TYPES
 from vmi.spec.errors import StoreError
-from vmi.spec.trial import Trial
+from vmi.spec.trial import Trial, row_of
 from vmi.storage.checksum import sealed, unsealed
 from vmi.storage.durable import put_new
 from vmi.storage.paths import AnyPath, hasty, local
@@ -60,7 +60,7 @@ class StopRequest:
 
     def met_by(self, trials: Sequence[Trial]) -> list[str]:
         """The ids of those of the trials that meet the condition. Raises InputError where it is none."""
-        rows = [{"trial_id": t.trial_id, "suggestion_id": t.suggestion_id, **asdict(t.config)} for t in trials]
+        rows = [row_of(trial) for trial in trials]
         table = pa.Table.from_pylist(rows, schema=schema())
         found: list[str] = table.filter(where(self.where, table.schema, allowed=ALLOWED))["trial_id"].to_pylist()
         return found

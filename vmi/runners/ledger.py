@@ -286,8 +286,7 @@ class Ledger:
     def _without(self, spec: PackSpec, stopped: Collection[str]) -> PackSpec:
         """A pack that nobody has begun without its stopped trials; none of another pack is among them."""
         left = tuple(trial for trial in spec.trials if trial.trial_id not in stopped)
-        retried = {trial.trial_id: spec.retried[trial.trial_id] for trial in left if trial.trial_id in spec.retried}
-        return spec if len(left) == len(spec.trials) else pack_of(left, retried)
+        return spec if len(left) == len(spec.trials) else self._pack_of(left)
 
     def _places(self, architecture: Architecture) -> int:
         fitting = self._fitting.get(architecture)

@@ -6,14 +6,14 @@ Pure: it starts nothing and writes nothing. Trials of other runs (from the store
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vmi.cost.rounds import queue_of
 from vmi.search.ranking import Ranking
 from vmi.search.score import replicates
 from vmi.search.searcher import Searcher, baseline_of, stored_suggestion
-from vmi.spec.trial import Outcome, PackSpec, Row, Suggestion, Trial
+from vmi.spec.trial import Outcome, PackSpec, Row, Suggestion, Trial, row_of
 from vmi.study.study import Study, trials
 from vmi.worker.messages import Ended, ended_of
 
@@ -105,7 +105,7 @@ class Suggestions:
         unfinished = {sid: rows[0] for sid, rows in groups.items() if sid not in whole}
         handed_out = (trial for spec in under_way for trial in spec.trials if trial.config.seed in seeds)
         for trial in (trial for trial in handed_out if trial.suggestion_id not in groups):
-            unfinished.setdefault(trial.suggestion_id, asdict(trial.config) | {"suggestion_id": trial.suggestion_id})
+            unfinished.setdefault(trial.suggestion_id, row_of(trial))
         baseline = baseline_of(self._study)
         for row, _ in finished:
             is_baseline = baseline is not None and baseline.suggestion_id == row["suggestion_id"]

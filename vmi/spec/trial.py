@@ -35,6 +35,11 @@ class Trial(NamedTuple):
     config: TrialConfig
 
 
+def row_of(trial: Trial) -> dict[str, Any]:
+    """What a row of `trials` will have of the trial whatever comes of it: ids and configuration."""
+    return {"trial_id": trial.trial_id, "suggestion_id": trial.suggestion_id, **vars(trial.config)}
+
+
 class PackSpec(NamedTuple):
     """Trials of one Architecture that are trained as one program.
 

@@ -105,18 +105,14 @@ def _attempt(
 
     `exhausted`: there is known to be none for the trials that come next.
     """
-    task, look = session.task, partial(_look, halted)
+    look = partial(_look, halted)
     try:
         session.start()
         session.warnings += [warning] if warning else []
         yield session.update()
         if exhausted and (steps := session.next_trials()):
             return _smaller(session, steps, 0.0)
-        members = session.members
-        if members.pack is not None and members.pack.layout.primary("c") and spec_of(task.dataset).is_labelled:
-            accuracy.load_libraries()
-        own_images.hold(task.dataset)
-        images = dataset.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
+        members, images = session.members, _loaded(session)
         while members.pack is not None:
             for progress in train(
                 members.pack,
@@ -145,6 +141,15 @@ def _attempt(
         if not steps or (len(steps) == 1 and session.committing):  # of a commit no trial is to blame
             raise
     return _smaller(session, steps, seconds)
+
+
+def _loaded(session: Session) -> dataset.Dataset:
+    """The task's images where they are trained on, and the libraries that its evaluation takes."""
+    task, pack = session.task, session.members.pack
+    if pack is not None and pack.layout.primary("c") and spec_of(task.dataset).is_labelled:
+        accuracy.load_libraries()
+    own_images.hold(task.dataset)
+    return dataset.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
 
 
 def _look(halted: Callable[[], bool]) -> None:
