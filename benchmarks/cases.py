@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.config import TrialConfig
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
 from vmi.training.pack import Pack
 

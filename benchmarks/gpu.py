@@ -24,8 +24,9 @@ import torch
 from cases import CASES
 
 from vmi.data.dataset import Dataset, Split
-from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.config import TrialConfig
 from vmi.spec.datasets import spec_of
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
 from vmi.training import cuda_graph
 from vmi.training.pack import Pack

@@ -13,8 +13,8 @@ import argparse
 from timing import keep
 
 from vmi.data.dataset import load
-from vmi.spec.config import resolve
 from vmi.spec.intervals import interval
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
 from vmi.training.evaluation import evaluate
 from vmi.training.pack import Pack

@@ -41,7 +41,7 @@ def trainable(config: dict[str, float]) -> None:
     from ray import tune
 
     from vmi.data import dataset
-    from vmi.spec.config import resolve
+    from vmi.spec.resolving import resolve
     from vmi.training import accuracy
 
     torch.set_num_threads(1)

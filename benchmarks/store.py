@@ -30,8 +30,8 @@ from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
 from vmi.spec import layout
 from vmi.spec.arrays import is_picture, layout_shapes
-from vmi.spec.config import resolve
 from vmi.spec.metrics import METRICS
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Completed, Cost, Report, Trial
 
 LAYOUT = "n16+c10*"

@@ -21,13 +21,14 @@ from vmi.cli.run import EXIT_CODES
 from vmi.driver.options import RunOptions, flag, options_of
 from vmi.results import schema
 from vmi.spec.arrays import picture_shape
-from vmi.spec.config import FIELD_TYPES, TrialConfig, field_problems, resolve
+from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.datasets import DATASETS
 from vmi.spec.environment import VARIABLES
 from vmi.spec.fields import records
 from vmi.spec.layout import GRAMMAR, parse
 from vmi.spec.metrics import CURVE_METRICS, METRICS, available
 from vmi.spec.presets import PRESETS
+from vmi.spec.resolving import field_problems, resolve
 
 ROOT = Path(__file__).parents[2]
 # The layout and the data set whose columns are shown.

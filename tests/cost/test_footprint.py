@@ -14,8 +14,8 @@ from support.memory_peaks import coloured
 from support.packs import trial
 
 from vmi.cost.footprint import SCRATCH, base_bytes, member_bytes, members_within, own_parameters, shared_bytes, trunks
-from vmi.spec.config import resolve
 from vmi.spec.layout import parse
+from vmi.spec.resolving import resolve
 from vmi.training.pack import Pack
 
 # Small and large networks of either kind, a term over pairs of images, and an informed Normal block, as it has them.

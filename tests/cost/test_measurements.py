@@ -13,8 +13,8 @@ from vmi.cost.forecast import Extent, PackSeconds, forecast
 from vmi.cost.measurements import Costs, Entry, Seconds, costs_on, kind_of, read, sizes_up_to, write
 from vmi.cost.prediction import Target, prediction_lines, simulation_lines
 from vmi.search.factory import searcher_for
-from vmi.spec.config import resolve
 from vmi.spec.errors import StoreError
+from vmi.spec.resolving import resolve
 from vmi.storage.checksum import sealed
 from vmi.study.space import choice, integers, log_uniform
 from vmi.study.study import Study, trials

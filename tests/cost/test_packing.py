@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmi.cost.packing import TINY, pack
-from vmi.spec.config import resolve
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
 
 BASE = resolve({})

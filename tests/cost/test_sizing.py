@@ -17,9 +17,10 @@ from vmi.cost.prediction import Target
 from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, Chosen, Room, Sizing, round_size, terms_of
 from vmi.runners.ledger import Ledger
 from vmi.search.factory import searcher_for
-from vmi.spec.config import Architecture, resolve
+from vmi.spec.config import Architecture
 from vmi.spec.datasets import register, spec_of
 from vmi.spec.errors import InputError
+from vmi.spec.resolving import resolve
 from vmi.study.space import choice, integers, uniform
 from vmi.study.study import Study
 

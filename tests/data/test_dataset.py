@@ -15,9 +15,9 @@ from vmi.data import dataset, digits
 from vmi.data.minibatches import Minibatches
 from vmi.data.random_streams import seeded
 from vmi.sources.dataset import auto_variance
-from vmi.spec.config import resolve
 from vmi.spec.datasets import DATASETS, spec_of
 from vmi.spec.errors import InputError
+from vmi.spec.resolving import resolve
 
 
 def test_digits_are_whole_and_split_as_declared() -> None:

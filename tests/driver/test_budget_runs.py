@@ -26,7 +26,7 @@ from vmi.driver import run as driving
 from vmi.driver.launch import drive, launch
 from vmi.driver.options import RunOptions
 from vmi.results.store import Store
-from vmi.spec.config import resolve
+from vmi.spec.resolving import resolve
 from vmi.study.space import choice
 from vmi.study.study import Study
 from vmi.training import checkpoint

@@ -21,7 +21,7 @@ from vmi.cost.packing import pack
 from vmi.data import dataset
 from vmi.data.dataset import Dataset
 from vmi.results.store import Store
-from vmi.spec.config import resolve
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
 from vmi.training import checkpoint
 from vmi.training.pack import Pack

@@ -15,8 +15,8 @@ from faults import hostile_inputs
 from faults.starting import SMOKE, Said, elsewhere, ended, study, vmi
 
 from vmi.spec import layout
-from vmi.spec.config import resolve
 from vmi.spec.errors import InputError
+from vmi.spec.resolving import resolve
 
 SECONDS = 5.0
 UNFORESEEN = "(--debug shows where)"

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.coloured import held
 
-from vmi.spec.config import ADDED, FIELD_TYPES, FIELDS, MAX_SEED, TrialConfig, field_problems, resolve
+from vmi.spec.config import ADDED, FIELD_TYPES, FIELDS, MAX_SEED, TrialConfig
 from vmi.spec.errors import InputError, Problem, printable
+from vmi.spec.resolving import field_problems, resolve
 
 anything = st.one_of(
     st.none(),

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmi.search.grid import GridSearcher
-from vmi.spec.config import resolve
 from vmi.spec.errors import InputError
 from vmi.spec.goals import Bound
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Suggestion
 from vmi.study.checks import validate
 from vmi.study.loading import load

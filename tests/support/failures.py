@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
-from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.config import TrialConfig
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Cost, Failed, Report, Trial
 
 REASON = "out of memory at step 7"

@@ -12,8 +12,8 @@ import numpy as np
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
 from vmi.spec.arrays import is_picture, layout_shapes
-from vmi.spec.config import resolve
 from vmi.spec.layout import parse
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Completed, Cost, Outcome, Report, Trial
 from vmi.storage.durable import Files
 

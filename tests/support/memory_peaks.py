@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.coloured import held
 
 from vmi.data.dataset import Dataset, load
-from vmi.spec.config import resolve
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
 from vmi.training import checkpoint
 from vmi.training.evaluation import evaluate

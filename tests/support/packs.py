@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmi.spec.config import resolve
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
 from vmi.training import step
 from vmi.training.pack import Pack

@@ -9,8 +9,8 @@ from support.packs import trial, varied
 from vmi.cost.measurements import kind_of
 from vmi.data import dataset as data
 from vmi.data.dataset import Dataset
-from vmi.spec.config import resolve
 from vmi.spec.errors import InputError
+from vmi.spec.resolving import resolve
 from vmi.training.pack import Pack
 from vmi.training.train import train
 

@@ -15,11 +15,12 @@ from vmi.cost.sizing import Room, Sizing, gigabytes, room_here
 from vmi.driver.preflight import asked_of, check_rows
 from vmi.results.store import Store
 from vmi.search.trial_count import values_of
-from vmi.spec.config import AUTOMATIC, TrialConfig, resolve
+from vmi.spec.config import TrialConfig
 from vmi.spec.datasets import spec_of, told
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.spec.layout import parse
 from vmi.spec.requests import in_view
+from vmi.spec.resolving import AUTOMATIC, resolve
 from vmi.storage.paths import AnyPath, local
 from vmi.study.checks import validate
 from vmi.study.study import Study

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from vmi.spec.config import FIELD_TYPES, TrialConfig, resolve
+from vmi.spec.config import FIELD_TYPES, TrialConfig
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Outcome, Suggestion
 from vmi.study import conditions
 from vmi.study.study import Study

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import product
 
 from vmi.search.grid import GridSearcher
-from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.config import TrialConfig
 from vmi.spec.errors import InputError
+from vmi.spec.resolving import resolve
 from vmi.study.conditions import count
 from vmi.study.space import Choice
 from vmi.study.study import Study

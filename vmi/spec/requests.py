@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from vmi.spec.config import AUTOMATIC, FIELD_TYPES, resolve
+from vmi.spec.config import FIELD_TYPES
 from vmi.spec.errors import InputError
+from vmi.spec.resolving import AUTOMATIC, resolve
 from vmi.spec.trial import Row
 
 Spec = Mapping[str, Any]

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmi.spec.arrays import picture_shape
-from vmi.spec.config import FIELD_TYPES, TrialConfig, field_problems, resolve
+from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.datasets import spec_of
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
 from vmi.spec.redaction import holds_secret
+from vmi.spec.resolving import field_problems, resolve
 from vmi.study import conditions as dependence
 from vmi.study import seeds
 from vmi.study import space as domains

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vmi.spec.config import coerce
+from vmi.spec.resolving import coerce
 from vmi.study import space as domains
 from vmi.study.space import Choice, Domain
 

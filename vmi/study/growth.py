@@ -12,9 +12,10 @@ from fractions import Fraction
 from itertools import product
 from typing import Any, NamedTuple
 
-from vmi.spec.config import AUTOMATIC, FIELDS, resolve
+from vmi.spec.config import FIELDS
 from vmi.spec.errors import Problem
 from vmi.spec.requests import contains
+from vmi.spec.resolving import AUTOMATIC, resolve
 from vmi.study.space import Choice, Domain, Float, Integer, size
 from vmi.study.space import values as values_of
 from vmi.study.study import Study, Unasked

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from vmi.spec.config import FIELD_TYPES, coerce, field_problems
+from vmi.spec.config import FIELD_TYPES
 from vmi.spec.errors import Problem, did_you_mean, one_of
 from vmi.spec.goals import Bound as Bound  # for study files, which import from here alone
 from vmi.spec.goals import at_least as at_least
 from vmi.spec.goals import at_most as at_most
+from vmi.spec.resolving import coerce, field_problems
 from vmi.spec.trial import Value
 
 MAX_CHOICES = 100_000

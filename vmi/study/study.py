@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from typing import Any
 
-from vmi.spec.config import TrialConfig, resolve
+from vmi.spec.config import TrialConfig
 from vmi.spec.datasets import find
 from vmi.spec.errors import InputError
 from vmi.spec.goals import Bound
 from vmi.spec.layout import parse
 from vmi.spec.metrics import default_metric
+from vmi.spec.resolving import resolve
 from vmi.spec.trial import Suggestion, Trial
 from vmi.study import seeds as replicates
 from vmi.study.space import Choice, Domain

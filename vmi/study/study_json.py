@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from vmi.spec.config import coerce
 from vmi.spec.errors import Problem
 from vmi.spec.goals import Bound
+from vmi.spec.resolving import coerce
 from vmi.spec.version import STUDY_VERSION
 from vmi.study import conditions as dependence
 from vmi.study import space as domains
