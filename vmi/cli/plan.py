@@ -21,6 +21,7 @@ from vmi.spec.errors import InputError, Problem, printable
 from vmi.spec.layout import parse
 from vmi.spec.requests import in_view
 from vmi.spec.resolving import AUTOMATIC, resolve
+from vmi.spec.words import counted
 from vmi.storage.paths import AnyPath, local
 from vmi.study.checks import validate
 from vmi.study.study import Study
@@ -103,13 +104,13 @@ def _packs(extent: Extent, workers: int, sizing: Sizing) -> Iterator[str]:
     count = (
         ""
         if not extent.is_foreseen
-        else f" of {_counted(len(of), 'architecture')}, in {_counted(total, 'pack')}{turns}{guess}"
+        else f" of {counted(len(of), 'architecture')}, in {counted(total, 'pack')}{turns}{guess}"
     )
     yield f"to train: {extent.left} trials{count}"
     for kind, sizes in list(of.items())[:MAX_SHOWN]:
         yield printable(
             f"  {kind.dataset} {kind.layout} {kind.network} {kind.hidden}: {sum(sizes)} trials, "
-            f"{_counted(len(sizes), 'pack')} of {_range(sizes)}"
+            f"{counted(len(sizes), 'pack')} of {_range(sizes)}"
         )
     if len(of) > MAX_SHOWN:
         yield f"  and {len(of) - MAX_SHOWN} architectures more"
@@ -134,10 +135,6 @@ def _assumed(request: Request, sizing: Sizing) -> Iterator[str]:
 
 def _range(sizes: list[int]) -> str:
     return f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(min(sizes))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _wanted(study: Study) -> Iterator[str]:

@@ -19,6 +19,7 @@ from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.errors import InputError
 from vmi.spec.trial import RETRIABLE, Cost, Row, Stopped, Trial, row_of
 from vmi.spec.version import version
+from vmi.spec.words import counted
 from vmi.study.study import Study, trials
 from vmi.study.study_json import study_of
 from vmi.worker.takeover import packs_planned
@@ -67,7 +68,7 @@ class Stopping:
             recorder.finish(trial, Stopped(0, {}, reasons[trial.trial_id]), cost)
         rows = {row["trial_id"]: row for row in recorder.commit().trials}
         for reason in dict.fromkeys(reasons.values()):
-            self._say(f"{_counted(list(reasons.values()).count(reason))} not begun: {reason}")
+            self._say(f"{counted(list(reasons.values()).count(reason), 'trial')} not begun: {reason}")
         self._stored(list(rows))
         return rows
 
@@ -109,7 +110,3 @@ def asked_for(store: Store) -> list[Row]:
 def config_of(row: Row) -> TrialConfig:
     """The configuration of a stored trial."""
     return TrialConfig(**{name: row[name] for name in FIELD_TYPES})
-
-
-def _counted(count: int) -> str:
-    return f"{count} trial{'s' if count != 1 else ''}"

@@ -17,6 +17,7 @@ from vmi.runners.ledger import Ledger
 from vmi.search.ranking import Confirmed, Ranking, Standing
 from vmi.search.score import deciding, directions, restarts_of
 from vmi.spec.intervals import Interval
+from vmi.spec.words import counted
 from vmi.storage.paths import AnyPath, local
 from vmi.study.study import Study
 
@@ -64,7 +65,7 @@ def note_lines(notes: Notes, taken_over: object, wandb: str, job: Deadline | Non
     if wandb:
         yield f"note: {wandb}"
     if only and (more := notes.stored - notes.own):
-        yield f"note: this request alone (--only); {more} more trial{'s' if more != 1 else ''} of others are stored"
+        yield f"note: this request alone (--only); {counted(more, 'more trial')} of others are stored"
     if options.keep_models != "none" and notes.own > notes.retried:
         yield "note: finished trials are not trained again, so no model of theirs is added"
     if job:
@@ -114,7 +115,7 @@ def summary_lines(ledger: Ledger, store: Store, retried: Sequence[str] = ()) -> 
     lines = [f"{store.study}: {total} trials = {counts}"]
     lines += [*_retried(ledger.retried, retried), *outcome_lines(ledger), *causes(failures)]
     if ledger.stopped:
-        lines.append(f"{_trials(ledger.stopped)} stopped by `vmi stop`: --retry-stopped trains them again")
+        lines.append(f"{counted(ledger.stopped, 'trial')} stopped by `vmi stop`: --retry-stopped trains them again")
     if ledger.without_result:
         lines.append(f"{ledger.without_result} of the failed trials have no result: the next start trains them again")
     return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
@@ -129,11 +130,7 @@ def _retried(ended: Mapping[str, str], before: Sequence[str]) -> Iterator[str]:
     counts = {word: sum(outcome == name for outcome in ended.values()) for name, word in words.items()}
     if ended:
         said = [f"{count} {word}" for word, count in counts.items() if count or word == "completed"]
-        yield f"retried: {_trials(len(ended))} that had {had(before)}: {', '.join(said)}"
-
-
-def _trials(count: int) -> str:
-    return f"{count} trial{'s' if count != 1 else ''}"
+        yield f"retried: {counted(len(ended), 'trial')} that had {had(before)}: {', '.join(said)}"
 
 
 def outcome_lines(ledger: Ledger) -> Iterator[str]:
@@ -142,11 +139,11 @@ def outcome_lines(ledger: Ledger) -> Iterator[str]:
     if study.objectives:
         yield from _front(study, ranking.front())
     if ranking.broken:
-        yield f"{_counted(ranking.broken)} broke a constraint ({_bounds(study)}): never best"
+        yield f"{counted(ranking.broken, 'suggestion')} broke a constraint ({_bounds(study)}): never best"
     if ranking.pruned:
-        yield f"{_counted(ranking.pruned)} pruned on some seed: never best"
+        yield f"{counted(ranking.pruned, 'suggestion')} pruned on some seed: never best"
     if ranking.stopped:
-        yield f"{_counted(ranking.stopped)} stopped on some seed: never best"
+        yield f"{counted(ranking.stopped, 'suggestion')} stopped on some seed: never best"
     if study.confirm:
         yield from _confirmed(ledger)
     elif best := ranking.best:
@@ -162,17 +159,13 @@ def _all_trials(study: Study, every: Interval | None, chosen: Interval) -> Itera
         yield f"  {restarts_of(study).said(every, chosen)}"
 
 
-def _counted(count: int) -> str:
-    return f"{count} suggestion{'s' if count != 1 else ''}"
-
-
 def _bounds(study: Study) -> str:
     return ", ".join(f"{metric} {bound}" for metric, bound in study.constraints.items())
 
 
 def _front(study: Study, found: list[Standing]) -> Iterator[str]:
     aims = ", ".join(f"{direction} {metric}" for metric, direction in directions(study).items())
-    yield f"front ({aims}): {_counted(len(found))} that no other beats in the means over seeds"
+    yield f"front ({aims}): {counted(len(found), 'suggestion')} that no other beats in the means over seeds"
     for standing in found[:SHOWN_FRONT]:
         yield f"  {_values(study, standing)} at {shown(standing.suggestion.params)}"
     if len(found) > SHOWN_FRONT:

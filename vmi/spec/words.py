@@ -17,3 +17,8 @@ def duration(seconds: float) -> str:
             rest = whole % size // small
             return f"{whole // size:,} {unit} {rest} {below}" if rest else f"{whole // size:,} {unit}"
     return f"{whole} s"
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 trial", "12 trials"."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"
