@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from support.crash_model import Logged, after_crashes
-from support.store_lab import LAYOUT, content, fresh, killed, parts, record, tree, trial
+from support.store_lab import LAYOUT, content, fresh, killed, parts, record, three_commits, tree, trial
 
 from vmi.results.compaction import compact, finish
 from vmi.results.drop import drop, matching
@@ -32,11 +32,7 @@ DROPPED, LEFT = ({trial(seed).trial_id for seed in seeds} for seeds in ((1, 2, 4
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Three commits of two trials each: the dropped ones are half of two parts and all but half of none."""
-    store = Store(tmp_path / "results", "s")
-    for seed in (0, 2, 4):
-        record(store, [seed, seed + 1])
-    store.write_study({"name": "s", "planned": 6})
-    return store
+    return three_commits(tmp_path)
 
 
 def dropped(store: Store, condition: str = CONDITION) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from support.commands import here
-from support.store_lab import content, parts, record, tree, trial
+from support.store_lab import content, parts, record, three_commits, tree, trial
 
 from vmi.cost.measurements import FILE as CALIBRATION
 from vmi.results.compaction import compact
@@ -29,10 +29,7 @@ from vmi.storage.checksum import IN_STUDY, sealed, unsealed
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Three commits of two trials, study.json, a checkpoint and a model."""
-    store = Store(tmp_path / "results", "s")
-    for seed in (0, 2, 4):
-        record(store, [seed, seed + 1])
-    store.write_study({"name": "s", "planned": 6})
+    store = three_commits(tmp_path)
     kept = store.checkpoints / "pack-a"
     kept.mkdir(parents=True)
     (kept / f"12-{hashlib.sha256(b'weights').hexdigest()[:32]}.pt").write_bytes(b"weights")

@@ -84,6 +84,15 @@ def record(store: Store, seeds: Iterable[int], attempt: int = 1) -> list[str]:
     return list(recorder.commit().ids)
 
 
+def three_commits(home: Path) -> Store:
+    """A study of six trials in three parts, and its study.json."""
+    store = Store(home / "results", "s")
+    for seed in (0, 2, 4):
+        record(store, [seed, seed + 1])
+    store.write_study({"name": "s", "planned": 6})
+    return store
+
+
 def cost(attempt: int) -> Cost:
     return Cost(1.5, "pack-a", 1, attempt, "cpu", "torch")
 
