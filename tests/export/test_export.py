@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -94,6 +96,23 @@ def test_a_trial_of_a_study_is_the_same_model(results: vmi.Results, tmp_path: Pa
     with torch.no_grad():
         (first, *others) = [torch.cat([*m.encode(images)[0], m.encode(images)[1].softmax(-1)], 1) for m in models]
     assert all(torch.allclose(first, other, atol=1e-5) for other in others)
+
+
+def test_an_empty_folder_is_empty_again_where_the_last_moves_fail(
+    results: vmi.Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, moved = Path.replace, list[Path]()
+
+    def full(path: Path, target: Path) -> Path:
+        if len(moved) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        moved.append(replace(path, target))
+        return moved[-1]
+
+    monkeypatch.setattr(Path, "replace", full)
+    code, said = run(results.folder, one(results, "n3*")["trial_id"], tmp_path)
+    assert code == 1 and "No space left on device" in said and len(moved) == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_exported_is_named_and_nothing_is_written(results: vmi.Results, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from vmi.driver.ranked import ranking
 from vmi.driver.under_way import Steps, left_leading, left_packs, left_steps, shown
 from vmi.results.dropped import Drop, in_force
 from vmi.results.live import Live, read_live
+from vmi.results.steering import StopRequest, StopRequests
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
 from vmi.search.score import restarts_of
@@ -41,7 +42,7 @@ class Status:
     """One study at one moment. `spec` is study.json (None: absent), `part_age` that of the newest part in seconds.
 
     `drops` has what was dropped by hand (`vmi.results.drop`): no trial of it counts. `left` has what packs have left
-    under way, where no driver is alive; one that is tells of them itself.
+    under way, where no driver is alive; one that is tells of them itself. `stops` are the requests to stop in force.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Status:
     part_age: float | None
     drops: Sequence[Drop] = ()
     left: Sequence[Live] = ()
+    stops: Sequence[StopRequest] = ()
 
     @property
     def alive(self) -> bool:
@@ -100,7 +102,7 @@ def status_of(folder: AnyPath, now: float) -> Status:
     drops = in_force(store.drops(), finished.values())
     driver = lock.read(folder, now)
     left = () if driver is not None and driver.alive else _in_view(spec or {}, read_live(store, finished))
-    return Status(store.study, folder, spec, rows, driver, age, drops, tuple(left))
+    return Status(store.study, folder, spec, rows, driver, age, drops, tuple(left), StopRequests(store).checked())
 
 
 def _in_view(spec: Mapping[str, Any], left: Iterable[Live]) -> Iterator[Live]:
@@ -136,6 +138,7 @@ def describe(status: Status) -> Iterator[str]:
     yield from (f"  {told}" for told in (best_of(status), leading_of(status)) if told)
     if status.stopped:
         yield f"  stopped by `vmi stop`: {status.stopped} of these"
+    yield from (f"  in force: trials where {stop.where} are {stop}" for stop in status.stops)
     yield from (f"  dropped: {drop}" for drop in status.drops)
     if status.part_age is not None:
         yield f"  last part: {duration(status.part_age)} ago"

@@ -30,6 +30,7 @@ def write(pack: Pack, config: Mapping[str, Any], row: Row, folder: Path, onnx: b
     somebody's working folder. What is left of a failed attempt is removed. Raises OSError.
     """
     model, folder = plain_model(pack, config), folder.absolute()
+    moved: list[Path] = []
     temporary = (folder if folder.is_dir() else folder.parent) / f".tmp-{os.getpid()}-{folder.name}"
     temporary.mkdir(parents=True)
     try:
@@ -42,10 +43,12 @@ def write(pack: Pack, config: Mapping[str, Any], row: Row, folder: Path, onnx: b
             temporary.replace(folder)
         else:
             for path in temporary.iterdir():
-                path.replace(folder / path.name)
+                moved.append(path.replace(folder / path.name))  # noqa: PERF401  those before one that fails count
             temporary.rmdir()
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        for path in moved:
+            path.unlink(missing_ok=True)
         raise
 
 
