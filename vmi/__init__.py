@@ -15,13 +15,13 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # which type checkers take for True; importing typing takes as long as all else here
 if TYPE_CHECKING:
+    from vmi.api.models import evaluate as evaluate
     from vmi.api.models import load_model as load_model
     from vmi.api.results import Best as Best
     from vmi.api.results import Results as Results
     from vmi.api.results import open as open
     from vmi.api.run import run as run
     from vmi.cli.run import main as main
-    from vmi.estimation.evaluate import evaluate as evaluate
     from vmi.runners.watchdog import ClusterLostError as ClusterLostError
     from vmi.sources.dataset import Dataset as Dataset
     from vmi.spec.errors import InputError as InputError
@@ -42,11 +42,10 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 # Where each name of the face lives.
 _HOMES = {
-    "vmi.api.models": ("load_model",),
+    "vmi.api.models": ("evaluate", "load_model"),
     "vmi.api.results": ("Best", "Results", "open"),
     "vmi.api.run": ("run",),
     "vmi.cli.run": ("main",),
-    "vmi.estimation.evaluate": ("evaluate",),
     "vmi.runners.watchdog": ("ClusterLostError",),
     "vmi.sources.dataset": ("Dataset",),
     "vmi.spec.errors": ("InputError", "Problem", "StoreError"),

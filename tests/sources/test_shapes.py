@@ -18,7 +18,7 @@ from vmi.estimation.model import wrap
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shapes.py"
 
 
-def test_the_account_of_a_noisy_code_is_the_enumerated_truth() -> None:
+def test_the_account_of_a_noisy_code_is_the_enumerated_truth(tmp_path: Path) -> None:
     images, labels = runpy.run_path(str(EXAMPLE))["all_shapes"]()
     data = vmi.Dataset.from_arrays(images, labels)
     assert (len(images), data.classes) == (1152, ("cross", "disc", "square"))
@@ -34,7 +34,12 @@ def test_the_account_of_a_noisy_code_is_the_enumerated_truth() -> None:
         known = [probabilities[place[row.tobytes()]] if row.tobytes() in place else np.full(3, 1 / 3) for row in rows]
         return [torch.from_numpy(np.stack(known)).log().float()]
 
-    account = vmi.evaluate(wrap("c3*", encode, lambda code_NL: code_NL @ means), data, seeds=1, resamples=200)
+    model = wrap("c3*", encode, lambda code_NL: code_NL @ means)
+    account = vmi.evaluate(model, data, seeds=1, resamples=200)
+    np.savez(tmp_path / "shapes.npz", images=images, labels=labels)
+    assert vmi.evaluate(model, str(tmp_path / "shapes.npz"), seeds=1, resamples=200) == account
+    with pytest.raises(vmi.InputError, match=r"elsewhere\.npz"):
+        vmi.evaluate(model, str(tmp_path / "elsewhere.npz"))
     # Over all held-out images: I = H(m) - E H(q), m their mean.
     shares = np.bincount(data.held_out[1], minlength=3) / len(data.held_out[1])
     m = shares @ probabilities

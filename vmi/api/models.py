@@ -1,4 +1,4 @@
-"""`vmi.load_model`: a trained model, exported or kept in a study's results, as one that `vmi.evaluate` takes."""
+"""`vmi.load_model` and `vmi.evaluate`: a trained model of a study or an export, and the MI account of any model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from vmi.spec.errors import InputError, Problem
 from vmi.storage.paths import AnyPath, local, path_of
 
 if TYPE_CHECKING:
-    from vmi.estimation.model import Wrapped
+    from vmi.data.dataset import Dataset
+    from vmi.estimation.evaluate import Account, Arrays
+    from vmi.estimation.model import FixedModel, Wrapped
+    from vmi.estimation.q_fit import Settings
 
 
 def load_model(folder: str | Path | AnyPath | Results, trial_id: str | None = None) -> Wrapped:
@@ -43,3 +46,39 @@ def load_model(folder: str | Path | AnyPath | Results, trial_id: str | None = No
         raise InputError([Problem("trial_id", trial_id, "a completed trial of this study: its trial_id in `trials`")])
     stored_row(results._read.trials, trial_id, "trial_id")
     return from_folder(results.folder, trial_id)
+
+
+def evaluate(
+    model: FixedModel,
+    data: Dataset | Arrays | str,
+    *,
+    seeds: int = 3,
+    seed: int = 0,
+    resamples: int = 1000,
+    settings: Settings | None = None,
+) -> Account:
+    """The MI account of a model on a data set, in nats; the model is left bitwise as it was.
+
+    Arguments:
+        model: a `FixedModel`; `vmi.estimation.model.wrap` makes one of two functions
+        data: what a study's `dataset` may be, by name or as a file or folder of your own; or a `vmi.Dataset`
+        seeds: how many Q are fitted, with `seed`, `seed + 1`, ...: their spread is part of the result
+        seed: the first of them
+        resamples: of the bootstrap over held-out images
+        settings: of Q's fit; its widths are by default those of the data set's encoder
+
+    Returns:
+        The `Account`, which has every quantity of the MI card with its intervals.
+
+    Raises:
+        vmi.InputError: the model's shapes do not match the data, or an option is out of range; nothing was trained
+    """
+    from vmi.driver.own_data import read
+    from vmi.estimation.evaluate import evaluate as account_of  # loads torch
+    from vmi.spec.datasets import is_place
+    from vmi.worker.own_images import hold
+
+    images = read(data) if isinstance(data, str) and is_place(data) else data
+    if isinstance(images, str):
+        hold(images)
+    return account_of(model, images, seeds=seeds, seed=seed, resamples=resamples, settings=settings)

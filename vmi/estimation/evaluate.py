@@ -78,22 +78,7 @@ def evaluate(
     resamples: int = 1000,
     settings: Settings | None = None,
 ) -> Account:
-    """The MI account of a model on a data set, in nats; the model is left bitwise as it was.
-
-    Arguments:
-        model: a `FixedModel`; `vmi.estimation.model.wrap` makes one of two functions
-        data: the name of a data set, or a `vmi.Dataset`
-        seeds: how many Q are fitted, with `seed`, `seed + 1`, ...: their spread is part of the result
-        seed: the first of them
-        resamples: of the bootstrap over held-out images
-        settings: of Q's fit; its widths are by default those of the data set's encoder
-
-    Returns:
-        The `Account`, which has every quantity of the MI card with its intervals.
-
-    Raises:
-        vmi.InputError: the model's shapes do not match the data, or an option is out of range; nothing was trained
-    """
+    """`vmi.evaluate` (`vmi.api.models`) of a data set that is named in this process, or given. Raises InputError."""
     dataset = as_dataset(data)
     _check_options(dataset, seeds, seed, resamples)
     with frozen(model):
