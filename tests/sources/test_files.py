@@ -201,6 +201,14 @@ def saved(**arrays: Any) -> Callable[[Path], Path]:
     return written
 
 
+def bare(array: Any) -> Callable[[Path], Path]:
+    def written(root: Path) -> Path:
+        np.save(root / "s.npy", array)
+        return root / "s.npy"
+
+    return written
+
+
 def text_file(root: Path) -> Path:
     (root / "notes.txt").write_text("no images")
     return root / "notes.txt"
@@ -226,6 +234,8 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty folder": (lambda root: root, "no PNG or JPEG is there"),
     "sizes differ": (differing, "3x3 pixels"),
     "objects": (object_array, "unpickled"),
+    "objects in an archive": (saved(images=np.array([{"a": 1}, None], dtype=object)), "unpickled"),
+    "a bare array that is not finite": (bare(np.full((50, 4, 4), np.nan)), "not finite"),
     "40,000 pixels a side": (huge, "40,000 x 40,000"),
     "one broken picture": (broken_picture, "001.PNG"),
     "not a number": (saved(images=np.full((50, 4, 4), np.nan)), "not finite"),
@@ -255,6 +265,7 @@ def test_what_is_no_data_set_is_refused_with_what_was_found(case: str, tmp_path:
     with pytest.raises(InputError) as error:
         Dataset.from_file(written(tmp_path))
     assert said in str(error.value) and str(tmp_path) in str(error.value)
+    assert str(error.value).count("problem") == 1  # none within another
 
 
 def test_broken_pictures_are_left_out_and_named_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -52,9 +52,10 @@ def _npy(place: Place) -> Images:
     with place.path.open("rb") as file:
         _check_header(file, where)
     try:
-        return arrays(np.load(place.path, allow_pickle=False), shape=place.shape, where=where)
+        found = np.load(place.path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise refused(where, "a whole .npy file of numbers", str(error)) from error
+    return arrays(found, shape=place.shape, where=where)
 
 
 def _npz(place: Place) -> Images:
@@ -66,6 +67,8 @@ def _npz(place: Place) -> Images:
                     _check_header(member, f"{where}: {name.removesuffix('.npy')}")
         with np.load(place.path, allow_pickle=False) as held:
             found = {name.lower(): held[name] for name in held.files}
+    except InputError:  # what an array's header tells, a ValueError too
+        raise
     except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
         raise refused(where, "a whole .npz file of numbers", str(error)) from error
     parts = [part for part in _PARTS if f"{part}_images" in found]
