@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from support.commands import PROGRAM
+from support.object_servers import faulty_server, new_bucket, stored
 from support.owned import short_folder
 from support.runs import ROOT, SMOKE, Run, run, tables, until
-from support.s3_faults import Faulty
-from support.s3_server import faulty_server, new_bucket, stored
+from support.spoiling_proxy import Faulty
 
 from vmi.results.store import Store
 from vmi.storage.durable import put_replacing
