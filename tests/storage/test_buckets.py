@@ -126,7 +126,7 @@ def test_a_kill_at_any_request_leaves_a_readable_store(lab, proxy, root, first, 
 
 def killed_at(number, after, proxy, store, trial):
     """Commit in a child that is killed at its n-th request: (acknowledged ids, was it killed)."""
-    with Child(COMMIT, store.root, store.study, trial.seed, store.next_attempt()) as child:
+    with Child(COMMIT, store.root, store.study, trial.config.seed, store.next_attempt()) as child:
         proxy.arm(*(() if after else ("drop", number)))  # else what was on its way would arrive after the death
         setattr(proxy, "after" if after else "before", lambda at: child.kill() if at == number else None)
         acknowledged = child.go().split()

@@ -85,7 +85,7 @@ class Server:
         assert self.forward("PUT", f"/{bucket}", {}, b"")[0] == 200
 
     def _store(self, bucket: str) -> Any:
-        return S3Store(bucket, endpoint=self.url, client_options=HTTP)
+        return S3Store(bucket, aws_endpoint_url_s3=self.url, client_options=HTTP)
 
     def contents(self, bucket: str) -> dict[str, bytes]:
         """Every object by key; one that goes while this looks is not there."""

@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 FAULTS = ("503", "500", "409", "drop", "lost", "500 after", "truncated", "flipped", "torn")
 CONDITIONS = ("if-none-match", "if-match", "x-goog-if-generation-match")
@@ -64,6 +65,7 @@ class Faulty:
 
     def numbered(self, method: str, path: str) -> tuple[int, str]:
         """The number of a request, and what is to become of it."""
+        path = unquote(path)
         with self._count:
             number = len(self.log)
             self.log.append((method, path))
