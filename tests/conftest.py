@@ -15,7 +15,7 @@ from support.owned import Owner
 
 if TYPE_CHECKING:
     from support.lab import Lab
-    from support.s3_faults import Faulty
+    from support.spoiling_proxy import Faulty
 
     from tests.analysis.browsing import Browser
     from vmi.results.store import Store
@@ -100,23 +100,24 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results", "lambda")
 
 
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[Faulty]:
-    """A server of an object store, behind a proxy that can spoil each request."""
-    from support.s3_server import faulty_server
+@pytest.fixture(scope="module", params=["s3", "gs", "az"])
+def proxy(request: pytest.FixtureRequest) -> Iterator[Faulty]:
+    """A server of an object store of each cloud, behind a proxy that can spoil each request."""
+    from support.object_servers import faulty_server
 
-    with faulty_server() as running:
+    with faulty_server(request.param) as running:
         yield running
 
 
 @pytest.fixture
 def root(proxy: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
     """Results in a bucket of their own; what fails is tried again at once."""
-    from support.s3_server import new_bucket
+    from support.object_servers import new_bucket
 
-    from vmi.storage import s3  # loads boto3
+    from vmi.storage import bucket  # loads obstore
 
-    monkeypatch.setattr(s3, "FIRST_WAIT", 0.005)
+    monkeypatch.setattr(bucket, "FIRST_WAIT", 0.005)
     yield new_bucket(proxy)
     proxy.arm()
     proxy.ignores_conditions = proxy.hides_checksums = False
+    proxy.server.page = 1000

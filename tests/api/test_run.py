@@ -88,7 +88,7 @@ def test_what_a_command_line_refuses_is_refused_with_the_same_problems(tmp_path:
     [
         ({"packsize": 2}, "--packsize = 2: no such option (did you mean '--pack-size'?)"),
         ({"local": "yes"}, "--local = 'yes': True or False"),
-        ({"results": 5}, "--results = 5: a folder, or s3://BUCKET/PREFIX"),
+        ({"results": 5}, "--results = 5: a folder, or s3://, gs:// or az://BUCKET/PREFIX"),
         ({"address": 3}, "--address = 3: the address of a Ray cluster"),
         ({"seeds": 1.5}, "--seeds = 1.5: a count from 1 to 10000"),
         ({"seeds": True}, "--seeds = True: a count from 1 to 10000"),
@@ -96,7 +96,10 @@ def test_what_a_command_line_refuses_is_refused_with_the_same_problems(tmp_path:
         ({"gpus_per_pack": True}, "--gpus-per-pack = True: a number from 0 to 1"),
         ({"smoke": np.zeros(2)}, "--smoke = array([0., 0.]): True or False"),
         ({"data": np.zeros(2)}, "fixed.dataset = array([0., 0.]): a string"),
-        ({"results": "gs://bucket/x"}, "--results = 'gs://bucket/x': a folder, or s3://BUCKET/PREFIX"),
+        (
+            {"results": "gcs://bucket/x"},
+            "--results = 'gcs://bucket/x': a folder, or s3://, gs:// or az://BUCKET/PREFIX",
+        ),
         ({"resume": True}, "--resume = 'small': a study that was begun in"),
     ],
 )

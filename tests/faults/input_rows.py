@@ -301,8 +301,9 @@ ROWS: dict[str, list[Variant]] = {
         options("--hours 0 --until soon --trials 0", "3 problems", "--hours = 0.0", "--until = 'soon'", "--trials = 0"),
     ],
     "unknown URI scheme": [
-        options("--local --results ftp://host/x", "--results = ", "or s3://BUCKET/PREFIX", "scheme ftp:// is"),
-        options("--local --results=gs://bucket/x", "--results = ", "no store of scheme gs:// is known"),
+        options("--local --results ftp://host/x", "--results = ", "or az://BUCKET/PREFIX", "scheme ftp:// is"),
+        options("--local --results=gcs://bucket/x", "--results = ", "no store of scheme gcs:// is known"),
+        options("--local --results=az://under_score/x", "--results = ", "a bucket's name is 3 to 63 of a-z, 0-9, '-'"),
         options("--local --results hdfs:///x", "no store of scheme hdfs:// is known"),
         command("plan SMOKE --results ftp://host/x", "--results", "no store of scheme ftp:// is known"),
         command("status ftp://host/x", "FOLDER", "no store of scheme ftp:// is known"),

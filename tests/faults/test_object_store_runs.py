@@ -1,22 +1,22 @@
-"""A study with its results in an object store, as a user runs it: real processes, real Ray, a real S3 server."""
+"""A study with its results in a bucket of each cloud, as a user runs it: real processes, real Ray, a real server."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.commands import PROGRAM
+from support.object_servers import stored
 from support.owned import short_folder
 from support.runs import ROOT, SMOKE, Run, run, tables, until
-from support.s3_faults import Faulty
-from support.s3_server import faulty_server, new_bucket, stored
+from support.spoiling_proxy import Faulty
 
 from vmi.results.store import Store
 from vmi.storage.durable import put_replacing
@@ -26,19 +26,6 @@ pytestmark = pytest.mark.faults
 # A grid of several packs, so that a kill falls between commits.
 LAMBDA = ROOT / "sweeps" / "lambda.py"
 SMALL = ("--steps", "60", "--seeds", "2", "--pack-size", "4")
-
-
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[Faulty]:
-    with faulty_server() as running:
-        yield running
-
-
-@pytest.fixture
-def root(proxy: Faulty) -> Iterator[ObjectPath]:
-    yield new_bucket(proxy)
-    proxy.arm()
-    proxy.ignores_conditions = False
 
 
 def vmi(folder: Path, *arguments: object) -> str:
@@ -111,14 +98,13 @@ def test_a_sweep_through_a_network_that_spoils_every_fourth_request_ends_with_th
 
 def test_what_cannot_be_used_is_exit_2_and_nothing_is_written(proxy: Faulty, root: ObjectPath, tmp_path: Path) -> None:
     wrong = {
-        "gs://bucket/x": "no store of scheme gs:// is known",
         "foo://x": "no store of scheme foo:// is known",
-        "s3://nobody-has-made-this/x": "the bucket does not exist",
+        f"{root.scheme}://nobody-has-made-this/x": "the bucket does not exist",
     }
     for address, why in wrong.items():
         said = run(SMOKE, "--results", address, cwd=tmp_path)
         assert said.code == 2 and why in said.err and address in said.err, said.err
-    said = run(SMOKE, "--results", str(root), cwd=tmp_path, AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
+    said = run(SMOKE, "--results", str(root), cwd=tmp_path, **proxy.server.environment("http://127.0.0.1:9"))
     assert said.code == 2 and "cannot be reached" in said.err
     proxy.arm("403", 0, lasting=True)
     said = run(SMOKE, "--results", str(root), cwd=tmp_path)
@@ -153,8 +139,11 @@ def test_kept_models_are_found_and_measured_and_a_damaged_store_is_exit_3(
     assert said.code == 3 and str(part) in said.err
 
 
-def test_each_node_of_a_cluster_proves_that_it_reaches_the_store(root: ObjectPath, tmp_path: Path) -> None:
+def test_each_node_of_a_cluster_proves_that_it_reaches_the_store(
+    proxy: Faulty, root: ObjectPath, tmp_path: Path
+) -> None:
     program = """
+import json
 import sys
 from ray.cluster_utils import Cluster
 from vmi.spec.errors import InputError
@@ -168,7 +157,7 @@ cluster.add_node(**small)
 runner = TuneRunner(cluster.address, 0.0, needs_of(path_of(sys.argv[1]), ["digits"]))
 print("workers", runner.workers())
 runner.close()
-cluster.add_node(**small, env_vars={"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"})
+cluster.add_node(**small, env_vars=json.loads(sys.argv[2]))
 try:
     runner.workers()
 except InputError as error:
@@ -176,7 +165,8 @@ except InputError as error:
 cluster.shutdown()
 """
     environ = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"TMPDIR": str(short_folder())}
-    command = [sys.executable, "-c", program, str(root)]
+    elsewhere = json.dumps(proxy.server.environment("http://127.0.0.1:9"))
+    command = [sys.executable, "-c", program, str(root), elsewhere]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "workers 2" in done.stdout and "1 problem" in done.stdout

@@ -20,7 +20,7 @@ def load_model(folder: str | Path | AnyPath | Results, trial_id: str | None = No
     """A trained model, frozen: of a folder that `vmi export` wrote, or of a trial of a study whose model was kept.
 
     Arguments:
-        folder: an exported model's folder; or a study's results, as a folder, s3://BUCKET/PREFIX/STUDY or `vmi.Results`
+        folder: an exported model's folder; or a study's results, as a folder, an address in a bucket or `vmi.Results`
         trial_id: the trial, of a study's results; of an exported model it may be left out
 
     Returns:

@@ -292,7 +292,7 @@ class Results:
 
 
 def open(folder: str | AnyPath) -> Results:
-    """The results of a study in a folder, or s3://BUCKET/PREFIX/STUDY, whether its run is over or not.
+    """The results of a study in a folder or a bucket (s3://BUCKET/PREFIX/STUDY), whether its run is over or not.
 
     Raises InputError where no study is, naming the nearest, StoreError where its files are damaged.
     """

@@ -48,7 +48,7 @@ class StudyOptions:
     restarts: int | None = option(None, "Seeds that form one replicate, the one chosen without labels.", "INTEGER")
     scale: str | None = option(None, "A scale that the study names, such as laptop or full.")
     name: str | None = option(None, "Name of the study's folder under the results.")
-    results: str | AnyPath = option("results", "Folder of all results, or s3://BUCKET/PREFIX in an object store.")
+    results: str | AnyPath = option("results", "Folder of all results, or s3://, gs:// or az://BUCKET/PREFIX.")
     pack_size: int | str = option(
         AUTO, "Trials trained as one program, at most; auto: by measurement and memory.", "INTEGER|auto"
     )

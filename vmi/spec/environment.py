@@ -1,6 +1,6 @@
 """The environment variables that are read, and what each does. Standard library only.
 
-Variables that only boto3, Ray or W&B read are theirs to document. `tests/docs` holds this list to the code.
+Variables that only obstore, boto3, Ray or W&B read are theirs to document. `tests/docs` holds this list to the code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ VARIABLES: Mapping[str, str] = {
     "CUDA_VISIBLE_DEVICES": "the GPUs to use; empty: none",
     "MKL_CBWR": "MKL's mode; `import vmi` sets `AUTO,STRICT` where it is unset, so that a trial is bitwise the same in "
     "a pack of any size",
-    "AWS_ENDPOINT_URL_S3": "an object store that is not AWS; boto3 reads it, as it reads credentials and profile",
+    "AWS_ENDPOINT_URL_S3": "an S3 store that is not AWS; else `AWS_ENDPOINT_URL`, or the profile's. Keys and roles are "
+    "found as AWS's tools find them",
+    "AWS_REGION": "the region of a bucket; else `AWS_DEFAULT_REGION`, or the profile's",
+    "AWS_PROFILE": "the profile of `~/.aws`; one that asks for SSO, another role or a process needs boto3",
+    "AWS_CA_BUNDLE": "certificates to trust beside the system's, for any object store",
+    "GOOGLE_APPLICATION_CREDENTIALS": "the key file for `gs://`; else gcloud's login, or the machine's account",
+    "STORAGE_EMULATOR_HOST": "an emulator in place of Google's store",
+    "AZURE_STORAGE_ACCOUNT": "the account of `az://`; its key is in `AZURE_STORAGE_KEY`, a signature in "
+    "`AZURE_STORAGE_SAS_TOKEN`, else a service principal, an identity of the machine or `az login`",
+    "AZURE_STORAGE_CONNECTION_STRING": "account, key and endpoint in one",
     "NETRC": "the netrc file in which a W&B key is looked for",
     "TMPDIR": "parent of the temporary folder, where `RAY_TMPDIR` names none",
     "HOME": "your home folder: data cache, W&B's settings, Ray's token",

@@ -1,8 +1,7 @@
 """The ways in which a store puts a file in place, and takes one away, durably, whatever kind of place it lies in.
 
 `Storage` is what every kind of place can do: a folder (`vmi.storage.folder`), or a prefix of an object store
-(`vmi.storage.paths.ObjectPath`), where each way is one conditional put. A further kind of object store is a
-subclass of that with its own `scheme` and `objects`, which `vmi.storage.paths.path_of` makes.
+(`vmi.storage.paths.ObjectPath`), where each way is one conditional put.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where results lie: a folder of this machine, or `s3://bucket/prefix` in an object store.
+"""Where results lie: a folder of this machine, or `s3://`, `gs://` or `az://bucket/prefix` in an object store.
 
 `ObjectPath` answers what a `pathlib.Path` answers, as far as a store asks: it joins, names itself, lists and reads.
-What it reads and writes goes through `vmi.storage.s3`, which is loaded when it is first needed.
+What it reads and writes goes through `vmi.storage.bucket`, which is loaded when it is first needed.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vmi.spec.errors import InputError, Problem, StoreError
 
 if TYPE_CHECKING:
-    from vmi.storage.s3 import Bucket
+    from vmi.storage.bucket import Bucket
 
-ALLOWED = "a folder, or s3://BUCKET/PREFIX"
+ALLOWED = "a folder, or s3://, gs:// or az://BUCKET/PREFIX"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# What a bucket's name has beside a-z and 0-9, in Azure a container's.
+SIGNS = {"s3": ".-", "gs": "._-", "az": "-"}
 # Requests to an object store that are under way at a time.
 REQUESTS = 16
 # A key has at most 1,024 bytes, of which the files of a study take some.
@@ -49,10 +50,10 @@ class ObjectPath:
     after seconds, not after a minute.
     """
 
-    scheme: ClassVar[str] = "s3"
     bucket: str
     key: str = ""
     hasty: bool = field(default=False, compare=False)
+    scheme: str = "s3"
 
     def __truediv__(self, name: str | PurePosixPath) -> ObjectPath:
         return replace(self, key=str(PurePosixPath(f"{self.key}/{name}")).strip("/"))
@@ -158,7 +159,7 @@ class ObjectPath:
         key = (self / name).key
         try:
             found = self.objects.read(key)
-            return found.data == before and self.objects.put_over(key, data, found.etag)
+            return found.data == before and self.objects.put_over(key, data, found.state)
         except FileNotFoundError:
             return False
 
@@ -167,7 +168,7 @@ class ObjectPath:
         with contextlib.suppress(FileNotFoundError):
             found = self.objects.read(key)
             if found.data == before:
-                self.objects.unlink_over(key, found.etag)
+                self.objects.unlink_over(key, found.state)
 
     def make_folders(self) -> None:
         """Nothing: there are none."""
@@ -187,9 +188,9 @@ class ObjectPath:
     @property
     def objects(self) -> Bucket:
         """What asks the store. Keys are those of the whole bucket."""
-        from vmi.storage.s3 import Bucket  # loads boto3
+        from vmi.storage.bucket import Bucket  # loads obstore
 
-        return Bucket(self.bucket, self.hasty)
+        return Bucket(self.scheme, self.bucket, self.hasty)
 
 
 AnyPath = Path | ObjectPath
@@ -211,24 +212,27 @@ def name_taken(path: AnyPath) -> StoreError:
 
 
 def path_of(text: str | AnyPath, name: str = "--results") -> AnyPath:
-    """The place that a user named. Raises InputError for another scheme than s3, or no valid bucket and prefix."""
+    """The place that a user named. Raises InputError for an unknown scheme, or no valid bucket and prefix."""
     given = str(text)
     found = _SCHEME.match(given)
     if not isinstance(text, str):
         return text
     if not found:
         return Path(text).expanduser()
-    if found[1].lower() != ObjectPath.scheme:
+    scheme = found[1].lower()
+    if scheme not in SIGNS:
         raise InputError([Problem(name, given, ALLOWED, f"no store of scheme {found[1]}:// is known")])
     bucket, _, prefix = given[len(found[0]) :].removeprefix("/").partition("/")
     parts = [part for part in prefix.split("/") if part]
-    if not given[len(found[0]) :].startswith("/") or not _BUCKET.fullmatch(bucket):
-        allowed = "s3://BUCKET/PREFIX; a bucket's name is 3 to 63 of a-z, 0-9, '.' and '-'"
+    valid = re.fullmatch(rf"[a-z0-9][a-z0-9{SIGNS[scheme]}]{{1,61}}[a-z0-9]", bucket)
+    if not given[len(found[0]) :].startswith("/") or not valid:
+        signs = " and ".join(f"'{sign}'" for sign in SIGNS[scheme])
+        allowed = f"{scheme}://BUCKET/PREFIX; a bucket's name is 3 to 63 of a-z, 0-9, {signs}"
         raise InputError([Problem(name, given, allowed)])
     if any(part in (".", "..") for part in parts) or not prefix.isprintable() or len(prefix.encode()) > MAX_PREFIX:
-        allowed = f"s3://BUCKET/PREFIX; a prefix has no '.' or '..', and at most {MAX_PREFIX} bytes that can be printed"
-        raise InputError([Problem(name, given, allowed)])
-    return ObjectPath(bucket, "/".join(parts))
+        rule = f"a prefix has no '.' or '..', and at most {MAX_PREFIX} bytes that can be printed"
+        raise InputError([Problem(name, given, f"{scheme}://BUCKET/PREFIX; {rule}")])
+    return ObjectPath(bucket, "/".join(parts), scheme=scheme)
 
 
 def opened(text: str | AnyPath, name: str = "folder") -> AnyPath:

@@ -1,15 +1,14 @@
-"""Compaction, fsck, quarantine, drops in an object store: a real S3 client and server, through a spoiling proxy."""
+"""Compaction, fsck, quarantine, drops in a bucket of each cloud: the real client, a real server, a spoiling proxy."""
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from datetime import UTC, datetime
 
 import pytest
-from support.s3_faults import FAULTS
-from support.s3_server import stored
+from support.children import COMPACT, Child
+from support.object_servers import stored
+from support.spoiling_proxy import FAULTS
 
 from vmi.results.compaction import compact
 from vmi.results.drop import drop, matching
@@ -67,28 +66,20 @@ def test_a_compaction_of_which_a_request_fails_changes_no_row(lab, proxy, root, 
 def test_a_compaction_that_is_killed_at_any_request_changes_no_row_and_is_finished_by_the_next(lab, proxy, root, after):
     for number in range(0, 200, 3):
         store, before = filled(lab, root, f"study{number}")
-        ready, go = os.pipe()
-        proxy.arm(*(() if after else ("drop", number)))
-        child = os.fork()
-        if child == 0:
-            os.read(ready, 1)
-            compacted(store)
-            os._exit(0)
+        with Child(COMPACT, root, store.study) as child:
+            proxy.arm(*(() if after else ("drop", number)))
 
-        def kill(at, child=child, number=number):
-            if at == number:
-                os.kill(child, signal.SIGKILL)
-                os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it is gone before its answer comes
+            def kill(at, child=child, number=number):
+                if at == number:
+                    child.kill()  # it is gone before its answer comes
 
-        setattr(proxy, "after" if after else "before", kill)
-        os.write(go, b"x")
-        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-        os.close(ready), os.close(go)
-        proxy.arm()
+            setattr(proxy, "after" if after else "before", kill)
+            child.go()
+            proxy.arm()
         assert {table: rows_of(store, table) for table in TABLES} == before
         compacted(store)
         assert_compacted(proxy, store, before)
-        if not killed:
+        if not child.killed:
             break
     assert number > 20
 

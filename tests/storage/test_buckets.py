@@ -1,4 +1,4 @@
-"""Results in an object store: a real S3 client against a real server, through a proxy that spoils chosen requests.
+"""Results in an object store of each cloud: the real client, a real server, and a proxy that spoils chosen requests.
 
 What was acknowledged is readable and the same byte by byte; nothing is there twice; no object is ever partly there.
 """
@@ -6,23 +6,28 @@ What was acknowledged is readable and the same byte by byte; nothing is there tw
 from __future__ import annotations
 
 import os
+import queue
 import random
 import re
 import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from support.children import COMMIT, COMMIT_EACH, Child
+from support.object_servers import CLOUDS, NOBODY, stored
 from support.runs import until
-from support.s3_faults import FAULTS, RIVAL, Faulty
-from support.s3_server import stored
+from support.spoiling_proxy import FAULTS, RIVAL, Faulty
 
 from vmi.results.parts import part_name
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.spec.errors import InputError, StoreError
-from vmi.storage import s3
+from vmi.storage import bucket, clouds
 from vmi.storage.durable import put_exclusive, put_new, put_over, put_replacing, remove_same
 from vmi.storage.paths import ObjectPath, opened, path_of
 
@@ -78,7 +83,7 @@ def test_one_request_that_fails_loses_and_doubles_nothing(lab, proxy, root, faul
 def test_a_store_that_stays_away_gives_a_named_error_and_the_same_commit_goes_through_later(
     lab, proxy, root, fault, monkeypatch
 ):
-    monkeypatch.setattr(s3, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(bucket, "PATIENCE_SECONDS", 0.05)
     trial = lab.trial()
     for number in range(3):
         store = Store(root, f"study{number}")
@@ -87,7 +92,7 @@ def test_a_store_that_stays_away_gives_a_named_error_and_the_same_commit_goes_th
         if fault in ("truncated", "flipped"):  # of an answer without a body: the put is acknowledged
             recorder.commit()
         else:
-            with pytest.raises(OSError, match=r"s3://results-.*/part-"):
+            with pytest.raises(OSError, match=rf"{root.scheme}://results-.*/part-"):
                 recorder.commit()
         proxy.arm()
         assert recorder.commit().ids in ((trial.trial_id,), ())
@@ -106,7 +111,7 @@ def test_a_kill_at_any_request_leaves_a_readable_store(lab, proxy, root, first, 
         if not first:
             lab.record(store, {earlier: lab.completed(earlier)})
         before = store.finished()
-        acknowledged, killed = killed_at(number, after, proxy, store, lab, trial)
+        acknowledged, killed = killed_at(number, after, proxy, store, trial)
         found = store.finished()
         assert set(before) | set(acknowledged) <= set(found) <= set(before) | {trial.trial_id}
         assert all(found[trial_id] == row for trial_id, row in before.items())
@@ -119,37 +124,14 @@ def test_a_kill_at_any_request_leaves_a_readable_store(lab, proxy, root, first, 
     assert acknowledged == [trial.trial_id] and number == 3
 
 
-def killed_at(number, after, proxy, store, lab, trial):
+def killed_at(number, after, proxy, store, trial):
     """Commit in a child that is killed at its n-th request: (acknowledged ids, was it killed)."""
-    ours, theirs = os.pipe()
-    attempt = store.next_attempt()
-    proxy.arm(*(() if after else ("drop", number)))  # else what was on its way would arrive after the death
-    child = os.fork()
-    if child == 0:
-        os.close(ours)
-        os.read(go := _INHERITED[0], 1)
-        os.close(go)
-        ids = lab.record(store, {trial: lab.completed(trial)}, attempt)
-        os.write(theirs, " ".join(ids).encode())
-        os._exit(0)
-    os.close(theirs)
-
-    def kill(at):
-        if at == number:
-            os.kill(child, signal.SIGKILL)
-            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it is gone before its answer comes
-
-    setattr(proxy, "after" if after else "before", kill)
-    os.write(_INHERITED[1], b"x")
-    acknowledged = Path(f"/dev/fd/{ours}").read_text().split()
-    os.close(ours)
-    killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    proxy.arm()
-    return acknowledged, killed
-
-
-# A child waits for its parent to be ready to kill it.
-_INHERITED = os.pipe()
+    with Child(COMMIT, store.root, store.study, trial.config.seed, store.next_attempt()) as child:
+        proxy.arm(*(() if after else ("drop", number)))  # else what was on its way would arrive after the death
+        setattr(proxy, "after" if after else "before", lambda at: child.kill() if at == number else None)
+        acknowledged = child.go().split()
+        proxy.arm()
+    return acknowledged, child.killed
 
 
 @pytest.mark.faults
@@ -157,28 +139,36 @@ def test_of_a_crowd_of_writers_that_are_killed_through_a_bad_network_each_acknow
     lab, proxy, root
 ):
     store, chance = Store(root, "lambda"), random.Random(0)
-    acknowledgements, theirs = os.pipe()
     proxy.plan = lambda *_: chance.choice(FAULTS) if chance.random() < 0.1 else ""
-    seeds, living, killed = iter(range(10**6)), [], 0
+    seeds, said, killed, living = iter(range(10**6)), queue.SimpleQueue[str](), 0, list[Child]()
+
+    def listen(child):
+        for line in child.process.stdout:
+            said.put(line.strip())
 
     def writer():
-        mine = [next(seeds) for _ in range(10)]
-        if child := os.fork():
-            return child
-        for trial in (lab.trial(seed=seed) for seed in mine):
-            os.write(theirs, f"{lab.record(store, {trial: lab.completed(trial)})[0]}\n".encode())
-        os._exit(0)
+        child = Child(COMMIT_EACH, root, "lambda", *(next(seeds) for _ in range(10))).__enter__()
+        child.process.stdin.write("\n")
+        child.process.stdin.flush()
+        child.ear = threading.Thread(target=listen, args=(child,))
+        child.ear.start()
+        return child
 
-    with os.fdopen(acknowledgements) as heard:
-        acknowledged = []
-        while killed < 30:
-            living += [writer() for _ in range(4 - len(living))]
-            acknowledged.append(heard.readline().strip())
-            os.kill(victim := living.pop(chance.randrange(4)), signal.SIGKILL)
-            killed += os.waitstatus_to_exitcode(os.waitpid(victim, 0)[1]) == -signal.SIGKILL
-        assert all(os.waitpid(child, 0)[1] == 0 for child in living)
-        os.close(theirs)
-        acknowledged += heard.read().split()
+    def ended(child):
+        code = child.process.wait()
+        child.ear.join()
+        child.process.stdin.close()
+        return code
+
+    acknowledged = []
+    while killed < 12:
+        living += [writer() for _ in range(3 - len(living))]
+        acknowledged.append(said.get(timeout=120))
+        (victim := living.pop(chance.randrange(3))).process.kill()
+        killed += ended(victim) == -signal.SIGKILL
+    assert [ended(child) for child in living] == [0] * len(living)
+    while not said.empty():
+        acknowledged.append(said.get())
     proxy.arm()
     found = store.read("trials").checked()["trial_id"].to_pylist()
     tried = {lab.trial(seed=seed).trial_id for seed in range(next(seeds))}
@@ -235,7 +225,7 @@ def test_a_put_that_was_done_though_its_answer_was_lost_is_known_again(proxy, ro
 
 @pytest.mark.faults
 def test_a_put_that_arrives_after_it_was_given_up_changes_nothing(proxy, root, monkeypatch):
-    monkeypatch.setattr(s3, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(bucket, "READ_SECONDS", 0.3)
     proxy.arm("slow", 0)
     assert put_exclusive(root, "lock", b"mine")
     proxy.arm("slow", 1)
@@ -255,14 +245,18 @@ def test_of_many_who_put_the_same_bytes_under_one_name_one_wins(proxy, root):
     assert (root / "state").read_bytes() == b"%d" % over.index(True)
 
 
-def test_a_folder_of_more_than_one_page_is_listed_whole(proxy, root, monkeypatch):
-    monkeypatch.setattr(s3, "PAGE", 3)
+def test_a_folder_of_more_than_one_page_is_listed_whole(proxy, root):
+    proxy.server.page = 3  # Azurite's is its own: a list of one page
     names = {f"name {i} ä+%2F" for i in range(7)}
     for name in names:
         put_new(root / "folder", name, b"x")
     put_new(root / "folder" / "below", "y", b"x")
     assert {path.name for path in (root / "folder").iterdir()} == names | {"below"}
-    assert set((root / "folder").times()) == names
+    for fault in ("503", "drop"):  # the page alone is asked for again
+        proxy.arm(fault, 1)
+        assert set((root / "folder").times()) == names
+        assert len(proxy.log) == (4 if proxy.hit else 1)
+    proxy.arm()
     with pytest.raises(NotADirectoryError, match="name 0"):
         (root / "folder" / "name 0 ä+%2F").iterdir()
     with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -281,14 +275,19 @@ def test_a_store_that_ignores_conditions_is_refused_and_left_as_it_was(proxy, ro
     assert stored(proxy, root) == {}
 
 
-def test_a_store_that_cannot_be_used_is_named_with_the_reason(proxy, root):
-    for text in ("gs://bucket/x", "foo://x/y", "s3://", "s3:///x", "s3:/bucket/x", "s3://UPPER/x", "s3://ok.ok/a/../b"):
+def test_an_address_that_means_no_bucket_is_refused(scheme):
+    wrong = ("foo://x/y", "file:///x", *(f"{scheme}{rest}" for rest in ("://", ":///x", ":/bucket/x", "://UPPER/x")))
+    for text in (*wrong, f"{scheme}://okok/a/../b", "az://no.dots/x", "az://no_lines/x", "s3://no_lines/x"):
         with pytest.raises(InputError, match=re.escape(text)):
             path_of(text)
-    with pytest.raises(InputError, match="the bucket does not exist"):
-        opened("s3://nobody-has-made-this/x")
-    with pytest.raises(InputError, match="the bucket does not exist"):
-        Store(ObjectPath("nobody-has-made-this"), "lambda").check_writable()
+    assert path_of("gs://one_line.and.dots/x").bucket == "one_line.and.dots"
+
+
+def test_a_store_that_cannot_be_used_is_named_with_the_reason(proxy, root):
+    nobodys = ObjectPath("nobody-has-made-this", "x", scheme=root.scheme)
+    for refused in (lambda: opened(str(nobodys)), Store(nobodys, "lambda").check_writable):
+        with pytest.raises(InputError, match="the bucket does not exist"):
+            refused()
     proxy.arm("403", 0, lasting=True)
     for refused in (lambda: opened(str(root)), Store(root, "lambda").check_writable):
         with pytest.raises(InputError, match=r"access denied \(AccessDenied\)"):
@@ -299,7 +298,7 @@ def test_a_store_that_cannot_be_used_is_named_with_the_reason(proxy, root):
 @pytest.mark.parametrize("fault", ["drop", "slow"])
 def test_a_store_that_does_not_answer_is_given_up_and_refused(proxy, root, fault):
     """Within half a minute: so long the limits are, and it answers nothing before the test says so."""
-    assert s3.HASTY_SECONDS + s3.HASTY_READ_SECONDS + s3.CONNECT_SECONDS < 30
+    assert bucket.HASTY_SECONDS + bucket.HASTY_READ_SECONDS + clouds.CONNECT_SECONDS < 30
     proxy.arm(fault, 0, lasting=True)
     with pytest.raises(InputError, match="object store"):
         opened(str(root)) if fault == "slow" else Store(root, "lambda").check_writable()
@@ -307,17 +306,23 @@ def test_a_store_that_does_not_answer_is_given_up_and_refused(proxy, root, fault
     proxy.go.set()
 
 
-def test_addresses_are_read_as_they_are_written_back(proxy):
-    assert str(path_of("s3://bucket//a/b/")) == "s3://bucket/a/b" == str(path_of("s3://bucket") / "a" / "b")
-    assert path_of("S3://bucket/a") == ObjectPath("bucket", "a")
-    place = path_of("s3://bucket/a/b")
-    assert (place.name, str(place.parent), str(place.parent.parent)) == ("b", "s3://bucket/a", "s3://bucket")
+@pytest.fixture(params=CLOUDS)
+def scheme(request):
+    return request.param
+
+
+def test_addresses_are_read_as_they_are_written_back(scheme):
+    top = f"{scheme}://bucket"
+    assert str(path_of(f"{top}//a/b/")) == f"{top}/a/b" == str(path_of(top) / "a" / "b")
+    assert path_of(f"{scheme.upper()}://bucket/a") == ObjectPath("bucket", "a", scheme=scheme)
+    place = path_of(f"{top}/a/b")
+    assert (place.name, str(place.parent), str(place.parent.parent)) == ("b", f"{top}/a", top)
     assert path_of("~/results") == Path.home() / "results" and path_of("a:b/c") == Path("a:b/c")
 
 
 def test_bytes_that_changed_on_their_way_are_not_taken(proxy, root, monkeypatch):
     put_new(root, "model.pt", b"weights" * 100)
-    monkeypatch.setattr(s3, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(bucket, "PATIENCE_SECONDS", 0.05)
     for fault, hides in (("flipped", False), ("flipped", True), ("truncated", False), ("truncated", True)):
         proxy.arm(fault, 0, lasting=True)
         proxy.hides_checksums = hides  # of the store itself; ours stay
@@ -329,7 +334,7 @@ def test_a_store_that_stays_away_is_not_called_damaged(lab, proxy, root, monkeyp
     store, trial = Store(root, "lambda"), lab.trial()
     lab.record(store, {trial: lab.completed(trial)})
     store.write_study({"name": "lambda"})
-    monkeypatch.setattr(s3, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(bucket, "PATIENCE_SECONDS", 0.02)
     for fault in ("503", "drop"):
         for number, ask in ((0, store.read_study), (0, store.finished), (1, store.finished)):
             proxy.arm(fault, number, lasting=True)
@@ -346,3 +351,126 @@ def test_a_damaged_object_is_named_and_kept(lab, proxy, root):
     with pytest.raises(StoreError, match=re.escape(str(part))):
         store.finished()
     assert part.read_bytes() == damaged
+
+
+def test_a_forked_child_of_a_user_of_the_store_is_refused_and_does_not_hang(proxy, root):
+    put_new(root, "a", b"x")
+    heard, said = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            (root / "a").read_bytes()
+        except OSError as error:
+            os.write(said, str(error).encode())
+        os._exit(0)
+    os.close(said)
+    with os.fdopen(heard) as lines:
+        assert (
+            f"forked after its parent had used an object store cannot: spawn it instead: '{root.scheme}" in lines.read()
+        )
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_signal_is_handled_while_a_request_waits(proxy, root, monkeypatch):
+    """The library would hold it up until the answer, which never comes here."""
+
+    class HeardError(Exception):
+        pass
+
+    def heard(number, frame):
+        raise HeardError
+
+    monkeypatch.setattr(bucket, "READ_SECONDS", 600.0)
+    before = signal.signal(signal.SIGUSR1, heard)
+    try:
+        proxy.arm("held", 0)
+        proxy.before = lambda number: os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(HeardError):
+            (root / "a").read_bytes()
+    finally:
+        proxy.go.set()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_an_object_that_another_has_replaced_is_not_removed(proxy, root):
+    put_new(root, "lock", b"mine")
+    proxy.arm("race", 1)  # between the look and what is put before the removal
+    remove_same(root, "lock", b"mine")
+    assert (root / "lock").read_bytes() == RIVAL
+    assert [method for method, _ in proxy.log][:3] == ["GET", "PUT", "HEAD"]
+
+
+def served(answer: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:
+    """A server on loopback in a thread."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            answer(self)
+
+        do_PUT = do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing on standard error."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """What makes this process's S3 a server that answers so."""
+    servers = []
+
+    def start(answer):
+        servers.append(served(answer))
+        for name, value in {**NOBODY, "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{servers[0].server_port}"}.items():
+            monkeypatch.setenv(name, value)
+        clouds.store_of.cache_clear()
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    clouds.store_of.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "body", ["", "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-north-1</Region></Error>"]
+)
+def test_the_region_of_a_bucket_elsewhere_is_named(alone, body):
+    def answer(request):
+        request.send_response(400 if body else 301)
+        request.send_header("x-amz-bucket-region", "eu-north-1")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body.encode() if request.command != "HEAD" else b"")
+
+    alone(answer)
+    with pytest.raises(InputError, match="the bucket is in region eu-north-1: set AWS_REGION"):
+        opened("s3://bucket/x")
+
+
+def test_a_long_put_to_a_slow_server_is_not_taken_for_silence(alone, monkeypatch):
+    """It sends for three times as long as a server may be silent."""
+    monkeypatch.setattr(bucket, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(bucket, "SECONDS_PER_MIB", 10)
+    monkeypatch.setattr(bucket, "PATIENCE_SECONDS", 0.0)
+    data, got = os.urandom(6 * 2**20), []
+
+    def answer(request):
+        left = len(data)
+        while left:
+            got.append(request.rfile.read(min(left, 2**18)))
+            left -= len(got[-1])
+            time.sleep(1.5 / 24)
+        request.send_response(200)
+        request.send_header("ETag", '"x"')
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    alone(answer)
+    ObjectPath("bucket", "model").write_bytes(data)
+    assert b"".join(got) == data

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.s3_faults import Faulty
-from support.s3_server import stored
+from support.object_servers import stored
+from support.spoiling_proxy import Faulty
 
 import vmi
 from tests.driver.test_own_data import images

@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of an S3 server, that spoils chosen requests as networks and servers do.
+"""An HTTP proxy in front of a server of an object store, that spoils chosen requests as networks and servers do.
 
 Requests are numbered from 0 since `arm`. What a fault does to the request it is for:
 
@@ -16,27 +16,27 @@ Requests are numbered from 0 since `arm`. What a fault does to the request it is
 
 from __future__ import annotations
 
-import http.client
 import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 FAULTS = ("503", "500", "409", "drop", "lost", "500 after", "truncated", "flipped", "torn")
-CONDITIONS = ("if-none-match", "if-match")
+CONDITIONS = ("if-none-match", "if-match", "x-goog-if-generation-match")
 RIVAL = b"another writer"
 ERROR = '<?xml version="1.0"?><Error><Code>{code}</Code><Message>injected</Message></Error>'
 CODES = {503: "SlowDown", 500: "InternalError", 409: "ConditionalRequestConflict", 403: "AccessDenied"}
+# Status, headers, body.
+Answer = tuple[int, dict[str, str], bytes]
 
 
 class Faulty:
     """The proxy: `url` is its address. `plan` gives the fault of a request, by its number, method and path."""
 
-    def __init__(self, upstream: str) -> None:
-        self.upstream = urlsplit(upstream)
-        self.address = (self.upstream.hostname or "", self.upstream.port or 80)
+    def __init__(self, server: Any) -> None:
+        self.server = server  # of `support.object_servers`
         self.plan: Callable[[int, str, str], str] = lambda number, method, path: ""
         self.log: list[tuple[str, str]] = []
         self.hit: tuple[str, str] | None = None
@@ -65,6 +65,7 @@ class Faulty:
 
     def numbered(self, method: str, path: str) -> tuple[int, str]:
         """The number of a request, and what is to become of it."""
+        path = unquote(path)
         with self._count:
             number = len(self.log)
             self.log.append((method, path))
@@ -106,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "drop":
             self._cut()
         elif fault == "torn":
-            self._tear(body)
+            proxy.server.tear(self.command, self.path, self._headers(), body)
             self._cut()
         elif fault == "held":
             proxy.go.wait()
@@ -115,36 +116,33 @@ class _Handler(BaseHTTPRequestHandler):
             if fault == "slow":
                 proxy.go.wait()
             if fault == "race":
-                self._forward(RIVAL, "PUT", conditions=False)
-            answer = self._forward(body, self.command, conditions=not proxy.ignores_conditions)
+                self._overtake()
+            answer = self._forward(body)
             proxy.after(number)
             self._deliver(fault, *answer)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
 
-    def _headers(self, conditions: bool) -> dict[str, str]:
-        dropped = ("host", "expect", "connection", *(() if conditions else CONDITIONS))
+    def _headers(self) -> dict[str, str]:
+        dropped = ("host", "expect", "connection")
         return {name: value for name, value in self.headers.items() if name.lower() not in dropped}
 
-    def _forward(self, body: bytes, method: str, conditions: bool) -> tuple[int, dict[str, str], bytes]:
-        headers = self._headers(conditions)
-        if body == RIVAL:
-            headers = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-")}
-            headers["Content-Length"] = str(len(body))
-        connection = http.client.HTTPConnection(*self._proxy.address, timeout=60)
+    def _forward(self, body: bytes) -> Answer:
+        server, headers = self._proxy.server, self._headers()
+        conditional = self.command == "PUT" and any(name.lower() in CONDITIONS for name in headers)
         with self._proxy.turn:
-            connection.request(method, self.path, body or None, headers)
-            said = connection.getresponse()
-            answer = said.status, dict(said.getheaders()), said.read()
-        connection.close()
+            if conditional and self._proxy.ignores_conditions:
+                answer: Answer = server.overwrite(self.path, headers, body)
+            else:
+                answer = server.forward(self.command, self.path, headers, body)
         return answer
 
-    def _tear(self, body: bytes) -> None:
-        """Half a body under the length of the whole one."""
-        lines = [f"{self.command} {self.path} HTTP/1.1", f"Host: {self._proxy.upstream.netloc}"]
-        lines += [f"{name}: {value}" for name, value in self._headers(True).items()]
-        with socket.create_connection(self._proxy.address) as connection:
-            connection.sendall("\r\n".join([*lines, "", ""]).encode() + body[: len(body) // 2])
+    def _overtake(self) -> None:
+        """Another writer is quicker."""
+        headers = {name: value for name, value in self._headers().items() if not name.lower().startswith("x-")}
+        with self._proxy.turn:
+            said = self._proxy.server.overwrite(self.path, {**headers, "content-length": str(len(RIVAL))}, RIVAL)
+        assert said[0] < 300, said
 
     def _deliver(self, fault: str, status: int, headers: dict[str, str], body: bytes) -> None:
         if fault == "lost":

@@ -7,14 +7,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.object_servers import stored
 from support.runs import until
-from support.s3_faults import FAULTS, Faulty
-from support.s3_server import stored
+from support.spoiling_proxy import FAULTS, Faulty
 
 from vmi.driver import lock
 from vmi.driver.lock import FILE, STALE_SECONDS, Heartbeat, read
 from vmi.spec.errors import InputError
-from vmi.storage import s3
+from vmi.storage import bucket
 from vmi.storage.durable import put_replacing
 from vmi.storage.paths import ObjectPath
 
@@ -97,7 +97,7 @@ def test_the_beat_goes_on_after_a_store_that_stayed_away(
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
     held = Heartbeat(folder, "lambda")
     held.acquire()
-    monkeypatch.setattr(s3, "HASTY_SECONDS", 0.02)
+    monkeypatch.setattr(bucket, "HASTY_SECONDS", 0.02)
     proxy.arm("503", 0, lasting=True)
     assert until(lambda: len(proxy.log) >= 3)
     proxy.arm()
