@@ -3,7 +3,7 @@
 It calls operators of a list alone. A new one fails here until somebody has looked at it: whether the shape of what it
 gives follows from shapes alone, whether its CUDA code reads nothing back (no `item()`, no `nonzero`), and whether it
 takes nothing from the host (`torch.tensor` of a list shows as `lift_fresh`). If so, its name goes into its group below.
-What a layer does on a card alone (`is_cuda`) is not seen here.
+Members go together (`vmi.nn.ops.on_card`), as on a card.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tag, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vmi.data import dataset as data
-from vmi.nn import convolution
+from vmi.nn import ops
 from vmi.training import cuda_graph as captured
 from vmi.training.pack import Pack
 
@@ -91,8 +91,8 @@ class Waits(TorchDispatchMode):
 
 @pytest.fixture(autouse=True)
 def members_as_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convolutions of all members as one, as on a card."""
-    monkeypatch.setattr(convolution, "parted", lambda x_KBCHW: [x_KBCHW.transpose(0, 1).flatten(1, 2)])
+    """All members together, as on a card."""
+    monkeypatch.setattr(ops, "on_card", lambda _: True)
 
 
 @pytest.mark.parametrize("network", [{}, {"network": "conv", "hidden": "4-8-16"}, {"precision": "bfloat16"}])

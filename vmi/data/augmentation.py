@@ -13,7 +13,7 @@ Shapes: K member, B batch, D pixels, P parameters, C channels, H x W image plane
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,12 +41,14 @@ class Ranges(NamedTuple):
     more: tuple[bool, bool]
 
     @classmethod
-    def of(cls, column: Callable[[str], Tensor]) -> Ranges:
-        """From the fields `view_angle` (degrees), `view_log_scale` and so on, each [K] by its name."""
+    def of(cls, configs: Sequence[object], dtype: torch.dtype, device: torch.device) -> Ranges:
+        """From the fields `view_angle` (degrees), `view_log_scale` and so on of K configurations."""
         names = ("angle", "log_scale", "shear", "shift", "flip", "crop", "elastic")
-        angle_K, log_scale_K, shear_K, shift_K, flip_K, crop_K, elastic_K = (column(f"view_{name}") for name in names)
-        bends = bool(elastic_K.any())
-        more = bends or bool(flip_K.any() or crop_K.any())
+        values = {name: [float(getattr(config, f"view_{name}")) for config in configs] for name in names}
+        columns = (torch.tensor(values[name], dtype=dtype, device=device) for name in names)
+        angle_K, log_scale_K, shear_K, shift_K, flip_K, crop_K, elastic_K = columns
+        bends = any(values["elastic"])
+        more = bends or any(values["flip"]) or any(values["crop"])
         turned_K = angle_K * (math.pi / 180)
         return cls(turned_K, log_scale_K, shear_K, shift_K, flip_K, crop_K, elastic_K, (more, bends))
 

@@ -52,7 +52,7 @@ class Pack:
         self.temperatures = (members.column("temperature"), members.column("temperature_final"))
         self.view_strengths = (members.column("view_strength"), members.column("view_target_strength"))
         self.pair_strength_K = members.column("view_pair_strength")
-        self.view_ranges = Ranges.of(members.column)
+        self.view_ranges = Ranges.of(configs, dtype, self.device)
         self.has_views = any(config.view_strength for config in configs)
         self.has_target_views = any(config.view_target_strength for config in configs)
         self.broken = Broken(self.size, self.device)

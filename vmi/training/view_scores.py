@@ -11,7 +11,6 @@ Shapes: K member, N images, D pixels, C categories.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -74,7 +73,8 @@ def compared_with_views(
     for images_KND in chunks:
         generator = generator or seeded(0, "evaluation views", images_KND.device)
         # Every trial's, whatever it was trained on: those of the fields' own defaults, at strength 1.
-        full_strength, ranges = images_KND.new_ones(1), Ranges.of(partial(_default, images_KND))
+        full_strength = images_KND.new_ones(1)
+        ranges = Ranges.of([TrialConfig], images_KND.dtype, images_KND.device)
         count = images_KND.shape[1]
         own = {i: Categorical(_log_probs(posterior[i])[:, done : done + count]) for i in places}
         of_views: dict[int, list[Compared]] = {i: [] for i in places}
@@ -87,10 +87,6 @@ def compared_with_views(
             of_chunks[i].append(Compared(*(torch.stack(terms).mean(0) for terms in zip(*parts, strict=True))))
         done += count
     return {i: Compared(*(torch.cat(terms, 1) for terms in zip(*parts, strict=True))) for i, parts in of_chunks.items()}
-
-
-def _default(images_KND: Tensor, field: str) -> Tensor:
-    return images_KND.new_full((1,), float(getattr(TrialConfig, field)))
 
 
 def _compared(log_p_KNC: Tensor, log_v_KNC: Tensor) -> Compared:
