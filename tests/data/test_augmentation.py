@@ -38,7 +38,10 @@ def seen(
 ) -> torch.Tensor:
     generators = ([seeded(seed, purpose) for seed in seeds] for purpose in ("views", "views form"))
     strength_K = torch.tensor(strengths, dtype=x.dtype)
-    return augmentation.view(x, shape, strength_K, ranges(len(seeds), x.dtype, **fields), *generators)
+    own = ranges(len(seeds), x.dtype, **fields)
+    counts = (augmentation.PARAMETERS, augmentation.MORE_PARAMETERS)[: 1 + own.more[0]]
+    uniforms = [augmentation.drawn(x, count, of_members) for count, of_members in zip(counts, generators, strict=False)]
+    return augmentation.view(x, shape, strength_K, own, *uniforms)
 
 
 STILL = {"view_angle": 0, "view_log_scale": 0, "view_shear": 0, "view_shift": 0}

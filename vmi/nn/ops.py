@@ -39,7 +39,8 @@ def baddbmm(c_K1N: Tensor, a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
 
 
 def _has_one(a_KMI: Tensor, b_KIN: Tensor) -> bool:
-    return 1 in (*a_KMI.shape[1:], b_KIN.shape[2])
+    """Of MKL alone."""
+    return not on_card(a_KMI) and 1 in (*a_KMI.shape[1:], b_KIN.shape[2])
 
 
 def _thin(a_KMI: Tensor, b_KIN: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vmi.data.augmentation import Ranges, view
+from vmi.data.augmentation import PARAMETERS, Ranges, drawn, view
 from vmi.data.random_streams import seeded
 from vmi.information import bounds
 from vmi.information.mi_card import double
@@ -79,7 +79,8 @@ def compared_with_views(
         own = {i: Categorical(_log_probs(posterior[i])[:, done : done + count]) for i in places}
         of_views: dict[int, list[Compared]] = {i: [] for i in places}
         for _ in range(VIEWS):
-            seen_1ND = view(images_KND[:1], shape, full_strength, ranges, [generator])
+            uniform_1NP = drawn(images_KND[:1], PARAMETERS, [generator])
+            seen_1ND = view(images_KND[:1], shape, full_strength, ranges, uniform_1NP)
             again = encode(seen_1ND.expand_as(images_KND))
             for i in places:
                 of_views[i].append(_compared(own[i].log_probs_KBC, _log_probs(again[i])))
