@@ -1,6 +1,8 @@
 """Random views against closed forms: the identity, shifts by whole pixels, mirrors, cuts, and who depends on whom."""
 
 import math
+from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from vmi.spec.config import TrialConfig
 
 SHAPE = (8, 8)
 Shape = tuple[int, int, int]
+VIEW_FIELDS = [field.name for field in fields(TrialConfig) if field.name.startswith("view_")]
 
 
 def images(members: int = 3, batch: int = 5, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -23,11 +26,11 @@ def images(members: int = 3, batch: int = 5, dtype: torch.dtype = torch.float64)
 def ranges(members: int, dtype: torch.dtype = torch.float64, **fields: float | list[float]) -> Ranges:
     """The fields' defaults, and these in their place: one value, or one of each member."""
 
-    def column(name: str) -> torch.Tensor:
-        value = fields.get(name, getattr(TrialConfig, name))
-        return torch.tensor(value, dtype=dtype).expand(members)
+    def config(k: int) -> SimpleNamespace:
+        given = {name: value[k] if isinstance(value, list) else value for name, value in fields.items()}
+        return SimpleNamespace(**{name: given.get(name, getattr(TrialConfig, name)) for name in VIEW_FIELDS})
 
-    return Ranges.of(column)
+    return Ranges.of([config(k) for k in range(members)], dtype, torch.device("cpu"))
 
 
 def seen(
@@ -35,7 +38,10 @@ def seen(
 ) -> torch.Tensor:
     generators = ([seeded(seed, purpose) for seed in seeds] for purpose in ("views", "views form"))
     strength_K = torch.tensor(strengths, dtype=x.dtype)
-    return augmentation.view(x, shape, strength_K, ranges(len(seeds), x.dtype, **fields), *generators)
+    own = ranges(len(seeds), x.dtype, **fields)
+    counts = (augmentation.PARAMETERS, augmentation.MORE_PARAMETERS)[: 1 + own.more[0]]
+    uniforms = [augmentation.drawn(x, count, of_members) for count, of_members in zip(counts, generators, strict=False)]
+    return augmentation.view(x, shape, strength_K, own, *uniforms)
 
 
 STILL = {"view_angle": 0, "view_log_scale": 0, "view_shear": 0, "view_shift": 0}

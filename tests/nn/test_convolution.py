@@ -10,7 +10,7 @@ from support.packs import trial
 from torch import nn
 
 from vmi.data import dataset
-from vmi.nn import convolution as convolutions
+from vmi.nn import ops
 from vmi.nn.convolution import ConvolutionalDecoder, ConvolutionalEncoder, StackedConvolution
 from vmi.training.pack import Pack
 from vmi.training.train import train
@@ -129,8 +129,7 @@ def test_members_as_groups_of_one_convolution_are_what_they_are_one_by_one(
     x = torch.randn(K, B, math.prod(shape), dtype=torch.float64, requires_grad=True)
     found = []
     for grouped in (False, True):
-        if grouped:  # as on CUDA
-            monkeypatch.setattr(convolutions, "parted", lambda y: [y.transpose(0, 1).flatten(1, 2)])
+        monkeypatch.setattr(ops, "on_card", lambda _, grouped=grouped: grouped)
         encoder = ConvolutionalEncoder(shape, (3, 5, 7), 9, generators(), torch.float64)
         decoder = ConvolutionalDecoder(shape, 9, (7, 5, 3), generators(), torch.float64)
         y = decoder(encoder(x))

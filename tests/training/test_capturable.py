@@ -3,7 +3,7 @@
 It calls operators of a list alone. A new one fails here until somebody has looked at it: whether the shape of what it
 gives follows from shapes alone, whether its CUDA code reads nothing back (no `item()`, no `nonzero`), and whether it
 takes nothing from the host (`torch.tensor` of a list shows as `lift_fresh`). If so, its name goes into its group below.
-What a layer does on a card alone (`is_cuda`) is not seen here.
+Members go together (`vmi.nn.ops.on_card`), as on a card.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from torch import Tag, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vmi.data import dataset as data
-from vmi.nn import convolution
+from vmi.nn import ops
 from vmi.training import cuda_graph as captured
+from vmi.training import pack as pack_module
 from vmi.training.pack import Pack
 
 # One member of each method, so that every term of the objective is there.
@@ -52,8 +53,8 @@ CAPTURABLE = {
     "by index": "gather index.Tensor index_copy index_put index_select scatter_.value",
     "products": """affine_grid_generator baddbmm bmm convolution convolution_backward grid_sampler_2d
         upsample_bicubic2d""",
-    # Each from a generator that the graph is told of (`captured.drawn`).
-    "noise": "normal_ uniform_",
+    # From the step's own number (`vmi.data.philox`), and from no generator, which a graph would have to be told of.
+    "noise": "bitwise_xor bitwise_and __rshift__ flip sqrt_",
     # Its counts are tensors of the device, its rates numbers that stay.
     "optimiser": "_fused_adam_",
 }
@@ -91,8 +92,9 @@ class Waits(TorchDispatchMode):
 
 @pytest.fixture(autouse=True)
 def members_as_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convolutions of all members as one, as on a card."""
-    monkeypatch.setattr(convolution, "parted", lambda x_KBCHW: [x_KBCHW.transpose(0, 1).flatten(1, 2)])
+    """All members together, as on a card."""
+    monkeypatch.setattr(ops, "on_card", lambda _: True)
+    monkeypatch.setattr(pack_module, "by_counter", lambda _: True)
 
 
 @pytest.mark.parametrize("network", [{}, {"network": "conv", "hidden": "4-8-16"}, {"precision": "bfloat16"}])

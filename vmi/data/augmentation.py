@@ -4,7 +4,7 @@ A view reads pixel p of the image at c (A M p + t) + o + e(p), with A = R(angle)
 right or does nothing; c and o cut out a part of the image; e bends it. Angle, log scale, shear and shift are uniform in
 [-s, s] times the member's ranges, s its strength; c is uniform in [1 - s crop, 1], o in [c - 1, 1 - c]; e goes from
 point to point of a grid of 4 x 4, each moved by up to s elastic. Bilinear between pixels, black outside. Each member
-draws from its own generators, mirror, crop and bend from a second one, so that none of it changes what others are. A
+draws from its own streams, mirror, crop and bend from a second one, so that none of it changes what others are. A
 code q(c|view) that must rebuild the clean image, or another view of it, is asked to keep what views share (denoising
 criterion: Im et al. 2017; two views and MI: Hu et al. 2017, Ji et al. 2019; elastic: Simard et al. 2003).
 Shapes: K member, B batch, D pixels, P parameters, C channels, H x W image plane.
@@ -13,7 +13,7 @@ Shapes: K member, B batch, D pixels, P parameters, C channels, H x W image plane
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,12 +41,14 @@ class Ranges(NamedTuple):
     more: tuple[bool, bool]
 
     @classmethod
-    def of(cls, column: Callable[[str], Tensor]) -> Ranges:
-        """From the fields `view_angle` (degrees), `view_log_scale` and so on, each [K] by its name."""
+    def of(cls, configs: Sequence[object], dtype: torch.dtype, device: torch.device) -> Ranges:
+        """From the fields `view_angle` (degrees), `view_log_scale` and so on of K configurations."""
         names = ("angle", "log_scale", "shear", "shift", "flip", "crop", "elastic")
-        angle_K, log_scale_K, shear_K, shift_K, flip_K, crop_K, elastic_K = (column(f"view_{name}") for name in names)
-        bends = bool(elastic_K.any())
-        more = bends or bool(flip_K.any() or crop_K.any())
+        values = {name: [float(getattr(config, f"view_{name}")) for config in configs] for name in names}
+        columns = (torch.tensor(values[name], dtype=dtype, device=device) for name in names)
+        angle_K, log_scale_K, shear_K, shift_K, flip_K, crop_K, elastic_K = columns
+        bends = any(values["elastic"])
+        more = bends or any(values["flip"]) or any(values["crop"])
         turned_K = angle_K * (math.pi / 180)
         return cls(turned_K, log_scale_K, shear_K, shift_K, flip_K, crop_K, elastic_K, (more, bends))
 
@@ -56,27 +58,26 @@ def view(
     shape: tuple[int, int, int],
     strength_K: Tensor,
     ranges: Ranges,
-    generators: Sequence[Generator],
-    more_generators: Sequence[Generator] = (),
+    uniform_KBP: Tensor,
+    more_KBP: Tensor | None = None,
 ) -> Tensor:
     """One random view of every image, [K, B, D], the same for its C planes [H, W]: `shape` is (C, H, W).
 
-    Members whose strength is 0 get the very images.
+    It is made of PARAMETERS numbers of each image that are uniform in [-1, 1], and where a member mirrors, cuts or
+    bends (`ranges.more`) of MORE_PARAMETERS others. Members whose strength is 0 get the very images.
     """
     members, batch, _ = images_KBD.shape
     height, width = shape[1:]
-    theta_KB23 = affine(_uniform(images_KBD, PARAMETERS, generators) * strength_K[:, None, None], ranges)
+    theta_KB23 = affine(uniform_KBP * strength_K[:, None, None], ranges)
     if height != width:  # grids are in halves of each side, angles in pixels
         theta_KB23[..., 0, 1].mul_(height / width)
         theta_KB23[..., 1, 0].mul_(width / height)
-    has_more, bends = ranges.more
-    uniform_KBP = _uniform(images_KBD, MORE_PARAMETERS, more_generators) if has_more else None
-    if uniform_KBP is not None:
-        theta_KB23 = mirrored_and_cut(theta_KB23, uniform_KBP[..., :4], strength_K, ranges)
+    if more_KBP is not None:
+        theta_KB23 = mirrored_and_cut(theta_KB23, more_KBP[..., :4], strength_K, ranges)
     stacked = images_KBD.reshape(members * batch, *shape)
     grid = functional.affine_grid(theta_KB23.flatten(0, 1), list(stacked.shape), align_corners=False)
-    if uniform_KBP is not None and bends:
-        moved_KBP = uniform_KBP[..., 4:] * (strength_K * ranges.elastic_K)[:, None, None]
+    if more_KBP is not None and ranges.more[1]:
+        moved_KBP = more_KBP[..., 4:] * (strength_K * ranges.elastic_K)[:, None, None]
         points = moved_KBP.reshape(members * batch, 2, GRID, GRID)
         bend = functional.interpolate(points, size=[height, width], mode="bicubic", align_corners=True)
         grid = grid + bend.permute(0, 2, 3, 1)
@@ -107,8 +108,8 @@ def mirrored_and_cut(theta_KB23: Tensor, uniform_KB4: Tensor, strength_K: Tensor
     return torch.cat([theta_KB23[..., :2], theta_KB23[..., 2:] + offset_KB2[..., None]], -1)
 
 
-def _uniform(images_KBD: Tensor, count: int, generators: Sequence[Generator]) -> Tensor:
-    """`count` numbers in [-1, 1] for every image, each member's from its own generator: [K, B, count]."""
+def drawn(images_KBD: Tensor, count: int, generators: Sequence[Generator]) -> Tensor:
+    """`count` numbers uniform in [-1, 1] for every image, each member's from its own generator: [K, B, count]."""
     members, batch, _ = images_KBD.shape
     uniform_KBP = torch.empty(members, batch, count, dtype=images_KBD.dtype, device=images_KBD.device)
     for k, generator in enumerate(generators):

@@ -3,7 +3,7 @@
 An odd side is rounded down, and its transpose gives the odd row back (torch's output padding): kernels reach every
 pixel, and each decoder layer has exactly the planes of the encoder layer that it mirrors.
 
-Activations are parts [B, M C, H, W] of M members each. On CUDA there is one part, whose members are groups of one
+Activations are parts [B, M C, H, W] of M members each. On a card there is one part, whose members are groups of one
 convolution; on a CPU there is one for every member, with the channels innermost in memory, because grouped convolution
 is slower there (measured 0.54 to 0.73 times) and normalisation four times as fast so. Either way a member sees nothing
 of the others.
@@ -23,6 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, fold, leaky_relu_, unfold
 
+from vmi.nn import ops
 from vmi.nn.dense import EPSILON, SLOPE, in_precision
 from vmi.nn.layers import Norm, Product, StackedMLP
 
@@ -61,8 +62,8 @@ class StackedConvolution(Product):
     def forward(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """The layer of every part, in the lower precision where there is one."""
         members = len(self.weight_K) // len(parts)
-        pairs = zip(torch.split(self.weight_K, members), torch.split(self.bias_KC, members), strict=True)
-        layer = self._narrow if self.narrow and members == 1 and not parts[0].is_cuda else self._convolved
+        pairs = zip(_pieces(self.weight_K, members), _pieces(self.bias_KC, members), strict=True)
+        layer = self._narrow if self.narrow and members == 1 and not ops.on_card(parts[0]) else self._convolved
         return [layer(x, w.flatten(0, 1), b.flatten()) for x, (w, b) in zip(parts, pairs, strict=True)]
 
     def _convolved(self, x_BCHW: Tensor, weight: Tensor, bias_C: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ class PlaneNorm(Norm):
         """`track` moves the running averages."""
         size = len(self.weight_K1F) // len(parts)
         own = (self.weight_K1F, self.bias_K1F, self.running_mean_K1F, self.running_var_K1F)
-        of_parts = zip(*(torch.split(tensor.flatten(1), size) for tensor in own), strict=True)
+        of_parts = zip(*(_pieces(tensor.flatten(1), size) for tensor in own), strict=True)
         return [self._part(x, track, *of_part) for x, of_part in zip(parts, of_parts, strict=True)]
 
     def _part(self, x: Tensor, track: bool, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -191,15 +192,21 @@ class ConvolutionalDecoder(nn.Module):
 
 def parted(x_KBCHW: Tensor) -> list[Tensor]:
     """The activations of all members as parts."""
-    if x_KBCHW.is_cuda:
+    if ops.on_card(x_KBCHW):
         return [x_KBCHW.transpose(0, 1).flatten(1, 2)]
     return [x_BCHW.contiguous(memory_format=torch.channels_last) for x_BCHW in x_KBCHW.unbind()]
+
+
+def _pieces(of_members: Tensor, size: int) -> Sequence[Tensor]:
+    """Of so many members each; one piece is the tensor itself, as the gradient of a split is a copy."""
+    return [of_members] if len(of_members) == size else torch.split(of_members, size)
 
 
 def joined(parts: Sequence[Tensor], members: int, dtype: torch.dtype) -> Tensor:
     """The parts as the activations of all members, planes row by row: [K, B, C H W]."""
     size = members // len(parts)
-    return torch.cat([y.to(dtype).reshape(len(y), size, -1).transpose(0, 1) for y in parts])
+    rows = [y.to(dtype).reshape(len(y), size, -1).transpose(0, 1) for y in parts]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
 def _plane(shape: tuple[int, int, int], halvings: int) -> Plane:

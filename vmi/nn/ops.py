@@ -23,6 +23,11 @@ from torch.autograd import Function
 from torch.nn import functional
 
 
+def on_card(x: Tensor) -> bool:
+    """Whether all members go together, as on a card; so too on torch's meta device, where tests run a card's steps."""
+    return not x.is_cpu
+
+
 def bmm(a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
     """a b: [K, M, N]."""
     return _thin(a_KMI, b_KIN) if _has_one(a_KMI, b_KIN) else torch.bmm(a_KMI, b_KIN)
@@ -34,7 +39,8 @@ def baddbmm(c_K1N: Tensor, a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
 
 
 def _has_one(a_KMI: Tensor, b_KIN: Tensor) -> bool:
-    return 1 in (*a_KMI.shape[1:], b_KIN.shape[2])
+    """Of MKL alone."""
+    return not on_card(a_KMI) and 1 in (*a_KMI.shape[1:], b_KIN.shape[2])
 
 
 def _thin(a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
@@ -83,7 +89,7 @@ def softplus(x_K: Tensor) -> Tensor:
 
 
 def _by_member(function: Callable[[Tensor], Tensor], x_K: Tensor) -> Tensor:
-    if x_K.is_cuda or len(x_K) == 1 or x_K[0].numel() % STRIDE == 0:
+    if on_card(x_K) or len(x_K) == 1 or x_K[0].numel() % STRIDE == 0:
         return function(x_K)
     return torch.stack([function(x) for x in x_K])
 

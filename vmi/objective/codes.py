@@ -70,4 +70,9 @@ def draw_noise(
         if uniform.shape[-1]:
             uniform[k].uniform_(generator=generator)
     # With the images innermost, as the networks' outputs have them.
-    return Noise(normal.mT.contiguous().mT, gumbel_from_uniform(uniform.mT.contiguous()).mT)
+    return noise_of(normal.mT.contiguous().mT, uniform.mT.contiguous().mT)
+
+
+def noise_of(normal_KBZ: Tensor, uniform_KBC: Tensor) -> Noise:
+    """Of standard Normal numbers and of numbers uniform on [0, 1)."""
+    return Noise(normal_KBZ, gumbel_from_uniform(uniform_KBC.mT).mT)

@@ -24,7 +24,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from vmi.data.random_streams import seeded
+from vmi.data.random_streams import Counted, seeded
 from vmi.nn.layers import StackedLinear, flatten_parameters
 from vmi.nn.ops import baddbmm, softplus
 from vmi.nn.optim import MemberAdam
@@ -77,7 +77,7 @@ class FactorTotalCorrelation(Term):
     def __init__(self, members: Members) -> None:
         super().__init__(members)
         dimensions = sum(block.size for block in members.layout.normal)
-        self.factor = Factor(members.configs, dimensions, members.device, members.dtype)
+        self.factor = Factor(members.configs, dimensions, members.device, members.dtype, members.counted)
 
     def value(self, seen: Statistics) -> Tensor:
         _, code_KBZ = seen.forward.normal()
@@ -101,11 +101,21 @@ class Factor:
     """
 
     def __init__(
-        self, configs: Sequence[TrialConfig], dimensions: int, device: torch.device, dtype: torch.dtype
+        self,
+        configs: Sequence[TrialConfig],
+        dimensions: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        counted: Counted | None = None,
     ) -> None:
         weighted = [k for k, config in enumerate(configs) if config.factor_weight]
         self.members_F = torch.tensor(weighted, dtype=torch.int64, device=device)
-        self.permutation_generators = [seeded(config.seed, "permutation", device) for config in configs]
+        self._counted = counted
+        self.permutation_generators: list[Generator] = []
+        if counted is None:
+            self.permutation_generators = [seeded(config.seed, "permutation", device) for config in configs]
+        else:
+            counted.ask("permutation", uniform=dimensions)
         self._weighted = weighted
         initial = [seeded(config.seed, "discriminator") for config in configs]
         self.discriminator = Discriminator(dimensions, initial, dtype).to(device)
@@ -131,9 +141,11 @@ class Factor:
         return self.adam.tensors("discriminator")
 
     def generators(self) -> dict[str, list[Generator]]:
-        return {"permutation": self.permutation_generators}
+        return {} if self._counted else {"permutation": self.permutation_generators}
 
     def _uniform(self, code_FBZ: Tensor) -> Tensor:
+        if self._counted:
+            return self._counted.draw("permutation").uniform_KBU[self.members_F]
         noise_FBZ = torch.empty_like(code_FBZ)
         for noise_BZ, k in zip(noise_FBZ, self._weighted, strict=True):
             noise_BZ.uniform_(generator=self.permutation_generators[k])

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Generator, Tensor
 
+from vmi.data.random_streams import Counted
 from vmi.information.likelihood import Decoded
 from vmi.nn.distributions import DiagonalNormal, Distribution
 from vmi.spec.config import TrialConfig
@@ -22,13 +23,17 @@ T = TypeVar("T")
 
 
 class Members(NamedTuple):
-    """For whom a term is made: K trials of one Architecture, with `train_count` images to train on."""
+    """For whom a term is made: K trials of one Architecture, with `train_count` images to train on.
+
+    `counted`: what their steps draw from, where that is a counter; else a term has generators of its own.
+    """
 
     configs: Sequence[TrialConfig]
     layout: Layout
     train_count: int
     device: torch.device
     dtype: torch.dtype
+    counted: Counted | None = None
 
     def column(self, field: str) -> Tensor:
         """A field of every member: [K]."""

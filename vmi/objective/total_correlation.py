@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from vmi.nn import ops
 from vmi.nn.distributions import LOG_2PI, DiagonalNormal
 from vmi.objective.term import Members, Statistics, Term
 
@@ -44,7 +45,7 @@ class TotalCorrelation(Term):
 
 def total_correlation(posterior: DiagonalNormal, code_KBZ: Tensor, log_weights_KBB: Tensor) -> Tensor:
     """E [log q(z) - sum_d log q(z_d)] in nats, [K]; densities are estimated from the minibatch by these weights."""
-    at_a_time = len(code_KBZ) if code_KBZ.is_cuda else 1
+    at_a_time = len(code_KBZ) if ops.on_card(code_KBZ) else 1
     pieces = (torch.split(t, at_a_time) for t in (code_KBZ, *posterior, log_weights_KBB))
     return torch.cat([_OfMinibatch.apply(*piece) for piece in zip(*pieces, strict=True)])
 

@@ -74,7 +74,9 @@ class Saved:
         pack = Pack([self.trials[k] for k in chosen], device, getattr(torch, self._content["dtype"]))
         for name, tensor in pack.tensors().items():
             tensor.copy_(self._tensor(name, tensor, chosen))
-        for name, generators in pack.generators().items():
+        # A CPU draws from generators that a card, which draws from the step's own number, has no states of.
+        same = self._content.get("device", "cpu") == pack.device.type
+        for name, generators in pack.generators().items() if same else [("order", pack.generators()["order"])]:
             states = self._part("generators", name)
             for generator, k in zip(generators, chosen, strict=True):
                 generator.set_state(states[k])
@@ -123,6 +125,7 @@ def encode(pack: Pack, notes: str = "") -> bytes:
         "format": FORMAT,
         "notes": notes,
         "dtype": str(pack.dtype).removeprefix("torch."),
+        "device": pack.device.type,
         "trials": json.dumps([[*trial[:2], asdict(trial.config)] for trial in pack.trials]),
         "tensors": {name: tensor.cpu() for name, tensor in pack.tensors().items()},
         "counters": {name: list(counts) for name, counts in pack.counters().items()},

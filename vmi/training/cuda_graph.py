@@ -1,9 +1,10 @@
 """The step of a pack as one graph of a CUDA device: captured once for each pack, replayed at every step.
 
 A replay repeats what was launched, on the same memory. So all that varies lies on the device and is moved there by the
-step itself: weights, moments, counts, noise, sums for the report, and the place in the order of the minibatches
-(`Minibatches.resident`), of which only a new epoch is copied. What the host counts is counted beside the replays. A
-pack whose members change is another pack, with a graph of its own; a graph goes when its pack does.
+step itself: weights, moments, counts, sums for the report, the step from which noise is computed
+(`vmi.data.random_streams`), and the place in the order of the minibatches (`Minibatches.resident`), of which only a new
+epoch is copied. What the host counts is counted beside the replays. A pack whose members change is another pack, with
+a graph of its own; a graph goes when its pack does.
 NOT RUN ON A DEVICE YET: all but `cuda_graph` itself is tested with a stand-in that runs the step again.
 Shapes: K member, B batch, D pixels, N training images.
 """
@@ -12,12 +13,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Generator, Tensor
 
 from vmi.data.dataset import Dataset
 from vmi.data.minibatches import Resident
@@ -70,26 +70,10 @@ def cuda_graph(body: Step, pack: Pack, data: Dataset, batches: Resident) -> Grap
     # What the warm-up took and gave back would lie beside the graph's own memory.
     torch.cuda.empty_cache()
     graph = torch.cuda.CUDAGraph()
-    with warnings.catch_warnings():
-        # Newer versions of torch find generators while capturing, and this only says that it is not needed.
-        warnings.simplefilter("ignore")
-        for generator in drawn(pack):
-            graph.register_generator_state(generator)
     # Before torch 2.15 a capture that fails leaves its own stream the current one.
     with torch.cuda.stream(torch.cuda.current_stream(pack.device)), torch.cuda.graph(graph):
         body(pack, data, batches)
     return graph
-
-
-def drawn(pack: Pack) -> list[Generator]:
-    """The generators that a step draws from on the device; each that a graph knows costs two launches a replay."""
-    uses = {
-        "noise": True,
-        "prior": pack.needs_prior,
-        **dict.fromkeys(pack.views_drawn, True),
-        **{name: True for term in pack.terms for name in term.generators()},
-    }
-    return [generator for name, of_members in pack.generators().items() if uses.get(name) for generator in of_members]
 
 
 class Captured:
@@ -99,15 +83,13 @@ class Captured:
         self.data = data
         self._batches = pack.minibatches.resident(pack.device)
         counters = _counters(pack)
-        states = {name: [g.get_state() for g in generators] for name, generators in pack.generators().items()}
         try:
             self._graph = capture(step, pack, data, self._batches)
-        except Exception:
-            _renew_generators(pack, states)
-            raise
         finally:
             # The host has counted a step that was not taken.
             _set(pack, counters)
+            if pack.counted:
+                pack.counted.forget()
 
     def run(self, pack: Pack, count: int) -> None:
         """So many steps; the host waits for none of them."""
@@ -177,18 +159,6 @@ def _not(reason: str) -> bool:
         _REASONS.append(f"steps are launched one by one, not by a CUDA graph: {reason}")
         warnings.warn(f"steps are launched one by one, not by a CUDA graph: {reason}", RuntimeWarning, stacklevel=3)
     return False
-
-
-def _renew_generators(pack: Pack, states: Mapping[str, Sequence[Tensor]]) -> None:
-    """Others in place of all generators, in the states from before a capture that failed.
-
-    Before torch 2.15 a generator that is known to a graph stays in capture where that fails: it can be set, but raises
-    when something is drawn ("Offset increment outside graph capture encountered unexpectedly").
-    """
-    for name, generators in pack.generators().items():
-        for k, state in enumerate(states[name]):
-            generators[k] = Generator(device=generators[k].device)
-            generators[k].set_state(state)
 
 
 def _counters(pack: Pack) -> dict[str, list[int]]:

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from vmi.data.augmentation import Ranges, view
+from vmi.data.augmentation import MORE_PARAMETERS, PARAMETERS, Ranges, drawn, view
 from vmi.data.minibatches import Minibatches
-from vmi.data.random_streams import seeded
+from vmi.data.random_streams import Counted, by_counter, seeded
 from vmi.nn import networks
 from vmi.nn.layers import flat_buffers, flatten_parameters, lower_precision
 from vmi.nn.optim import MemberAdam
 from vmi.objective.annealing import geometric
-from vmi.objective.codes import Noise, draw_noise
+from vmi.objective.codes import Noise, draw_noise, noise_of
 from vmi.objective.term import Members
 from vmi.objective.weighted_sum import term_names, terms_of
 from vmi.spec.config import Architecture
@@ -46,17 +46,19 @@ class Pack:
         self._build_networks()
         self._build_randomness()
         configs = [trial.config for trial in self.trials]
-        members = Members(configs, self.layout, self.minibatches.count, self.device, dtype)
+        members = Members(configs, self.layout, self.minibatches.count, self.device, dtype, self.counted)
         self.terms = terms_of(members)
         self.variance_K = members.column("likelihood_variance")
         self.temperatures = (members.column("temperature"), members.column("temperature_final"))
         self.view_strengths = (members.column("view_strength"), members.column("view_target_strength"))
         self.pair_strength_K = members.column("view_pair_strength")
-        self.view_ranges = Ranges.of(members.column)
+        self.view_ranges = Ranges.of(configs, dtype, self.device)
         self.has_views = any(config.view_strength for config in configs)
         self.has_target_views = any(config.view_target_strength for config in configs)
         self.broken = Broken(self.size, self.device)
         self.window = Window(self.size, term_names(self.layout), dtype, self.device)
+        if self.counted:
+            self._ask(self.counted)
 
     @property
     def size(self) -> int:
@@ -81,14 +83,25 @@ class Pack:
         seeds = [trial.config.seed for trial in self.trials]
         count, batch = spec_of(self.architecture.dataset).train_count, self.architecture.batch_size
         self.minibatches = Minibatches(count, batch, [seeded(seed, "order") for seed in seeds])
-        self.noise_generators: list[Generator] = [seeded(seed, "noise", self.device) for seed in seeds]
-        self.prior_generators: list[Generator] = [seeded(seed, "prior", self.device) for seed in seeds]
-        # Of what the encoder sees, what the decoder rebuilds, and what the code is compared with: its place, its form.
-        self.view_generators: dict[str, list[Generator]] = {
-            f"{name}{part}": [seeded(seed, f"{name}{part}", self.device) for seed in seeds]
-            for name in ("view", "target", "pair")
-            for part in ("", " form")
+        self.counted = Counted(seeds, self.step_K, batch, self.dtype) if by_counter(self.device) else None
+        # Views are of what the encoder sees, what the decoder rebuilds, and what the code is compared with: its place,
+        # its form.
+        views = [f"{name}{part}" for name in ("view", "target", "pair") for part in ("", " form")]
+        self._drawn_from: dict[str, list[Generator]] = {
+            name: [] if self.counted else [seeded(seed, name, self.device) for seed in seeds]
+            for name in ("noise", "prior", *views)
         }
+
+    def _ask(self, counted: Counted) -> None:
+        """Tell the counter what a step draws, beside what terms draw themselves."""
+        normal, categories = (sum(b.size for b in blocks) for blocks in (self.layout.normal, self.layout.categorical))
+        # VAE first: Q has a forward pass of its own.
+        calls = 1 if self.architecture.phase_order == "q_first" else 2
+        for name in ("noise", "prior") if self.needs_prior else ("noise",):
+            counted.ask(name, normal, categories, calls)
+        for name in self.views_drawn:
+            counted.ask(name, uniform=MORE_PARAMETERS if name.endswith(" form") else PARAMETERS)
+        counted.lay_out()
 
     @property
     def needs_prior(self) -> bool:
@@ -120,14 +133,21 @@ class Pack:
         """Every member has been trained one step more."""
         self.steps[:] = [step + 1 for step in self.steps]
         self.step_K += 1
+        if self.counted:
+            self.counted.forget()
 
     def noise(self) -> Noise:
-        """The next noise of every member's codes, each from its own generator."""
-        return draw_noise(self.layout, self.noise_generators, self.architecture.batch_size, self.dtype, self.device)
+        """The next noise of every member's codes, each from its own stream."""
+        return self._noise("noise")
 
     def prior_noise(self) -> Noise:
         """The next noise of every member's prior codes: a stream of its own, so that the other is as without it."""
-        return draw_noise(self.layout, self.prior_generators, self.architecture.batch_size, self.dtype, self.device)
+        return self._noise("prior")
+
+    def _noise(self, name: str) -> Noise:
+        if self.counted:
+            return noise_of(*self.counted.draw(name))
+        return draw_noise(self.layout, self._drawn_from[name], self.architecture.batch_size, self.dtype, self.device)
 
     def seen(self, images_KBD: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoders see of a minibatch and what the decoders are to rebuild: views where a member has any."""
@@ -141,8 +161,14 @@ class Pack:
 
     def _view(self, name: str, images_KBD: Tensor, strength_K: Tensor) -> Tensor:
         shape = spec_of(self.architecture.dataset).shape
-        generators = (self.view_generators[f"{name}{part}"] for part in ("", " form"))
-        return view(images_KBD, shape, strength_K, self.view_ranges, *generators)
+        numbers = self._uniform(name, PARAMETERS, images_KBD)
+        more = self._uniform(f"{name} form", MORE_PARAMETERS, images_KBD) if self.view_ranges.more[0] else None
+        return view(images_KBD, shape, strength_K, self.view_ranges, numbers, more)
+
+    def _uniform(self, name: str, count: int, images_KBD: Tensor) -> Tensor:
+        if self.counted:
+            return self.counted.draw(name).uniform_KBU * 2 - 1
+        return drawn(images_KBD, count, self._drawn_from[name])
 
     def standing(self) -> dict[str, int]:
         """How many steps each member has been trained, by trial."""
@@ -168,10 +194,10 @@ class Pack:
         return state | {f"statistics_{i}": buffer for i, buffer in enumerate(buffers)}
 
     def generators(self) -> dict[str, list[Generator]]:
-        """The generators that training advances, one per member."""
-        noise = {"noise": self.noise_generators, "prior": self.prior_generators}
-        own = {"order": self.minibatches.generators, **noise}
-        own |= {name: self.view_generators[name] for name in ("view", "target", *self.views_drawn)}
+        """The generators that training advances, one per member; where steps draw from a counter, the order's alone."""
+        own = {"order": self.minibatches.generators}
+        if self.counted is None:
+            own |= {name: self._drawn_from[name] for name in ("noise", "prior", "view", "target", *self.views_drawn)}
         for term in self.terms:
             own |= term.generators()
         return own

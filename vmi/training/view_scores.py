@@ -11,13 +11,12 @@ Shapes: K member, N images, D pixels, C categories.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vmi.data.augmentation import Ranges, view
+from vmi.data.augmentation import PARAMETERS, Ranges, drawn, view
 from vmi.data.random_streams import seeded
 from vmi.information import bounds
 from vmi.information.mi_card import double
@@ -74,12 +73,14 @@ def compared_with_views(
     for images_KND in chunks:
         generator = generator or seeded(0, "evaluation views", images_KND.device)
         # Every trial's, whatever it was trained on: those of the fields' own defaults, at strength 1.
-        full_strength, ranges = images_KND.new_ones(1), Ranges.of(partial(_default, images_KND))
+        full_strength = images_KND.new_ones(1)
+        ranges = Ranges.of([TrialConfig], images_KND.dtype, images_KND.device)
         count = images_KND.shape[1]
         own = {i: Categorical(_log_probs(posterior[i])[:, done : done + count]) for i in places}
         of_views: dict[int, list[Compared]] = {i: [] for i in places}
         for _ in range(VIEWS):
-            seen_1ND = view(images_KND[:1], shape, full_strength, ranges, [generator])
+            uniform_1NP = drawn(images_KND[:1], PARAMETERS, [generator])
+            seen_1ND = view(images_KND[:1], shape, full_strength, ranges, uniform_1NP)
             again = encode(seen_1ND.expand_as(images_KND))
             for i in places:
                 of_views[i].append(_compared(own[i].log_probs_KBC, _log_probs(again[i])))
@@ -87,10 +88,6 @@ def compared_with_views(
             of_chunks[i].append(Compared(*(torch.stack(terms).mean(0) for terms in zip(*parts, strict=True))))
         done += count
     return {i: Compared(*(torch.cat(terms, 1) for terms in zip(*parts, strict=True))) for i, parts in of_chunks.items()}
-
-
-def _default(images_KND: Tensor, field: str) -> Tensor:
-    return images_KND.new_full((1,), float(getattr(TrialConfig, field)))
 
 
 def _compared(log_p_KNC: Tensor, log_v_KNC: Tensor) -> Compared:

@@ -1,0 +1,111 @@
+"""Operators of one training step on a card, by pack size, without a card: counted on torch's meta device.
+
+    python benchmarks/operators.py [--sizes 1 16 64]
+
+Each operator that is neither a view nor an allocation is a kernel's launch, or a few (the fused Adam takes some 36
+tensors a launch). Of a step it says: all launches; of these, what draws random numbers and what copies; views, which
+launch nothing but take the host's time where a step is not captured as a graph. Prints a table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from cases import CASES
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vmi.data.dataset import Dataset, Split
+from vmi.spec.config import TrialConfig
+from vmi.spec.datasets import spec_of
+from vmi.spec.resolving import resolve
+from vmi.spec.trial import Trial
+from vmi.training import cuda_graph
+from vmi.training.pack import Pack
+
+META = torch.device("meta")
+ALLOCATES = {"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view"}
+COPIES = {"cat", "stack", "clone", "copy_", "_to_copy"}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "mlp": {"dataset": "mnist", "hidden": CASES["mlp"].hidden},
+    "conv (authors)": {"dataset": "mnist", "preset": "authors"},
+    "mlp, invariant": {"dataset": "mnist", "preset": "invariant", "hidden": CASES["mlp"].hidden},
+    "mlp, info_gan": {"dataset": "mnist", "preset": "info_gan", "hidden": CASES["mlp"].hidden},
+    "mlp, factor_vae": {"dataset": "mnist", "preset": "factor_vae", "hidden": CASES["mlp"].hidden},
+}
+
+
+class Counted(TorchDispatchMode):
+    """Operators by name, views apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launches: Counter[str] = Counter()
+        self.views = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        returned = [r.alias_info for r in func._schema.returns]
+        name = func._schema.name.removeprefix("aten::")
+        if any(alias is not None and not alias.is_write for alias in returned) or name in ALLOCATES:
+            self.views += 1
+        else:
+            self.launches[name] += 1
+        return found
+
+
+def images(name: str) -> Dataset:
+    spec = spec_of(name)
+    pixels, labels = (torch.empty(s, device=META) for s in ((spec.train_count, spec.pixels), (spec.train_count,)))
+    split = Split(pixels.byte(), labels.long())
+    return Dataset(spec, split, split)
+
+
+def counted(fields: dict[str, Any], size: int) -> tuple[Counted, int]:
+    """Those of a step, and how many launches of it draw the codes' noise."""
+    configs: list[TrialConfig] = [resolve({**fields, "seed": seed}) for seed in range(size)]
+    pack = Pack([Trial(c.trial_id, c.suggestion_id, c) for c in configs], META)
+    pack.train_mode(True)
+    batches = pack.minibatches.resident(META)
+    batches.renew()
+    dataset, drawn = images(str(fields["dataset"])), 0
+    cuda_graph.step(pack, dataset, batches)  # what is made once
+    noise = pack.noise
+
+    def watched(*given: Any) -> Any:
+        nonlocal drawn
+        before = step.launches.total()
+        result = noise(*given)
+        drawn += step.launches.total() - before
+        return result
+
+    pack.noise = watched  # type: ignore[method-assign]
+    with Counted() as step:
+        cuda_graph.step(pack, dataset, batches)
+    return step, drawn
+
+
+def lines(sizes: list[int]) -> Iterator[str]:
+    yield "| step | " + " | ".join(f"pack of {size}" for size in sizes) + " |"
+    yield "|---|" + "---|" * len(sizes)
+    for name, fields in CONFIGS.items():
+        cells = []
+        for size in sizes:
+            step, drawn = counted(fields, size)
+            copies = sum(step.launches[name] for name in COPIES)
+            cells.append(f"{step.launches.total()} (noise {drawn}, copies {copies}; views {step.views})")
+        yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1, 16, 64])
+    for line in lines(parser.parse_args().sizes):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
