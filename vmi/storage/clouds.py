@@ -179,7 +179,7 @@ def _gs(environ: Environ) -> Options:
     home = Path(environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
     file = Path(named or home / "application_default_credentials.json")
     if named and not file.is_file():
-        raise _denied("gs", f"GOOGLE_APPLICATION_CREDENTIALS = {named} is no file")
+        raise _denied("gs", "GOOGLE_APPLICATION_CREDENTIALS names no file")
     if not file.is_file():
         return {}
     with contextlib.suppress(ValueError, OSError):
