@@ -195,3 +195,30 @@ def test_a_machine_that_is_asked_for_its_role_and_has_none_is_no_credentials(
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "ours")
     with pytest.raises(InputError, match="access denied: no credentials: set AZURE"):
         opened("az://bucket/x")
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "value"),
+    [
+        ("s3://bucket/x", "AWS_ENDPOINT_URL_S3", "localhost:9000"),
+        ("s3://bucket/x", "AWS_ENDPOINT_URL", "ftp://host"),
+        ("gs://bucket/x", "STORAGE_EMULATOR_HOST", "ftp://host"),
+        ("az://bucket/x", "AZURE_STORAGE_CONNECTION_STRING", "AccountName=ours;AccountKey=c2VjcmV0;BlobEndpoint=host"),
+    ],
+)
+def test_an_endpoint_that_is_no_address_is_named(
+    address: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=r"its endpoint \S+ is no http:// or https:// address"):
+        opened(address)
+
+
+def test_what_breaks_the_library_itself_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://[::1")
+    with pytest.raises(InputError, match="the object store cannot be used"):
+        opened("s3://bucket/x")
