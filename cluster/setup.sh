@@ -5,7 +5,8 @@
 #   VMI_SETUP     folder with requirements.lock and dist/*.whl              (default: the folder of this script)
 #   VMI_VENV      the environment to make                                   (default: ~/vmi-venv)
 #   VMI_CODE      the code: a wheel, or git+URL@COMMIT with a whole commit  (default: the newest wheel in dist)
-#   VMI_SHARED    what all nodes share, a folder or an NFS export (server:/path); it becomes ~/results (default: none)
+#   VMI_SHARED    what all nodes share, a folder or an NFS export (server:/path), which becomes ~/results; or an address
+#                 in a bucket (s3://, gs://, az://), which needs nothing here            (default: none)
 #   VMI_DATA_DIR  folder of the data sets on this node                      (default: ~/.cache/vmi-sweeps)
 #   VMI_DATASETS  data sets to fetch into it once, such as "mnist"          (default: none; digits need no fetching)
 set -euo pipefail
@@ -68,6 +69,7 @@ install_code() {
 share_results() {
   local shared=${VMI_SHARED:-} results=$HOME/results
   if [ -z "$shared" ]; then return; fi
+  if [[ $shared == *://* ]]; then say "results: $shared"; return; fi
   if [[ $shared == *:/* ]]; then
     mkdir -p "$results"
     if ! mountpoint -q "$results"; then

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray.autoscaler._private.gcp.config import DEFAULT_SERVICE_ACCOUNT_ID, SERVICE_ACCOUNT_EMAIL_TEMPLATE
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from vmi.cli.recipes import places_in
@@ -184,6 +185,30 @@ def test_setup_runs_again_and_again_with_the_same_result(tmp_path: Path) -> None
     assert "RAY_AUTH_MODE=token RAY_ADDRESS=auto" in (node.home / ".vmi-env").read_text()
     asked = (node.home / "asked").read_text().splitlines()
     assert len(asked) == 2 and "--no-deps" in asked[0] and asked[0].endswith("vmi_sweeps-1-py3-none-any.whl")
+
+
+def test_a_bucket_for_the_results_needs_nothing_on_a_node(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    done = node.run(VMI_SHARED="gs://bucket/results")
+    assert done.returncode == 0 and "results: gs://bucket/results" in done.stdout
+    assert not (node.home / "results").exists()
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("aws", "s3"), ("gcp", "gs")])
+def test_a_cloud_s_recipe_keeps_results_in_its_bucket_and_every_node_has_an_account_that_may(
+    name: str, scheme: str
+) -> None:
+    (place,) = (place for place in places_in(FOLDER) if place.name == name)
+    assert place.bucket == f"{scheme}://REPLACE-bucket/results"
+    types = loaded(name)["available_node_types"]
+    if name == "aws":
+        assert all("IamInstanceProfile" in each["node_config"] for each in types.values())
+    else:  # Ray gives its own account to the head alone
+        (account,) = types["worker"]["node_config"]["serviceAccounts"]
+        made = SERVICE_ACCOUNT_EMAIL_TEMPLATE.format(
+            account_id=DEFAULT_SERVICE_ACCOUNT_ID, project_id="REPLACE-project"
+        )
+        assert account["email"] == made and account["scopes"][0].endswith("/auth/cloud-platform")
 
 
 def test_setup_installs_a_changed_lock_with_its_hashes(tmp_path: Path) -> None:

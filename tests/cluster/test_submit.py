@@ -75,8 +75,8 @@ STUDY = "sweeps/lambda.py"
         ),
         (["cluster/aws.yaml", "sweeps"], "this is a folder"),
         (["cluster/aws.yaml", "cluster/setup.sh"], "study file = 'cluster/setup.sh'"),
-        (["cluster/aws.yaml", STUDY], "values of your own in place of REPLACE-ami, REPLACE-fs, REPLACE-sg"),
-        (["cluster/aws.yaml", STUDY], "credentials = None: AWS credentials where boto3 finds them"),
+        (["cluster/aws.yaml", STUDY], "in place of REPLACE-ami, REPLACE-bucket, REPLACE-profile, REPLACE-sg"),
+        (["cluster/aws.yaml", STUDY], "credentials = None: AWS credentials where Ray's launcher finds them"),
         (["cluster/gcp.yaml", STUDY], "credentials = None: Google's application default credentials"),
         (["cluster/onprem.yaml", STUDY], "REPLACE-head, REPLACE-shared-folder, REPLACE-user"),
     ],
@@ -109,9 +109,18 @@ def test_a_dry_run_prints_the_command_and_runs_nothing(submit: Submit) -> None:
     done = submit("cluster/", STUDY, "--on", "aws", "--dry-run", "--", "--smoke", "--name", "a b; $c")
     assert (done.returncode, done.stderr) == (0, "")
     command = shlex.split(done.stdout.removeprefix("$ "))
-    assert command[:6] == ["ray", "submit", "cluster/aws.yaml", STUDY, "--", "--smoke"]
-    # What Ray joins with spaces for a shell on the head is there what the user wrote here.
-    assert shlex.split(" ".join(command[5:])) == ["--smoke", "--name", "a b; $c"]
+    assert command[:5] == ["ray", "submit", "cluster/aws.yaml", STUDY, "--"]
+    # What Ray joins with spaces for a shell on the head is there what the user wrote here, after the recipe's bucket.
+    bucket = ["--results", "s3://REPLACE-bucket/results"]
+    assert shlex.split(" ".join(command[5:])) == [*bucket, "--smoke", "--name", "a b; $c"]
+
+
+@pytest.mark.parametrize("own", [["--results", "gs://mine/x"], ["--results=gs://mine/x"]])
+def test_results_of_the_user_s_own_come_before_the_recipe_s_bucket(submit: Submit, own: list[str]) -> None:
+    done = submit("cluster/", STUDY, "--on", "gcp", "--dry-run", "--", *own)
+    assert shlex.split(done.stdout)[6:] == own
+    done = submit("cluster/", STUDY, "--on", "gcp", "--dry-run")
+    assert shlex.split(done.stdout)[6:] == ["--results", "gs://REPLACE-bucket/results"]
 
 
 def test_the_folder_of_one_place_needs_no_name(submit: Submit, tmp_path: Path) -> None:

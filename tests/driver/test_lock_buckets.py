@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.object_servers import stored
 from support.runs import until
-from support.spoiling_proxy import FAULTS, Faulty
+from support.spoiling_proxy import FAULTS, RIVAL, Faulty
 
 from vmi.driver import lock
 from vmi.driver.lock import FILE, STALE_SECONDS, Heartbeat, read
@@ -89,6 +89,28 @@ def test_a_driver_that_was_taken_over_notices_and_leaves_the_object_alone(
     assert until(noticed)
     held.release()
     assert (folder / FILE).read_bytes() == theirs
+
+
+def test_what_a_removal_that_was_killed_has_left_is_nobody_s_for_a_minute_and_stale_then(folder: ObjectPath) -> None:
+    put_replacing(folder, FILE, bucket.GOING)
+    with pytest.raises(InputError, match="another driver runs it: pid unknown on unknown host"):
+        Heartbeat(folder, "lambda").acquire()
+    later = Heartbeat(folder, "lambda", lambda: time.time() + STALE_SECONDS + 9)
+    later.acquire()
+    assert later.taken_over
+    later.release()
+    assert not folder.exists()
+
+
+def test_a_driver_whose_lock_was_taken_over_before_it_removes_it_leaves_the_object_alone(
+    proxy: Faulty, folder: ObjectPath
+) -> None:
+    """It looks, another takes over, it removes: what a delete without conditions would lose."""
+    held = Heartbeat(folder, "lambda")
+    held.acquire()
+    proxy.arm("race", 1)
+    held.release()
+    assert proxy.hit and (folder / FILE).read_bytes() == RIVAL
 
 
 def test_the_beat_goes_on_after_a_store_that_stayed_away(

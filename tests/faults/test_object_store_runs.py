@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,13 @@ def test_what_cannot_be_used_is_exit_2_and_nothing_is_written(proxy: Faulty, roo
         assert said.code == 2 and why in said.err and address in said.err, said.err
     said = run(SMOKE, "--results", str(root), cwd=tmp_path, **proxy.server.environment("http://127.0.0.1:9"))
     assert said.code == 2 and "cannot be reached" in said.err
+    # Whoever is asked for the role of this machine does not answer.
+    nothing = {"HTTP_PROXY": "http://127.0.0.1:9", "HOME": str(tmp_path.parent / "nobody"), "NO_PROXY": "127.0.0.1"}
+    without = dict.fromkeys(proxy.server.environment(""), "") | {"AWS_EC2_METADATA_DISABLED": "false"} | nothing
+    begun = time.monotonic()
+    said = run(SMOKE, "--results", str(root), cwd=tmp_path, **without)
+    assert said.code == 2 and "access denied: no " in said.err, said.err
+    assert time.monotonic() - begun < 30
     proxy.arm("403", 0, lasting=True)
     said = run(SMOKE, "--results", str(root), cwd=tmp_path)
     assert said.code == 2 and "access denied (AccessDenied)" in said.err
@@ -145,6 +153,7 @@ def test_each_node_of_a_cluster_proves_that_it_reaches_the_store(
     program = """
 import json
 import sys
+import time
 from ray.cluster_utils import Cluster
 from vmi.spec.errors import InputError
 from vmi.storage.paths import path_of

@@ -13,7 +13,8 @@ ENVIRON = {"MY_TOKEN": "open sesame", "HTTPS_PROXY": "http://me:p%40ssword1@host
 
 
 @pytest.mark.parametrize("name", [
-    "wandb_api_key", "WANDB_API_KEY", "apiKey", "--token", "fixed.password", "SECRET", "aws_secret", "passwd",
+    "wandb_api_key", "WANDB_API_KEY", "apiKey", "--token", "fixed.password", "SECRET", "AccountKey",
+    "AZURE_STORAGE_CONNECTION_STRING", "aws_secret", "passwd",
     "GOOGLE_APPLICATION_CREDENTIALS", "private_key", "RAY_AUTH_TOKEN", "key",
 ])  # fmt: skip
 def test_a_name_that_says_secret_is_one(name: str) -> None:

@@ -46,6 +46,13 @@ class Place(NamedTuple):
         found = self.config.get("provider")
         return found if isinstance(found, dict) else {}
 
+    @property
+    def bucket(self) -> str | None:
+        """Where in an object store its results lie, as its setup is told by VMI_SHARED; None for files."""
+        commands = " ".join(map(str, self.config.get("setup_commands") or ()))
+        found = re.search(r"\bVMI_SHARED=(\w+://\S+)", commands)
+        return found[1] if found else None
+
 
 def places_in(folder: Path) -> list[Place]:
     """Every place that the folder describes, by name; other files in it are no places."""
@@ -170,7 +177,7 @@ def _has_gcp(environ: Mapping[str, str]) -> bool:
 
 _CREDENTIALS = {"aws": _has_aws, "gcp": _has_gcp}
 _HOW = {
-    "aws": "AWS credentials where boto3 finds them: `aws configure`, AWS_PROFILE or AWS_ACCESS_KEY_ID",
+    "aws": "AWS credentials where Ray's launcher finds them: `aws configure`, AWS_PROFILE or AWS_ACCESS_KEY_ID",
     "gcp": "Google's application default credentials: `gcloud auth application-default login`, "
     "or GOOGLE_APPLICATION_CREDENTIALS naming a file",
 }

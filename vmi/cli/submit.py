@@ -68,8 +68,10 @@ def commands_for(place: Place, study: Path, arguments: Sequence[str]) -> list[Co
             # Not `apply`: each start is a new RayJob, with a name that the cluster makes.
             ["kubectl", "create", f"--filename={place.path}"],
         ]
+    own = any(argument.partition("=")[0] == "--results" for argument in arguments)
+    results = ["--results", place.bucket] if place.bucket and not own else []
     # Ray joins what follows -- with spaces and gives it to a shell on the head.
-    passed = ["--", *map(shlex.quote, arguments)] if arguments else []
+    passed = ["--", *map(shlex.quote, [*results, *arguments])] if results or arguments else []
     return [["ray", "submit", str(place.path), str(study), *passed]]
 
 

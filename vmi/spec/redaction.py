@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 HIDDEN = "[hidden]"
 # Names of fields and variables whose values are not repeated. A word of it is enough: hiding too much costs little.
 _NAME = re.compile(
-    r"api_?key|access_?key|private_?key|(?<![a-z])keys?(?![a-z])"
+    r"api_?key|access_?key|account_?key|private_?key|connection_?string|shared_?access|(?<![a-z])keys?(?![a-z])"
     r"|token|passw|passphrase|secret|credential|authorization",
     re.IGNORECASE,
 )

@@ -190,6 +190,10 @@ class Bucket:
                 last: Exception = error
             except LIBRARY as error:
                 last = error
+            except BaseException as error:
+                if type(error).__name__ != "PanicException":  # of the library's own language
+                    raise
+                last = ValueError(str(error))
             if not is_passing(last) or time.monotonic() + wait > end:
                 raise named(last, self.scheme, self._at(key)) from last
             # Of many that were refused together, not all come back together.

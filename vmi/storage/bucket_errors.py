@@ -15,6 +15,7 @@ from vmi.storage.clouds import HOW, region_of
 # What the library raises: for a missing object and a wrong key in Python's own types.
 LIBRARY = (BaseError, FileNotFoundError, ValueError, NotImplementedError)
 
+_LIBRARYS = re.compile(r"^Generic \w+ error: ")
 _STATUS = re.compile(r"(?:status code: |\(code: )(\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<\n]*)")
@@ -118,7 +119,7 @@ def _refused(error: Exception, scheme: str, where: str) -> tuple[int, str]:
 
 def _words(error: Exception) -> str:
     """What the library says, without its own structures."""
-    return str(error).partition("\n\nDebug source:")[0]
+    return _LIBRARYS.sub("", str(error).partition("\n\nDebug source:")[0])
 
 
 def _code(error: Exception) -> str:

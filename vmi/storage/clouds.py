@@ -13,6 +13,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -58,8 +59,15 @@ class Retries(NamedTuple):
 def store_of(scheme: str, name: str, silence: float, retries: Retries | None) -> Any:
     """The library's store of a bucket, whose server may be silent for so many seconds. Raises OSError, ValueError."""
     kind, options_of = _KINDS[scheme]
+    # An empty variable is none to the clouds' tools; the library takes it at its word.
+    for variable in [n for n, value in os.environ.items() if n.startswith(("AWS_", "GOOGLE_", "AZURE_")) and not value]:
+        del os.environ[variable]
     options = options_of(os.environ)
     url = next((str(options[key]) for key in ("endpoint", "base_url") if options.get(key)), "")
+    if url and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+        raise OSError(
+            errno.EINVAL, f"the object store cannot be used: its endpoint {url} is no http:// or https:// address"
+        )
     client: Options = {
         "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
         "read_timeout": timedelta(seconds=silence),
@@ -179,7 +187,7 @@ def _gs(environ: Environ) -> Options:
     home = Path(environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
     file = Path(named or home / "application_default_credentials.json")
     if named and not file.is_file():
-        raise _denied("gs", f"GOOGLE_APPLICATION_CREDENTIALS = {named} is no file")
+        raise _denied("gs", "GOOGLE_APPLICATION_CREDENTIALS names no file")
     if not file.is_file():
         return {}
     with contextlib.suppress(ValueError, OSError):

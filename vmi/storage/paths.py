@@ -188,8 +188,10 @@ class ObjectPath:
     @property
     def objects(self) -> Bucket:
         """What asks the store. Keys are those of the whole bucket."""
-        from vmi.storage.bucket import Bucket  # loads obstore
-
+        try:
+            from vmi.storage.bucket import Bucket  # loads obstore
+        except ModuleNotFoundError as error:
+            raise OSError(errno.ENOPKG, f"a package is missing: pip install {error.name}", str(self)) from error
         return Bucket(self.scheme, self.bucket, self.hasty)
 
 
