@@ -33,11 +33,14 @@ from vmi.spec.errors import InputError, Problem
 from vmi.spec.redaction import redacted
 from vmi.spec.trial import PackSpec
 from vmi.storage.paths import path_of
+from vmi.training.poisoned import is_poisoned
 from vmi.worker.halting import HaltedError, answer, question_of
 from vmi.worker.messages import Task, Update
 
 # How often in a row Tune may give up on all packs without any of them having ended in between.
 MAX_ABORTS = 3
+# The exit code of a worker whose process can use its GPU no more.
+POISONED = 70
 ray_private.keep_variables()
 
 
@@ -152,7 +155,10 @@ class TuneRunner:
 
 
 def train_pack(config: dict[str, Any]) -> None:
-    """The trainable: work on one pack, report every update. An error is reported, not raised: it would come again."""
+    """The trainable: work on one pack, report every update. An error is reported, not raised: it would come again.
+
+    After an error of CUDA that poisons this process, which would train others, it ends: the pack goes on in a new one.
+    """
     context = ray.get_runtime_context()
     question = question_of(context.get_worker_id())
     # First of all, so that whoever is killed later can be told.
@@ -177,4 +183,11 @@ def train_pack(config: dict[str, Any]) -> None:
     except HaltedError:  # nobody listens to reports any more
         answer(question, last)
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason
-        tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
+        said = redacted(f"{type(error).__name__}: {error}")
+        if not is_poisoned(error):
+            tune.report({"error": said})
+            return
+        reached = Update.from_json(last) if last else Update(task.pack.pack_id, 0, 1)
+        warning = f"pack {task.pack.pack_id} has lost its GPU in this process, which ends: {said.splitlines()[0]}"
+        tune.report({"update": reached._replace(warning=warning, ended=(), stored=()).to_json()})
+        os._exit(POISONED)
