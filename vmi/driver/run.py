@@ -11,9 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
+from vmi.cost import sharing
 from vmi.cost.forecast import PackSeconds
 from vmi.cost.prediction import Target
-from vmi.cost.sizing import Sizing
+from vmi.cost.sizing import Sizing, terms_of
 from vmi.driver.best_models import BestModels
 from vmi.driver.budget import Budget, deadlines, job_end
 from vmi.driver.growing import Growing
@@ -211,6 +212,8 @@ class Run:
             return
         if store.read_study() != self._seen:
             raise InputError([Problem("study", store.study, "no other start of it meanwhile", "start it again")])
+        size = self.options.pack_size if isinstance(self.options.pack_size, int) else None
+        sharing.check(self.options.gpus_per_pack, self.sizing.room, ledger.ready, size, terms_of(self.study))
         store.write_study(self.asked)
         self.growing.keep()
         for table in TABLES:
