@@ -25,6 +25,11 @@ seen = ray.remote(num_gpus=1)(lambda: os.environ["CUDA_VISIBLE_DEVICES"])
 given = sorted(ray.get([seen.remote() for _ in range(2)]))
 print(ray_cluster.capacity()[1], given, ray_cluster.room(0.5).free // 2**20)
 ray_cluster.leave()
+from vmi.runners.tune import TuneRunner
+runner = TuneRunner(None, None, needs_of(Path.cwd(), []), print, lambda: 2)
+assert runner.workers() == min(os.cpu_count(), 4) and runner.device == "cuda"
+print(runner.room().free // 2**20)
+runner.close()
 """
 
 
@@ -44,7 +49,11 @@ def test_ray_hands_out_every_slice_that_the_list_names(tmp_path: Path, environme
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, env=whole, capture_output=True, text=True)
     shutil.rmtree(scratch)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "2.0 ['MIG-0a', 'MIG-0b'] 2000"
+    assert done.stdout.splitlines() == [
+        "2.0 ['MIG-0a', 'MIG-0b'] 2000",
+        "2 packs train on each GPU at a time, as was measured; --gpus-per-pack 1 is one",
+        "2000",
+    ]
 
 
 def test_more_packs_a_slice_than_its_memory_holds_are_refused_before_anything_is_written(

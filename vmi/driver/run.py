@@ -13,6 +13,7 @@ from rich.console import Console
 
 from vmi.cost import sharing
 from vmi.cost.forecast import PackSeconds
+from vmi.cost.measurements import FILE
 from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing, terms_of
 from vmi.driver.best_models import BestModels
@@ -89,7 +90,9 @@ class Run:
         self.attempt = cache(store.next_attempt)
         self.mirror = mirror_of(store, wandb.mode, options.local)
         needs = needs_of(store.root, values_of(study, "dataset"))
-        self.on_demand = OnDemand(options, self._first, needs, self._say)
+        self.on_demand = OnDemand(
+            options, self._first, needs, self._say, lambda: sharing.packs_a_gpu(self.study, store.root / FILE)
+        )
         self.sizing = self._sizing()
         self.models = BestModels(study, store, str(options.keep_models))
         until = list(deadlines(options.hours, options.until, time.monotonic, time.time))

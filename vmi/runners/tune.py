@@ -47,14 +47,20 @@ ray_private.keep_variables()
 class TuneRunner:
     """Runs packs on a Ray cluster: the one at `address`, the one this machine belongs to, or a new local one.
 
-    `needs`: what every node must see, looked at before any trial where the cluster has more than one. `say` is told
-    that workers of the cluster are waited for.
+    `packs_a_gpu`: how many share a GPU where `gpus_per_pack` does not say. `needs`: what every node must see, looked at
+    before any trial where the cluster has more than one. `say` is told that workers of the cluster are waited for.
     """
 
     def __init__(
-        self, address: str | None, gpus_per_pack: float | None, needs: Needs, say: Callable[[str], None] = print
+        self,
+        address: str | None,
+        gpus_per_pack: float | None,
+        needs: Needs,
+        say: Callable[[str], None] = print,
+        packs_a_gpu: Callable[[], int] = lambda: 1,
     ) -> None:
         self._address, self._gpus_per_pack, self._needs, self._say = address, gpus_per_pack, needs, say
+        self._packs_a_gpu = packs_a_gpu
         self._gpus = 0.0
         self._connected = False  # by this runner: what a notebook has connected before stays so
 
@@ -65,7 +71,11 @@ class TuneRunner:
         """
         self._connected |= ray_cluster.connect(self._address, self._needs, self._say)
         cpus, gpus = ray_cluster.capacity()
-        self._gpus = self._gpus_per_pack if self._gpus_per_pack is not None else (1.0 if gpus else 0.0)
+        if self._gpus_per_pack is None and gpus:
+            self._gpus_per_pack = 1.0 / (packs := self._packs_a_gpu())
+            if packs > 1:
+                self._say(f"{packs} packs train on each GPU at a time, as was measured; --gpus-per-pack 1 is one")
+        self._gpus = self._gpus_per_pack or 0.0
         if self._gpus > gpus:
             allowed = f"at most the {gpus:g} GPUs of the Ray cluster" if gpus else "0: the Ray cluster has no GPU"
             self.close()
