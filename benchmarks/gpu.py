@@ -1,14 +1,15 @@
-"""Packs on a CUDA device: steps launched one by one beside replayed graphs. WRITTEN, AND NOT RUN: no GPU was at hand.
+"""Everything about a card in one command: what is to hold there, then how fast it is. WRITTEN, AND NOT RUN: no card.
 
-    python benchmarks/gpu.py [--sizes 1 4 16 64] [--steps 200] [--processes 2] [--device cpu]
+    python benchmarks/gpu.py [--minutes 9] [--sizes 1 16 64] [--processes 2] [--device cpu]
 
-Needs torch >= 2.11, NumPy and this repository on PYTHONPATH; neither Ray, Optuna, W&B nor data (random images of the
-data sets' shapes: the time does not depend on the pixels). For each network, precision, TF32 off and on, and pack size
-it prints microseconds per member-step, launched one by one and captured (`vmi.training.cuda_graph`), what of the
-card's memory was allocated at most, and whether both ended in the same bits, else by how much they differ; then the
-same members in several packs, one process each, on the same card; then trials an hour of the authors' nets at their
-own length, and of the MLP at its own. `--device cpu` tries the program where there is no card: nothing is captured
-there.
+Needs torch >= 2.11, NumPy and this repository; neither Ray, Optuna, W&B, pytest nor data (random images of the data
+sets' shapes: the time does not depend on the pixels). First the checks of `tests/gpu/checks.py`, a line each: captured
+steps are launched ones, a member alone is a member of a pack, resuming, memory that ends, bfloat16, evaluation. Then
+rows of a table in Markdown: trials an hour of the authors' convolutional nets and of MLPs at their own lengths,
+evaluation left out; several packs on the card, a process each; and for each network, precision and pack size
+microseconds a member-step, launched one by one and replayed, and the memory that a step takes. A row takes some
+seconds; those for which no time is left are named. It exits with 1 where a check has failed. `--device cpu` tries the
+program without a card.
 """
 
 from __future__ import annotations
@@ -18,23 +19,30 @@ import itertools
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from cases import CASES
 
+from tests.gpu.checks import CHECKS
 from vmi.data.dataset import Dataset, Split
 from vmi.spec.config import TrialConfig
 from vmi.spec.datasets import spec_of
+from vmi.spec.reports import LEAST_STEPS
 from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
-from vmi.training import cuda_graph
 from vmi.training.pack import Pack
-from vmi.training.step import train_step
-from vmi.training.train import run_steps
+from vmi.training.train import launch_steps, run_steps
 
 AUTHORS = "authors"
-WARM = 10
+# About how long one timing takes.
+SECONDS = 1.5
 
 
 def random_images(name: str, device: str) -> Dataset:
@@ -42,6 +50,10 @@ def random_images(name: str, device: str) -> Dataset:
     pixels = torch.randint(0, spec.levels + 1, (spec.train_count, spec.pixels), generator=generator, dtype=torch.uint8)
     labels = torch.zeros(spec.train_count, dtype=torch.int64)
     return Dataset(spec, Split(pixels, labels), Split(pixels[:100], labels[:100])).to(torch.device(device))
+
+
+def dataset_of(name: str) -> str:
+    return "mnist" if name == AUTHORS else CASES[name].dataset
 
 
 def config_of(name: str, seed: int, precision: str) -> TrialConfig:
@@ -63,57 +75,43 @@ def tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
-def one_by_one(pack: Pack, dataset: Dataset, count: int) -> None:
-    for _ in range(count):
-        images_KBD = dataset.images(dataset.train, pack.minibatches.next().to(pack.device), pack.dtype)
-        pack.window.add(train_step(pack, images_KBD, pack.noise()))
-
-
 def synchronize(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
 
 
-def seconds(run: Callable[[int], None], steps: int, device: str) -> float:
-    """Between two synchronisations, after some steps that make what the first ones need."""
-    run(max(WARM, cuda_graph.LEAST_STEPS))
-    synchronize(device)
-    before = time.perf_counter()
-    run(steps)
-    synchronize(device)
-    return time.perf_counter() - before
+def step_seconds(run: Callable[[int], None], device: str) -> float:
+    """Of one step: as many as take about SECONDS, between two synchronisations, after some that warm up."""
+    run(LEAST_STEPS)
+    count, taken = LEAST_STEPS, 0.0
+    while taken < SECONDS / 3:
+        if taken:
+            count = max(2 * count, int(count * SECONDS / taken))
+        synchronize(device)
+        before = time.perf_counter()
+        run(count)
+        synchronize(device)
+        taken = time.perf_counter() - before
+    return taken / count
 
 
-def compared(name: str, size: int, precision: str, steps: int, device: str) -> str:
-    dataset = random_images("mnist" if name == AUTHORS else CASES[name].dataset, device)
+def compared(name: str, size: int, precision: str, device: str) -> str:
+    dataset = random_images(dataset_of(name), device)
     eager, replaying = (pack_of(name, size, precision, device) for _ in range(2))
-    eager_us = seconds(lambda count: one_by_one(eager, dataset, count), steps, device) * 1e6 / steps / size
+    eager_us = step_seconds(partial(launch_steps, eager, dataset), device) * 1e6 / size
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated() if device == "cuda" else 0
-    graph_us = seconds(lambda count: run_steps(replaying, dataset, count), steps, device) * 1e6 / steps / size
+    graph_us = step_seconds(partial(run_steps, replaying, dataset), device) * 1e6 / size
     # Beyond what the packs themselves hold, which are there already.
     held = (torch.cuda.max_memory_allocated() - before) / 1e6 if device == "cuda" else 0.0
-    return (
-        f"eager {eager_us:9.1f} us  captured {graph_us:9.1f} us  {eager_us / graph_us:5.2f}x  {held:8.0f} MB  "
-        f"{difference(eager, replaying)}"
-    )
+    return f"{eager_us:.1f} us launched, {graph_us:.1f} us replayed ({eager_us / graph_us:.2f}x); {held:.0f} MB"
 
 
-def difference(one: Pack, other: Pack) -> str:
-    """Between the parameters: in bits, and where these differ, of the largest against the largest parameter."""
-    a, b = (pack.vae_adam.flat_KP for pack in (one, other))
-    if torch.equal(a, b):
-        return "same bits"
-    apart = float((a - b).abs().max() / a.abs().max())
-    return f"differ by {apart:.1e} of the largest parameter{'' if apart <= 1e-5 else ', MORE THAN 1e-5'}"
-
-
-def worker(name: str, size: int, precision: str, steps: int, device: str) -> None:
+def worker(name: str, size: int, steps: int, device: str) -> None:
     """Says when it is ready, waits for a line, and prints the seconds that its steps took."""
-    dataset = random_images("mnist" if name == AUTHORS else CASES[name].dataset, device)
-    pack = pack_of(name, size, precision, device)
-    run_steps(pack, dataset, max(WARM, cuda_graph.LEAST_STEPS))
+    dataset, pack = random_images(dataset_of(name), device), pack_of(name, size, "float32", device)
+    run_steps(pack, dataset, LEAST_STEPS)
     synchronize(device)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -129,62 +127,102 @@ def shared(name: str, size: int, processes: int, steps: int, device: str) -> str
     started = [
         subprocess.Popen([sys.executable, __file__, *given], stdin=-1, stdout=-1, text=True) for _ in range(processes)
     ]
-    for process in started:
-        assert process.stdout is not None and process.stdout.readline().strip() == "ready"
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    took = [float(process.communicate()[0]) for process in started]
-    return f"{processes} x pack of {size:<4} {processes * size * steps / max(took):12.0f} member-steps a second"
+    try:
+        for process in started:
+            assert process.stdout is not None and process.stdout.readline().strip() == "ready"
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        took = [float(process.communicate()[0]) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    return f"{processes * size * steps / max(took):.0f} member-steps a second"
 
 
-def an_hour(name: str, size: int, precision: str, steps: int, device: str) -> str:
+def an_hour(name: str, size: int, precision: str, device: str) -> str:
     """Trials at their own length that one card trains in an hour, evaluation left out."""
-    length = config_of(name, 0, precision).steps if name == AUTHORS else resolve({"dataset": CASES[name].dataset}).steps
-    dataset, pack = random_images("mnist", device), pack_of(name, size, precision, device)
-    taken = seconds(lambda count: run_steps(pack, dataset, count), steps, device)
-    return f"{3600 / (taken / steps * length) * size:12.2f} trials of {length} steps an hour"
+    length = config_of(name, 0, precision).steps if name == AUTHORS else resolve({"dataset": dataset_of(name)}).steps
+    dataset, pack = random_images(dataset_of(name), device), pack_of(name, size, precision, device)
+    taken = step_seconds(partial(run_steps, pack, dataset), device)
+    return f"{3600 / (taken * length) * size:.2f} trials of {length} steps an hour"
 
 
-def lines(sizes: list[int], steps: int, processes: int, device: str) -> Iterator[str]:
-    for name, allowed, precision, size in itertools.product((*CASES, AUTHORS), (False, True), PRECISIONS, sizes):
-        if allowed and precision == "bfloat16":
-            continue
+def rows(sizes: list[int], processes: int, steps: int, device: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """What a row is of, and what measures it: what matters most comes first."""
+    most = max(sizes)
+    for name, (label, precision, allowed) in itertools.product((AUTHORS, "mlp"), PRECISIONS):
+        for size in sorted({min(16, most), most}) if name == "mlp" else sorted({1, min(16, most)}):
+            yield f"{name} | {label} | {size}", with_tf32(allowed, partial(an_hour, name, size, precision, device))
+    for name, count in itertools.product(CASES, range(1, processes + 1)):
+        size = max(1, min(16, most) // count)
+        label = f"{name}, {count} at a time | float32 | {size}"
+        yield label, with_tf32(False, partial(shared, name, size, count, steps, device))
+    for name, (label, precision, allowed), size in itertools.product((*CASES, AUTHORS), PRECISIONS, sizes):
+        yield f"{name} | {label} | {size}", with_tf32(allowed, partial(compared, name, size, precision, device))
+
+
+def with_tf32(allowed: bool, measured: Callable[[], str]) -> Callable[[], str]:
+    def set_first() -> str:
         tf32(allowed)
-        label = "tf32" if allowed else precision
-        yield f"{name:<8} {label:<9} pack of {size:<4} {compared(name, size, precision, steps, device)}"
+        return measured()
+
+    return set_first
+
+
+def checked(device: str) -> list[str]:
+    """Run every check, a line each; those that have failed."""
     tf32(False)
-    for name in CASES:
-        for count in range(1, processes + 1):
-            yield f"{name:<8} float32   {shared(name, max(sizes) // count or 1, count, steps, device)}"
-    for name, allowed, precision in itertools.product((AUTHORS, "mlp"), (False, True), PRECISIONS):
-        tf32(allowed)
-        size = max(sizes) if name == "mlp" else min(16, max(sizes))
-        label = f"{precision}{', tf32' if allowed else ''}"
-        yield f"{name:<8} {label:<15} pack of {size:<4} {an_hour(name, size, precision, steps, device)}"
+    failed = []
+    for check in CHECKS:
+        began = time.monotonic()
+        try:
+            said = check(device)
+        except Exception as error:  # a check that fails is no reason to skip the others
+            failed.append(check.__name__)
+            said = f"FAILED: {type(error).__name__}: {error}"
+            traceback.print_exc()
+        print(f"{check.__name__.replace('_', ' ')}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
+    return failed
 
 
-PRECISIONS = ("float32", "bfloat16")
+# In words, as a precision of the networks, and whether TF32 is allowed.
+PRECISIONS = (("float32", "float32", False), ("tf32", "float32", True), ("bfloat16", "bfloat16", False))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[1, 4, 16, 64])
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=9.0, help="no row begins later than this")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1, 16, 64])
+    parser.add_argument("--steps", type=int, default=200, help="of packs that share the card")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given, began = parser.parse_args(), time.monotonic()
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("no CUDA device here")
     if given.worker:
-        worker(given.worker, given.sizes[0], "float32", given.steps, given.device)
+        worker(given.worker, given.sizes[0], given.steps, given.device)
         return
-    named = torch.cuda.get_device_name() if given.device == "cuda" else "CPU"
-    print(named, "torch", torch.__version__, flush=True)
-    for line in lines(given.sizes, given.steps, given.processes, given.device):
-        print(line, flush=True)
+    card = torch.cuda.get_device_name() if given.device == "cuda" else "CPU, no card"
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {card}, torch {torch.__version__}", flush=True)
+    failed, left_out = checked(given.device), []
+    print("\n| network | precision | pack of | |\n|---|---|---|---|", flush=True)
+    for label, measured in rows(given.sizes, given.processes, given.steps, given.device):
+        if time.monotonic() - began > 60 * given.minutes:
+            left_out.append(label)
+            continue
+        try:
+            said = measured()
+        except Exception as error:  # one pack that does not fit is a row that says so
+            said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        print(f"| {label} | {said} |", flush=True)
+    if left_out:
+        print(f"\nno time was left for {len(left_out)} rows: {'; '.join(left_out)}")
+    if failed:
+        sys.exit(f"\nFAILED: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -4,21 +4,26 @@
 
 Each operator that is neither a view nor an allocation is a kernel's launch, or a few (the fused Adam takes some 36
 tensors a launch). Of a step it says: all launches; of these, what draws random numbers and what copies; views, which
-launch nothing but take the host's time where a step is not captured as a graph. Prints a table in Markdown.
+launch nothing but take the host's time where a step is not captured as a graph. Then, in float64, how far members as
+groups of one convolution, as on a card, are from members one by one, as on a CPU. Prints tables in Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 from cases import CASES
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vmi.data.dataset import Dataset, Split
+from vmi.nn import ops
+from vmi.nn.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from vmi.spec.config import TrialConfig
 from vmi.spec.datasets import spec_of
 from vmi.spec.resolving import resolve
@@ -100,11 +105,33 @@ def lines(sizes: list[int]) -> Iterator[str]:
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 
+SHAPES = ((1, 8, 8), (3, 8, 8), (1, 7, 11), (4, 9, 6), (1, 28, 28))
+
+
+def apart(shape: tuple[int, int, int]) -> list[float]:
+    """Of grouped convolutions and the loop: the largest difference of images, and of gradients, against the largest."""
+    found = []
+    for together in (False, True):
+        drawn = [torch.Generator().manual_seed(k) for k in range(5)]
+        encoder = ConvolutionalEncoder(shape, (8, 16, 32), 9, drawn, torch.float64)
+        decoder = ConvolutionalDecoder(shape, 9, (32, 16, 8), drawn, torch.float64)
+        x = torch.rand(5, 16, math.prod(shape), generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+        with mock.patch.object(ops, "on_card", lambda _, together=together: together):
+            y = decoder(encoder(x))
+            own = torch.autograd.grad(y.square().sum(), [*encoder.parameters(), *decoder.parameters()])
+        found.append([y.detach(), torch.cat([g.flatten() for g in own])])
+    return [float((a - b).abs().max() / a.abs().max()) for a, b in zip(*found, strict=True)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 16, 64])
     for line in lines(parser.parse_args().sizes):
         print(line, flush=True)
+    print("\n| channels x height x width, 5 members | forward | gradients |\n|---|---|---|")
+    for shape in SHAPES:
+        forward, gradients = apart(shape)
+        print(f"| {' x '.join(map(str, shape))} | {forward:.0e} | {gradients:.0e} |", flush=True)
 
 
 if __name__ == "__main__":

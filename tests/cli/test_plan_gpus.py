@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cost.test_sizing import MADE, room_for, steps_of
 from faults.starting import SMOKE, elsewhere, vmi
+from support.cards import nvidia_smi
 
 from vmi.cli.plan import Request, plan_lines
 from vmi.cost.measurements import write
@@ -61,8 +61,7 @@ def test_what_was_measured_on_a_card_is_planned_with_as_far_as_the_named_memory_
 
 
 def test_a_card_of_this_node_is_asked_where_none_is_named(tmp_path: Path, driver: Path) -> None:
-    driver.write_text(f"#!{sys.executable}\nprint('2048')")
-    driver.chmod(0o755)
+    nvidia_smi(driver.parent, [("GPU-a", 2048, None)])
     assert said(tmp_path)[1] == ["assumed: 2.1 GB of memory free on each GPU, as on this node"]
     assert "as --gpu-memory says" in said(tmp_path, gpu_bytes=10**9)[1][0]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.cards import nvidia_smi
 
 from vmi.cost import hardware
 from vmi.cost.sizing import Room, room_here
@@ -129,9 +130,7 @@ def test_a_node_without_cards_says_so_and_one_with_cards_names_their_free_bytes(
     """By a program in place of the driver's: no card is at hand."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert hardware.free_on_cards() == [] and room_here("cuda", 1) == Room("cuda", None)
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!{sys.executable}\nprint('40000\\n81000')")
-    program.chmod(0o755)
+    program = nvidia_smi(tmp_path, [("GPU-a", 40000, None), ("GPU-b", 81000, None)])
     assert hardware.free_on_cards() == [40000 * 2**20, 81000 * 2**20]
     assert room_here("cuda", 2) == Room("cuda", 40000 * 2**20)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

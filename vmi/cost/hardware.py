@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from vmi.cost.cards import free_on_cards as free_on_cards
 
 # Of a control group of either version: the files of its limits and of what it uses, and what of that is cache.
 _FIRST = (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
@@ -50,23 +51,6 @@ def own_memory(root: Path = Path("/")) -> int:
     """Bytes that this process holds for itself, without files that it shares; 0 where the system does not say."""
     lines = _text(root / "proc/self/status").splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
-
-
-def free_on_cards() -> list[int]:
-    """Free bytes of each GPU of this node that this process may use, as its driver's own program says.
-
-    None where there is no such program, or no GPU is to be seen (an empty CUDA_VISIBLE_DEVICES).
-    """
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        if not visible.strip():
-            return []
-        command.append(f"--id={visible}")
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [int(line) * 2**20 for line in done.stdout.split() if line.isdecimal()] if not done.returncode else []
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:

@@ -99,6 +99,7 @@ class Entry:
     start     once per worker, as are `data` and `reference`
     launched  of a step of a pack that is launched by itself; None where every step is, and `step` is one
     capture   of a pack: the graph by which its other steps are taken
+    packs_a_gpu  so many packs of this size at a time on one GPU trained most; `step` is of one that is alone
     """
 
     device: str
@@ -115,6 +116,7 @@ class Entry:
     reference: Seconds
     launched: Seconds | None = None
     capture: Seconds = ZERO
+    packs_a_gpu: int = 1
 
     @property
     def key(self) -> tuple[str, str, Kind, int]:
@@ -227,4 +229,6 @@ def _entry(given: Mapping[str, Any]) -> Entry:
                 raise ValueError(f"{name} = {value}")
     if not isinstance(values["pack_size"], int) or values["pack_size"] < 1:
         raise ValueError(f"pack_size = {values['pack_size']!r}")
+    if not isinstance(values.get("packs_a_gpu", 1), int) or values.get("packs_a_gpu", 1) < 1:
+        raise ValueError(f"packs_a_gpu = {values['packs_a_gpu']!r}")
     return Entry(**{**values, "kind": Kind(**values["kind"])})

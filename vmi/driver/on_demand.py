@@ -22,16 +22,22 @@ class OnDemand:
     """
 
     def __init__(
-        self, options: RunOptions, first: Callable[[], object], needs: Needs, say: Callable[[str], None]
+        self,
+        options: RunOptions,
+        first: Callable[[], object],
+        needs: Needs,
+        say: Callable[[str], None],
+        packs_a_gpu: Callable[[], int],
     ) -> None:
         self._options, self._first, self._needs, self._say = options, first, needs, say
+        self._packs_a_gpu = packs_a_gpu
         self._made: Runner | None = None
 
     @property
     def runner(self) -> Runner:
         if self._made is None:
             self._first()
-            self._made = _make(self._options, self._needs, self._say)
+            self._made = _make(self._options, self._needs, self._say, self._packs_a_gpu)
         return self._made
 
     def workers(self) -> int:
@@ -51,7 +57,7 @@ class OnDemand:
             self._made.close()
 
 
-def _make(options: RunOptions, needs: Needs, say: Callable[[str], None]) -> Runner:
+def _make(options: RunOptions, needs: Needs, say: Callable[[str], None], packs_a_gpu: Callable[[], int]) -> Runner:
     if options.local:
         with importing():
             from vmi.runners.local import LocalRunner
@@ -60,4 +66,4 @@ def _make(options: RunOptions, needs: Needs, say: Callable[[str], None]) -> Runn
     with importing():
         from vmi.runners.tune import TuneRunner
 
-    return TuneRunner(options.address, options.gpus_per_pack, needs, say)
+    return TuneRunner(options.address, options.gpus_per_pack, needs, say, packs_a_gpu)

@@ -11,9 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
+from vmi.cost import sharing
 from vmi.cost.forecast import PackSeconds
+from vmi.cost.measurements import FILE
 from vmi.cost.prediction import Target
-from vmi.cost.sizing import Sizing
+from vmi.cost.sizing import Sizing, terms_of
 from vmi.driver.best_models import BestModels
 from vmi.driver.budget import Budget, deadlines, job_end
 from vmi.driver.growing import Growing
@@ -88,7 +90,9 @@ class Run:
         self.attempt = cache(store.next_attempt)
         self.mirror = mirror_of(store, wandb.mode, options.local)
         needs = needs_of(store.root, values_of(study, "dataset"))
-        self.on_demand = OnDemand(options, self._first, needs, self._say)
+        self.on_demand = OnDemand(
+            options, self._first, needs, self._say, lambda: sharing.packs_a_gpu(self.study, store.root / FILE)
+        )
         self.sizing = self._sizing()
         self.models = BestModels(study, store, str(options.keep_models))
         until = list(deadlines(options.hours, options.until, time.monotonic, time.time))
@@ -211,6 +215,8 @@ class Run:
             return
         if store.read_study() != self._seen:
             raise InputError([Problem("study", store.study, "no other start of it meanwhile", "start it again")])
+        size = self.options.pack_size if isinstance(self.options.pack_size, int) else None
+        sharing.check(self.options.gpus_per_pack, self.sizing.room, ledger.ready, size, terms_of(self.study))
         store.write_study(self.asked)
         self.growing.keep()
         for table in TABLES:

@@ -22,7 +22,8 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from vmi.cost.hardware import available_memory, free_on_cards
+from vmi.cost.cards import free_on_cards, names_slices
+from vmi.cost.hardware import available_memory
 from vmi.cost.sizing import Room
 from vmi.process.scratch import outside
 from vmi.process.signals import kept_handlers
@@ -78,9 +79,12 @@ def _init(address: str | None) -> None:
         if found is None:
             _own_token()
         with kept_handlers(), ray_private.spared():
+            # Of slices of GPUs Ray counts no more than there are GPUs.
+            gpus = len(free_on_cards()) if found is None and names_slices() else None
             ray.init(
-                address=found or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-            )
+                address=found or "local", num_gpus=gpus, include_dashboard=False, log_to_driver=False,
+                logging_level=logging.ERROR,
+            )  # fmt: skip
         private(home() / ".ray")
     except (OSError, ValueError, RuntimeError) as error:
         # Without an address only a ConnectionError is about one: that of a cluster which this machine belonged to.

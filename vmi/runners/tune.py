@@ -33,25 +33,34 @@ from vmi.spec.errors import InputError, Problem
 from vmi.spec.redaction import redacted
 from vmi.spec.trial import PackSpec
 from vmi.storage.paths import path_of
+from vmi.training.poisoned import is_poisoned
 from vmi.worker.halting import HaltedError, answer, question_of
 from vmi.worker.messages import Task, Update
 
 # How often in a row Tune may give up on all packs without any of them having ended in between.
 MAX_ABORTS = 3
+# The exit code of a worker whose process can use its GPU no more.
+POISONED = 70
 ray_private.keep_variables()
 
 
 class TuneRunner:
     """Runs packs on a Ray cluster: the one at `address`, the one this machine belongs to, or a new local one.
 
-    `needs`: what every node must see, looked at before any trial where the cluster has more than one. `say` is told
-    that workers of the cluster are waited for.
+    `packs_a_gpu`: how many share a GPU where `gpus_per_pack` does not say. `needs`: what every node must see, looked at
+    before any trial where the cluster has more than one. `say` is told that workers of the cluster are waited for.
     """
 
     def __init__(
-        self, address: str | None, gpus_per_pack: float | None, needs: Needs, say: Callable[[str], None] = print
+        self,
+        address: str | None,
+        gpus_per_pack: float | None,
+        needs: Needs,
+        say: Callable[[str], None] = print,
+        packs_a_gpu: Callable[[], int] = lambda: 1,
     ) -> None:
         self._address, self._gpus_per_pack, self._needs, self._say = address, gpus_per_pack, needs, say
+        self._packs_a_gpu = packs_a_gpu
         self._gpus = 0.0
         self._connected = False  # by this runner: what a notebook has connected before stays so
 
@@ -62,7 +71,11 @@ class TuneRunner:
         """
         self._connected |= ray_cluster.connect(self._address, self._needs, self._say)
         cpus, gpus = ray_cluster.capacity()
-        self._gpus = self._gpus_per_pack if self._gpus_per_pack is not None else (1.0 if gpus else 0.0)
+        if self._gpus_per_pack is None and gpus:
+            self._gpus_per_pack = 1.0 / (packs := self._packs_a_gpu())
+            if packs > 1:
+                self._say(f"{packs} packs train on each GPU at a time, as was measured; --gpus-per-pack 1 is one")
+        self._gpus = self._gpus_per_pack or 0.0
         if self._gpus > gpus:
             allowed = f"at most the {gpus:g} GPUs of the Ray cluster" if gpus else "0: the Ray cluster has no GPU"
             self.close()
@@ -152,7 +165,10 @@ class TuneRunner:
 
 
 def train_pack(config: dict[str, Any]) -> None:
-    """The trainable: work on one pack, report every update. An error is reported, not raised: it would come again."""
+    """The trainable: work on one pack, report every update. An error is reported, not raised: it would come again.
+
+    After an error of CUDA that poisons this process, which would train others, it ends: the pack goes on in a new one.
+    """
     context = ray.get_runtime_context()
     question = question_of(context.get_worker_id())
     # First of all, so that whoever is killed later can be told.
@@ -177,4 +193,11 @@ def train_pack(config: dict[str, Any]) -> None:
     except HaltedError:  # nobody listens to reports any more
         answer(question, last)
     except Exception as error:  # whatever breaks a pack must reach the driver as a reason
-        tune.report({"error": redacted(f"{type(error).__name__}: {error}")})
+        said = redacted(f"{type(error).__name__}: {error}")
+        if not is_poisoned(error):
+            tune.report({"error": said})
+            return
+        reached = Update.from_json(last) if last else Update(task.pack.pack_id, 0, 1)
+        warning = f"pack {task.pack.pack_id} has lost its GPU in this process, which ends: {said.splitlines()[0]}"
+        tune.report({"update": reached._replace(warning=warning, ended=(), stored=()).to_json()})
+        os._exit(POISONED)

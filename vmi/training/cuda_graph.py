@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 
@@ -23,7 +23,9 @@ from vmi.data.dataset import Dataset
 from vmi.data.minibatches import Resident
 from vmi.spec.config import Architecture
 from vmi.spec.reports import LEAST_STEPS
+from vmi.training.out_of_memory import is_out_of_memory
 from vmi.training.pack import Pack
+from vmi.training.poisoned import is_poisoned
 from vmi.training.step import train_step
 
 VARIABLE = "VMI_CUDA_GRAPH"
@@ -107,6 +109,8 @@ class Captured:
 _CAPTURED: WeakKeyDictionary[Pack, Captured] = WeakKeyDictionary()
 # Those of which a capture has failed in this process: another would fail as well.
 _EAGER: set[Architecture] = set()
+# Those that had no memory for one: a smaller pack may.
+_SHORT: WeakSet[Pack] = WeakSet()
 _SAID: set[str] = set()
 _REASONS: list[str] = []
 
@@ -121,7 +125,7 @@ def replayed(
     """Whether these steps were taken by a graph; where not, nothing was, and it is said why, once for each reason."""
     if environ.get(VARIABLE) == "0":
         return _not(f"{VARIABLE}=0")
-    if pack.architecture in _EAGER:
+    if pack.architecture in _EAGER or pack in _SHORT:
         return False
     found = _CAPTURED.get(pack)
     if found is None or found.data is not data:
@@ -129,8 +133,13 @@ def replayed(
             return _not(f"fewer than {LEAST_STEPS} steps at a time do not repay it")
         try:
             found = Captured(pack, data, capture)
-        except Exception as error:  # whatever cannot be captured can still be run
-            _EAGER.add(pack.architecture)
+        except Exception as error:  # whatever cannot be captured can still be run, unless the card is lost
+            if is_poisoned(error):
+                raise
+            if is_out_of_memory(error):
+                _SHORT.add(pack)
+            else:
+                _EAGER.add(pack.architecture)
             return _not(f"capturing failed: {type(error).__name__}: {error}")
         _CAPTURED[pack] = found
     found.run(pack, count)

@@ -24,6 +24,7 @@ from vmi.cost import hardware
 from vmi.cost.footprint import members_within
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import ZERO, Entry, Kind, Seconds, sizes_up_to
+from vmi.cost.sharing import best_count
 from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, room_here
 from vmi.data.dataset import Dataset, forget, load
 from vmi.spec.config import COSTLY, Architecture, TrialConfig
@@ -37,6 +38,7 @@ from vmi.training.train import launch_steps, run_steps
 from vmi.worker import own_images
 from vmi.worker.cost_fit import Stepped, beyond, linear, median, stepped
 from vmi.worker.messages import Task
+from vmi.worker.together import step_seconds
 from vmi.worker.work import prepare, work
 
 ROUNDS, LEAST_ROUNDS = 5, 3
@@ -106,6 +108,7 @@ class _Bench:
         wanted = self._sizes(members[0].config.architecture, kind, largest)
         steps = self._steps({size: _pack_of(members, size) for size in wanted}, dataset, True, largest or 0)
         sizes = [*steps]
+        shared = {size: self._packs_a_gpu(_pack_of(members, size), steps[size].step) for size in sizes}
         rests = {size: self._rest(_pack_of(members, size), steps[size].alone) for size in sizes[:2]}
         return [
             Entry(
@@ -121,6 +124,7 @@ class _Bench:
                 start=start,
                 data=loaded,
                 reference=reference,
+                packs_a_gpu=shared[size],
             )
             for size in sizes
         ]
@@ -176,17 +180,29 @@ class _Bench:
         """What a whole task of REPORTS steps costs beyond its steps: all that a longer one costs beyond its own."""
         return beyond(self._task(trials), step, REPORTS)
 
+    def _packs_a_gpu(self, trials: Sequence[Trial], step: Seconds) -> int:
+        """How many such packs at a time train most on this GPU; on a CPU a pack has a core of its own."""
+        if self.device != "cuda":
+            return 1
+        torch.cuda.empty_cache()  # what was held for this process's own packs
+        count = max(LEAST_STEPS, _count(step.wall) * ROUNDS)
+        task = self._task_of(trials, str(self._scratch))
+        return best_count(lambda packs: step_seconds(task, packs, count, self._scratch))
+
+    def _task_of(self, trials: Sequence[Trial], root: str) -> Task:
+        return Task(
+            pack=PackSpec("calibration", tuple(trials)),
+            root=root,
+            study="calibration",
+            layouts=(trials[0].config.layout,),
+            attempt=1,
+            device=self.device,
+            data_folder=str(self._folder),
+        )
+
     def _task(self, trials: Sequence[Trial]) -> Seconds:
         with tempfile.TemporaryDirectory(dir=self._scratch) as root:
-            task = Task(
-                pack=PackSpec("calibration", tuple(trials)),
-                root=root,
-                study="calibration",
-                layouts=(trials[0].config.layout,),
-                attempt=1,
-                device=self.device,
-                data_folder=str(self._folder),
-            )
+            task = self._task_of(trials, root)
             with warnings.catch_warnings():
                 # That so few steps are not captured is known, and nothing that a user could mend.
                 warnings.filterwarnings("ignore", ".*fewer than", RuntimeWarning)
