@@ -34,9 +34,12 @@ from vmi.training.pack import Pack
 META = torch.device("meta")
 ALLOCATES = {"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view"}
 COPIES = {"cat", "stack", "clone", "copy_", "_to_copy"}
+# How much the learning rate grows from member to member, where it does.
+OWN_RATES = "own_rates"
 CONFIGS: dict[str, dict[str, Any]] = {
     "mlp": {"dataset": "mnist", "hidden": CASES["mlp"].hidden},
     "conv (authors)": {"dataset": "mnist", "preset": "authors"},
+    "mlp, a learning rate each": {"dataset": "mnist", "hidden": CASES["mlp"].hidden, OWN_RATES: 0.01},
     "mlp, invariant": {"dataset": "mnist", "preset": "invariant", "hidden": CASES["mlp"].hidden},
     "mlp, info_gan": {"dataset": "mnist", "preset": "info_gan", "hidden": CASES["mlp"].hidden},
     "mlp, factor_vae": {"dataset": "mnist", "preset": "factor_vae", "hidden": CASES["mlp"].hidden},
@@ -71,7 +74,10 @@ def images(name: str) -> Dataset:
 
 def counted(fields: dict[str, Any], size: int) -> tuple[Counted, int]:
     """Those of a step, and how many launches of it draw the codes' noise."""
-    configs: list[TrialConfig] = [resolve({**fields, "seed": seed}) for seed in range(size)]
+    grows = fields.get(OWN_RATES, 0.0)
+    given = {name: value for name, value in fields.items() if name != OWN_RATES}
+    own = [{"learning_rate": 1e-3 * (1 + grows * k)} if grows else {} for k in range(size)]
+    configs: list[TrialConfig] = [resolve({**given, **own[k], "seed": k}) for k in range(size)]
     pack = Pack([Trial(c.trial_id, c.suggestion_id, c) for c in configs], META)
     pack.train_mode(True)
     batches = pack.minibatches.resident(META)
