@@ -5,13 +5,20 @@ from __future__ import annotations
 import builtins
 import os
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from vmi.spec.errors import InputError
 from vmi.storage.clouds import store_of
@@ -48,6 +55,24 @@ def url() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for this machine that nobody knows, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now, here = datetime.now(UTC), x509.IPAddress(ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([here]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "made.pem").write_bytes(private + made.public_bytes(Encoding.PEM))
+    return tmp_path / "made.pem"
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +239,32 @@ def test_an_endpoint_that_is_no_address_is_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(InputError, match=r"its endpoint \S+ is no http:// or https:// address"):
         opened(address)
+
+
+def test_a_certificate_that_nobody_knows_is_refused_at_once_and_one_of_the_user_s_own_is_taken(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Heard)
+    server.daemon_threads = True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]  # it was refused
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"https://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr("vmi.storage.bucket.HASTY_SECONDS", 10**6)  # asked again it would never end
+    with pytest.raises(InputError, match="its certificate is not trusted"):
+        opened("s3://bucket/x")
+    store_of.cache_clear()
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/none.pem")
+    with pytest.raises(InputError, match=r"AWS_CA_BUNDLE = /none\.pem: No such file"):
+        opened("s3://bucket/x")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    opened("s3://bucket/x")
+    server.shutdown()
+    server.server_close()
 
 
 def test_what_breaks_the_library_itself_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

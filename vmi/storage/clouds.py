@@ -75,7 +75,10 @@ def store_of(scheme: str, name: str, silence: float, retries: Retries | None) ->
         "allow_http": url.startswith("http://") or options.get("use_emulator", False),
     }
     if bundle := os.environ.get("AWS_CA_BUNDLE"):
-        client["root_certificate"] = Path(bundle).read_bytes()
+        try:
+            client["root_certificate"] = Path(bundle).read_bytes()
+        except OSError as error:
+            raise OSError(error.errno, f"AWS_CA_BUNDLE = {bundle}: {error.strerror}") from error
     # Elsewhere tries are counted by the caller, who knows what a lost answer means.
     again: Options = {"max_retries": 0}
     if retries:
