@@ -11,7 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
-from vmi.cost.forecast import PackSeconds
+from vmi.cost.cutting import Planner, Prices
+from vmi.cost.forecast import PackSeconds, kinds_of
+from vmi.cost.measurements import Costs
 from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing
 from vmi.driver.best_models import BestModels
@@ -89,7 +91,7 @@ class Run:
         self.mirror = mirror_of(store, wandb.mode, options.local)
         needs = needs_of(store.root, values_of(study, "dataset"))
         self.on_demand = OnDemand(options, self._first, needs, self._say)
-        self.sizing = self._sizing()
+        self.sizing, self.planner = self._planned()
         self.models = BestModels(study, store, str(options.keep_models))
         until = list(deadlines(options.hours, options.until, time.monotonic, time.time))
         costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
@@ -107,10 +109,16 @@ class Run:
         """What study.json says."""
         return self.wanted.spec
 
-    def _sizing(self) -> Sizing:
-        """How large its packs are to be."""
-        costs = lambda: self.on_demand.costs(self.store.root)  # noqa: E731
-        return Sizing(self.study, self.options.pack_size, self.on_demand.room, costs)
+    def _planned(self) -> tuple[Sizing, Planner]:
+        """How large its packs may be, and what cuts them."""
+        study = self.study
+
+        def costs() -> Costs | None:
+            return self.on_demand.costs(self.store.root)
+
+        sizing = Sizing(study, self.options.pack_size, self.on_demand.room, costs)
+        prices = cache(lambda: Prices(kinds_of(study), costs(), self.on_demand.runner.device))
+        return sizing, Planner(prices, self.options.prefer)
 
     def to_its_end(self) -> None:
         """Train what is missing."""
@@ -177,6 +185,7 @@ class Run:
             self._adopt,
             pack_size=self.sizing,
             workers=self.on_demand.workers,
+            cut=self.planner,
             under_way=packs_wanted(self.store, self.asked, self.mirror.finished, retry),
             retry=retry,
             choose=self.budget.choose,
@@ -251,7 +260,7 @@ class Run:
     def _train_on(self, runner: Runner) -> None:
         ledger = self.ledger
         target = Target(runner.device, runner.workers())
-        kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
+        kept = Kept(self.study, list(ledger.finished), self.sizing, target, self.store, self.options.prefer)
         kept.write()
         with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
             driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
@@ -282,7 +291,7 @@ class Run:
         self.growing.keep()
         rows = self.store.finished()
         self.covered |= {row["trial_id"] for row in in_view(more.spec, list(rows.values()))}
-        self.sizing = self.ledger.pack_size = self._sizing()
+        self.sizing, self.planner = self.ledger.pack_size, self.ledger.cut = self._planned()
         self.ledger.grow(more.study, searcher_for(more.study, seed=0), rows)
         display.grow(more.spec["planned"])
         self._say(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from vmi.cost.cutting import Cutter
 from vmi.cost.packing import Size, pack, pack_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
@@ -31,10 +32,11 @@ class Ledger:
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
     time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time, one number for all or
     one for each Architecture. `under_way` are packs of an earlier run that were cut short: they are handed out as they
-    were, and before others. `retry` has those stored trials that have failed or were stopped and are to be trained
-    again, in packs of their own, with the attempt of each one's row. `choose` says which of the packs that wait is
-    next, and how many of its trials; where it wants none of them while none runs, the run is `over`. `stopper` is asked
-    about trials before their pack is handed out; of a pack that was, its worker hears by itself.
+    were, and before others. `cut` makes packs of the trials that are asked for at a time. `retry` has those stored
+    trials that have failed or were stopped and are to be trained again, in packs of their own, with the attempt of each
+    one's row. `choose` says which of the packs that wait is next, and how many of its trials; where it wants none of
+    them while none runs, the run is `over`. `stopper` is asked about trials before their pack is handed out; of a pack
+    that was, its worker hears by itself.
     """
 
     def __init__(
@@ -46,12 +48,13 @@ class Ledger:
         *,
         pack_size: Size,
         workers: Callable[[], int],
+        cut: Cutter = pack,
         under_way: Iterable[PackSpec] = (),
         retry: Mapping[str, int] | None = None,
         choose: Choose = first,
         stopper: Stopper | None = None,
     ) -> None:
-        self.pack_size, self._choose = pack_size, choose
+        self.pack_size, self.cut, self._choose = pack_size, cut, choose
         self._workers, self._adopt = workers, adopt
         self._under_way, self._stopper = list(under_way), stopper or Nobody()
         self._begun = {spec.pack_id for spec in self._under_way}  # their workers may have left checkpoints
@@ -259,8 +262,10 @@ class Ledger:
                 self._settle(trial, ended_of(rows[trial.trial_id]))
             missing = [trial for trial in missing if trial.trial_id not in rows]
             size = lambda architecture: self._places(architecture) * queue  # noqa: E731
-            new = pack([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
-            again = pack([trial for trial in missing if trial.trial_id in self._retry], size, workers)
+            # Members of a pack with a queue may be stopped early: how long it takes is not known.
+            cut = pack if queue > 1 else self.cut
+            new = cut([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
+            again = cut([trial for trial in missing if trial.trial_id in self._retry], size, workers)
             self._ready.extend([*resumed, *new, *(self._pack_of(spec.trials) for spec in again)])
 
     def _pack_of(self, trials: tuple[Trial, ...]) -> PackSpec:
