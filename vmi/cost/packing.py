@@ -7,7 +7,7 @@ they take is not known. All others are cut by what they are predicted to take (`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from vmi.spec.config import Architecture
@@ -65,6 +65,14 @@ def _split(group: Sequence[Trial], parts: int) -> Iterator[tuple[Trial, ...]]:
         stop = start + small + (index < larger)
         yield tuple(group[start:stop])
         start = stop
+
+
+def parts_of(spec: PackSpec, parts: Iterable[Collection[str]]) -> list[PackSpec]:
+    """Packs of some of a pack's trials each, by their ids."""
+    return [
+        pack_of(tuple(t for t in spec.trials if t.trial_id in ids), {i: n for i, n in spec.retried.items() if i in ids})
+        for ids in parts
+    ]
 
 
 def pack_of(trials: tuple[Trial, ...], retried: Mapping[str, int] = MappingProxyType({})) -> PackSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from vmi.cost.sizing import Sizing
 from vmi.driver.best_models import BestModels
 from vmi.driver.budget import Budget, deadlines, job_end
 from vmi.driver.growing import Growing
+from vmi.driver.handing_over import HandingOver
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
@@ -44,6 +45,7 @@ from vmi.process.console import say
 from vmi.process.signals import terminable, undisturbed
 from vmi.results.checkpoints import clear_all
 from vmi.results.compaction import compact, finish
+from vmi.results.parting import clear_parts
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
@@ -117,8 +119,8 @@ class Run:
             return self.on_demand.costs(self.store.root)
 
         sizing = Sizing(study, self.options.pack_size, self.on_demand.room, costs)
-        prices = cache(lambda: Prices(kinds_of(study), costs(), self.on_demand.runner.device))
-        return sizing, Planner(prices, self.options.prefer)
+        self.prices = cache(lambda: Prices(kinds_of(study), costs(), self.on_demand.runner.device))
+        return sizing, Planner(self.prices, self.options.prefer)
 
     def to_its_end(self) -> None:
         """Train what is missing."""
@@ -265,7 +267,10 @@ class Run:
         with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
             driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
 
+            handing_over = self._handing_over(target.workers)
+
             def show(update: Update) -> None:
+                handing_over(update)
                 driving.update(update)
                 self._grow(display)
 
@@ -281,6 +286,16 @@ class Run:
                     run()
             finally:
                 kept.write()
+
+    def _handing_over(self, workers: int) -> Callable[[Update], None]:
+        """What sees to it that no worker is free beside a pack that could give it members.
+
+        With a deadline a part might not be begun any more, where the whole would have gone on.
+        """
+        if workers < 2 or self.budget.has_deadline:
+            clear_parts(self.store)
+            return lambda update: None
+        return HandingOver(self.ledger, self.store, workers, lambda: self.prices(), self._say).update
 
     def _grow(self, display: Display, now: bool = False) -> bool:
         """Take up what other starts have asked for, every few seconds or `now`; whether the study is larger by it."""

@@ -53,7 +53,7 @@ class Kept:
         }
 
     def note(self, update: Update) -> None:
-        if update.ended:
+        if update.over:
             took = {"worker_seconds": update.wall_seconds, "cpu_seconds": update.cpu_seconds}
             for name, value in {**took, "trials": len(update.ended), "packs": 1}.items():
                 self._actual[name] += value

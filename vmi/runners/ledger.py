@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from vmi.cost.cutting import Cutter
-from vmi.cost.packing import Size, pack, pack_of, size_for
+from vmi.cost.packing import Size, pack, pack_of, parts_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
 from vmi.runners.choosing import Choose, Waiting, first
@@ -152,7 +152,7 @@ class Ledger:
 
         Members that there is memory for, at a time: as many has any pack of its Architecture. Trials that have a row by
         now. The step that it would go on from. In the last update how its trials ended; those without a result are lost
-        (they stay unfinished and run at the next start).
+        (they stay unfinished and run at the next start), but for those that go on in packs of their own.
         """
         if (spec := self.running.get(update.pack_id)) is None:
             return
@@ -161,14 +161,23 @@ class Ledger:
         own = {trial.trial_id for trial in spec.trials}
         self._committed |= own.intersection(update.stored) - self.finished.keys()
         self._saved[update.pack_id] = update.saved / max(update.steps, 1)
-        if update.ended:
+        if update.over:
             del self.running[update.pack_id]
             by_id = {result.trial_id: result for result in update.ended}
+            going_on = {trial_id for ids in update.parted for trial_id in ids}
             for trial in self._missing(spec):
                 if trial.trial_id in by_id:
                     self._settle(trial, by_id[trial.trial_id])
-                else:
+                elif trial.trial_id not in going_on:
                     self._lose(trial, "no result came back")
+            self._part(spec, update)
+
+    def _part(self, spec: PackSpec, update: Update) -> None:
+        """The packs that a pack has become are the next to be handed out."""
+        for part in reversed(parts_of(spec, update.parted)):
+            self._ready.appendleft(part)
+            self._begun.add(part.pack_id)
+            self._saved[part.pack_id] = self._saved[update.pack_id]
 
     def give_back(self, pack_id: str) -> None:
         """A running pack was cut short: it is the next to be handed out, as it is."""
@@ -179,6 +188,10 @@ class Ledger:
         """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
         for trial in self._missing(self.running.pop(pack_id)):
             self._lose(trial, reason)
+
+    def going(self, spec: PackSpec) -> list[Trial]:
+        """The trials of a running pack that have no row yet."""
+        return [t for t in self._missing(spec) if t.trial_id not in self._committed | self.finished.keys()]
 
     @property
     def going_on(self) -> dict[str, float]:
