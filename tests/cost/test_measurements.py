@@ -11,6 +11,7 @@ import pytest
 
 from vmi.cost.forecast import Extent, PackSeconds, forecast
 from vmi.cost.measurements import Costs, Entry, Seconds, costs_on, kind_of, read, sizes_up_to, write
+from vmi.cost.packing import pack
 from vmi.cost.prediction import Target, prediction_lines, simulation_lines
 from vmi.search.factory import searcher_for
 from vmi.spec.errors import StoreError
@@ -150,12 +151,14 @@ SEARCH = Study(
 
 def test_a_sampler_is_planned_with_its_suggestions_in_rounds() -> None:
     extent = Extent(SEARCH, (), 4)
-    rounds = extent.rounds(2)
+    rounds = extent.rounds(2, pack)
     assert extent.left == 16 * 2 + 2 * 3
     assert [sum(len(spec.trials) for spec in part) for part in rounds] == [8, 8, 8, 8, 6]
     layouts = {spec.trials[0].config.layout for part in rounds for spec in part}
     assert layouts == {"n16+c10*", "n8+c10*+c2*"}
-    assert sum(len(s.trials) for part in Extent(SEARCH, {f"{i}" for i in range(34)}, 4).rounds(2) for s in part) == 4
+    assert (
+        sum(len(s.trials) for part in Extent(SEARCH, {f"{i}" for i in range(34)}, 4).rounds(2, pack) for s in part) == 4
+    )
 
 
 def test_members_that_may_be_stopped_make_it_an_upper_bound() -> None:
@@ -173,7 +176,7 @@ def test_a_wide_range_of_shapes_is_not_foreseen_and_says_so(tmp_path: Path) -> N
 
 def lines(extent: Extent, path: Path, **target: Any) -> list[str]:
     wanted = Target(**{"device": "cpu", "workers": 2, "hardware": "test CPU", **target})
-    return list(prediction_lines(extent, wanted, path, "vmi calibrate x.py"))
+    return list(prediction_lines(extent, wanted, wanted.costs(path), "vmi calibrate x.py"))
 
 
 def test_the_plan_says_time_cost_and_idle(tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ def test_the_plan_says_time_cost_and_idle(tmp_path: Path) -> None:
     said = lines(Extent(GRID, (), 16), tmp_path / "c.json", gpu_hour=3600.0)
     assert said[0] == "predicted on 2 CPU cores: 22 s, 0.0124 CPU core-hours, 44.50 at 3600 an hour"
     assert said[1] == "  of that idle: 0%; start-up and loading: 18 s"
-    assert said[2].startswith("  measured on test CPU, 2026-01-01")
+    assert said[3].startswith("  measured on test CPU, 2026-01-01")
 
 
 def test_without_a_measurement_there_is_the_command_and_no_figure(tmp_path: Path) -> None:
@@ -194,10 +197,9 @@ def test_without_a_measurement_there_is_the_command_and_no_figure(tmp_path: Path
     assert lines(Extent(GRID, (), 4), tmp_path / "c.json")[0].startswith("predicted")
 
 
-def test_a_simulation_has_a_row_per_number_of_workers(tmp_path: Path) -> None:
-    write(tmp_path / "c.json", ENTRIES)
+def test_a_simulation_has_a_row_per_number_of_workers() -> None:
     target = Target("cpu", 1, "test CPU")
-    said = list(simulation_lines(Extent(GRID, (), 16), target, tmp_path / "c.json", (1, 2, 1000)))
+    said = list(simulation_lines(Extent(GRID, (), 16), target, costs(), (1, 2, 1000)))
     assert [line.split()[0] for line in said] == ["CPU", "1", "2", "1000"]
     assert "100%" in said[3]
-    assert not list(simulation_lines(Extent(GRID, (), 16), target, tmp_path / "none", (1,)))
+    assert not list(simulation_lines(Extent(GRID, (), 16), target, None, (1,)))

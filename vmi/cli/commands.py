@@ -71,6 +71,7 @@ def plan(context: typer.Context, study_file: StudyFile, options: PlanOptions, de
         request = Request(
             results=opened(options.root, "--results"),
             pack_size=options.pack_size,
+            prefer=options.prefer,
             target=Target(device, options.gpus or options.cpus or _cores(), options.hardware, options.gpu_hour),
             calibration=opened(options.calibration, "--calibration") if options.calibration else None,
             command=_command(study_file, options),

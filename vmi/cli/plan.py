@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from vmi.cost.cutting import Cutter
 from vmi.cost.forecast import Extent
 from vmi.cost.measurements import FILE, Kind
 from vmi.cost.packing import AUTO
-from vmi.cost.prediction import Target, prediction_lines, simulation_lines
+from vmi.cost.planning import TIME
+from vmi.cost.prediction import Target, cut_line, prediction_lines, simulation_lines
 from vmi.cost.sizing import Room, Sizing, gigabytes, room_here
 from vmi.driver.preflight import asked_of, check_rows
 from vmi.results.store import Store
@@ -38,6 +40,7 @@ class Request:
     calibration  the file of measurements; None: the one in the results
     command      what measures that is missing
     simulate     numbers of workers to put beside each other
+    prefer       how packs are cut (`vmi.cost.planning.PREFERENCES`)
     only         this request alone is planned, not all that the study was ever asked for
     gpu_bytes    free memory of each GPU; None: what the GPUs of this node have
     """
@@ -47,6 +50,7 @@ class Request:
     target: Target = CPU
     calibration: AnyPath | None = None
     command: str = "vmi calibrate STUDY"
+    prefer: str = TIME
     only: bool = False
     simulate: tuple[int, ...] = ()
     gpu_bytes: int | None = None
@@ -82,19 +86,21 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     path = request.calibration or results / FILE
     sizing = Sizing(study, request.pack_size, request.room, lambda: target.costs(path))
     extent = Extent(study, finished.keys(), sizing)
-    yield from _packs(extent, target.workers, sizing)
+    costs = target.costs(path)
+    yield from _packs(extent, target.workers, sizing, extent.planner(costs, target.device, request.prefer))
+    yield from cut_line(extent, target, costs, request.prefer)
     yield from _assumed(request, sizing)
     if extent.is_grid:
         configs = [resolve({**study.fixed, **s.params}) for s in extent.suggestions]
         for warning in dict.fromkeys(printable(w) for config in configs for w in warnings(config)):
             yield f"warning: {warning}"
-    yield from map(printable, prediction_lines(extent, target, path, request.command))
-    yield from simulation_lines(extent, target, path, request.simulate)
+    yield from map(printable, prediction_lines(extent, target, costs, request.command, request.prefer))
+    yield from simulation_lines(extent, target, costs, request.simulate, request.prefer)
 
 
-def _packs(extent: Extent, workers: int, sizing: Sizing) -> Iterator[str]:
+def _packs(extent: Extent, workers: int, sizing: Sizing, cut: Cutter) -> Iterator[str]:
     """What is left, and how it is packed."""
-    rounds = extent.rounds(workers)
+    rounds = extent.rounds(workers, cut)
     of: dict[Kind, list[int]] = {}
     for spec in (spec for part in rounds for spec in part):
         of.setdefault(extent.kinds[spec.trials[0].config.architecture], []).append(len(spec.trials))

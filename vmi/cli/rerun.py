@@ -55,7 +55,7 @@ def _progress(console: Console) -> Callable[[Update], None]:
     def note(update: Update) -> None:
         if update.warning:
             say(console, f"warning: {update.warning}")
-        if time.monotonic() - last[0] >= PLAIN_SECONDS and not update.ended:
+        if time.monotonic() - last[0] >= PLAIN_SECONDS and not update.over:
             last[0] = time.monotonic()
             say(console, f"step {update.step} of {update.steps}")
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import cycle, islice
 
+from vmi.cost.cutting import Cutter, Planner, Prices
 from vmi.cost.measurements import ZERO, Costs, Kind, Seconds, kind_of
-from vmi.cost.packing import Size, pack, size_for
+from vmi.cost.packing import Size, by_architecture, pack, size_for
+from vmi.cost.planning import TIME
 from vmi.cost.rounds import queue_of, round_of
 from vmi.cost.simulation import Job, Schedule, simulate
 from vmi.cost.sizing import round_size
@@ -56,7 +58,7 @@ class Extent:
         self.suggestions = self._points()
         every = [trial for s in self.suggestions for trial in trials(study, s)]
         self.kinds = _kinds(every)
-        self.members = _by_architecture(every)
+        self.members = by_architecture(every)
         search = planned_trials(replace(study, confirm=0))
         again, found = planned_trials(study) - search, set(finished) - {t.trial_id for t in every}
         if self.is_grid:
@@ -76,15 +78,20 @@ class Extent:
             self.is_foreseen = False
             return []
 
-    def rounds(self, workers: int) -> list[list[PackSpec]]:
+    def rounds(self, workers: int, cut: Cutter) -> list[list[PackSpec]]:
         """The packs, in rounds that wait for each other: of a sampler, and of a confirmation."""
         asked, queues = len(self.missing), queue_of(self.study, 1)
         if not self.is_grid and self.missing:
             asked = round_of(self.study, round_size(self.pack_size), lambda: workers) * len(tuple(self.study.seeds))
         size = lambda architecture: self.places(architecture) * queues  # noqa: E731
-        found = [pack(self.missing[i : i + asked], size, workers) for i in range(0, len(self.missing), max(1, asked))]
+        search = pack if queues > 1 else cut
+        found = [search(self.missing[i : i + asked], size, workers) for i in range(0, len(self.missing), max(1, asked))]
         again = list(islice(self._confirmed(), self.again))
-        return [*found, pack(again, self.pack_size, workers)] if again else found
+        return [*found, cut(again, self.pack_size, workers)] if again else found
+
+    def planner(self, costs: Costs | None, device: str, prefer: str = TIME) -> Planner:
+        """What cuts its packs by what they are predicted to take."""
+        return Planner(lambda: Prices(self.kinds, costs, device), prefer)
 
     def places(self, architecture: Architecture) -> int:
         """How many members of a pack of this Architecture are trained at a time."""
@@ -101,11 +108,14 @@ class Extent:
             yield from trials(self.study, suggestion, self.study.confirm_seeds)
 
 
-def forecast(extent: Extent, costs: Costs, workers: int) -> Forecast | None:
-    """The schedule on so many workers; None where some pack's like was never measured."""
-    packs = extent.rounds(workers)
+def forecast(extent: Extent, costs: Costs, workers: int, cut: Cutter | None = None) -> Forecast | None:
+    """The schedule on so many workers; None where some pack's like was never measured.
+
+    `cut` makes the packs; by default as a run does that has these measurements.
+    """
     if not extent.is_foreseen or any(missing(extent, costs, workers)):
         return None
+    packs = extent.rounds(workers, cut or extent.planner(costs, costs.device))
     seconds = [[_seconds(extent, costs, spec) for spec in part] for part in packs]
     jobs = [
         [Job(s.on(costs.device), _once(extent, costs, spec)) for s, spec in zip(times, part, strict=True)]
@@ -117,9 +127,21 @@ def forecast(extent: Extent, costs: Costs, workers: int) -> Forecast | None:
     return Forecast(len(flat), sum(len(s.trials) for s in flat), schedule, cpu, bool(extent.study.pruner))
 
 
+def scheduled(extent: Extent, prices: Prices, workers: int, cut: Cutter) -> Schedule:
+    """The schedule of an extent without a queue on so many workers, estimated where nothing is measured."""
+    jobs = []
+    for part in extent.rounds(workers, cut):
+        kinds = [extent.kinds[_architecture(spec)] for spec in part]
+        seconds = [
+            prices.seconds(_architecture(spec), kind, len(spec.trials)) for spec, kind in zip(part, kinds, strict=True)
+        ]
+        jobs.append([Job(s, prices.once(kind)) for s, kind in zip(seconds, kinds, strict=True)])
+    return simulate(jobs, workers, prices.start())
+
+
 def missing(extent: Extent, costs: Costs | None, workers: int) -> Iterator[tuple[Kind, int]]:
-    """Packs of whose like there is no measurement, as kind and members."""
-    for part in extent.rounds(workers):
+    """Packs of whose like there is no measurement, as kind and members, as they are cut by architecture."""
+    for part in extent.rounds(workers, pack):
         for spec in part:
             kind = extent.kinds[_architecture(spec)]
             members = min(len(spec.trials), extent.places(_architecture(spec)))
@@ -155,13 +177,18 @@ class PackSeconds:
         )
 
 
+def kinds_of(study: Study) -> Mapping[Architecture, Kind]:
+    """The kind of packs of every Architecture that the study is known to have."""
+    return Extent(study, (), 1).kinds
+
+
 def _seconds(extent: Extent, costs: Costs, spec: PackSpec) -> Seconds:
     architecture, count = _architecture(spec), len(spec.trials)
     return _taken(costs, extent.kinds[architecture], architecture, count, min(count, extent.places(architecture)))
 
 
 def _taken(costs: Costs, kind: Kind, architecture: Architecture, members: int, places: int) -> Seconds:
-    return costs.pack(kind, places, architecture.steps, -(-members // places))
+    return costs.pack(kind, max(places, costs.fewest(kind)), architecture.steps, -(-members // places))
 
 
 def _once(extent: Extent, costs: Costs, spec: PackSpec) -> Mapping[str, float]:
@@ -173,16 +200,9 @@ def _architecture(spec: PackSpec) -> Architecture:
     return spec.trials[0].config.architecture
 
 
-def _by_architecture(every: Sequence[Trial]) -> dict[Architecture, list[Trial]]:
-    found: dict[Architecture, list[Trial]] = {}
-    for trial in every:
-        found.setdefault(trial.config.architecture, []).append(trial)
-    return found
-
-
 def _kinds(every: Sequence[Trial]) -> dict[Architecture, Kind]:
     """Every pack of an Architecture counts as one with all terms that any trial of it uses: rather too much."""
-    return {a: kind_of(a, (t.config for t in group)) for a, group in _by_architecture(every).items()}
+    return {a: kind_of(a, (t.config for t in group)) for a, group in by_architecture(every).items()}
 
 
 def _nominal(study: Study) -> Study:

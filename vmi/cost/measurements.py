@@ -148,6 +148,10 @@ class Costs(NamedTuple):
         """Of a worker, before its first pack; the last that was measured."""
         return max((e for entries in self.by_kind.values() for e in entries), key=lambda e: e.measured).start
 
+    def fewest(self, kind: Kind) -> int:
+        """The fewest members of a pack that were measured; 1 where nothing was."""
+        return min((entry.pack_size for entry in self.by_kind.get(kind, ())), default=1)
+
     def has(self, kind: Kind, members: int) -> bool:
         sizes = [entry.pack_size for entry in self.by_kind.get(kind, ())]
         return bool(sizes) and min(sizes) <= members <= max(sizes)

@@ -1,9 +1,13 @@
-"""Which trials are trained as one program: packs of one Architecture, even in size."""
+"""Packs of one Architecture, even in size, cut Architecture by Architecture.
+
+So are packs cut whose members may be stopped early, with some that wait for their places (`vmi.cost.rounds`): how long
+they take is not known. All others are cut by what they are predicted to take (`vmi.cost.cutting`).
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from vmi.spec.config import Architecture
@@ -27,14 +31,19 @@ def pack(trials: Sequence[Trial], size: Size, workers: int) -> list[PackSpec]:
     """
     if workers < 1 or (isinstance(size, int) and size < 1):
         raise ValueError(f"size and workers must be at least 1, not {size} and {workers}")
+    return [
+        pack_of(part)
+        for architecture, group in by_architecture(trials).items()
+        for part in _split(group, _parts(len(group), size_for(size, architecture), workers))
+    ]
+
+
+def by_architecture(trials: Iterable[Trial]) -> dict[Architecture, list[Trial]]:
+    """The trials of each Architecture, in the order given."""
     groups: dict[Architecture, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.config.architecture, []).append(trial)
-    return [
-        pack_of(part)
-        for architecture, group in groups.items()
-        for part in _split(group, _parts(len(group), size_for(size, architecture), workers))
-    ]
+    return groups
 
 
 def size_for(size: Size, architecture: Architecture) -> int:
@@ -56,6 +65,14 @@ def _split(group: Sequence[Trial], parts: int) -> Iterator[tuple[Trial, ...]]:
         stop = start + small + (index < larger)
         yield tuple(group[start:stop])
         start = stop
+
+
+def parts_of(spec: PackSpec, parts: Iterable[Collection[str]]) -> list[PackSpec]:
+    """Packs of some of a pack's trials each, by their ids."""
+    return [
+        pack_of(tuple(t for t in spec.trials if t.trial_id in ids), {i: n for i, n in spec.retried.items() if i in ids})
+        for ids in parts
+    ]
 
 
 def pack_of(trials: tuple[Trial, ...], retried: Mapping[str, int] = MappingProxyType({})) -> PackSpec:

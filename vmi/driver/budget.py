@@ -60,6 +60,11 @@ class Budget:
         self._ended_by = ""
         self.is_hurried = False
 
+    @property
+    def has_deadline(self) -> bool:
+        """Whether the run ends at some time."""
+        return bool(self._deadlines)
+
     def notice(self) -> None:
         """Whoever runs this run says that its time is nearly over."""
         self._end("SIGUSR1", hurried=True)

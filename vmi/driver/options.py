@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vmi.cost.packing import AUTO, MAX_PACK_SIZE
+from vmi.cost.planning import PREFERENCES, TIME
 from vmi.driver import budget
 from vmi.driver.own_data import adopted
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
@@ -51,6 +52,9 @@ class StudyOptions:
     results: str | AnyPath = option("results", "Folder of all results, or s3://, gs:// or az://BUCKET/PREFIX.")
     pack_size: int | str = option(
         AUTO, "Trials trained as one program, at most; auto: by measurement and memory.", "INTEGER|auto"
+    )
+    prefer: str = option(
+        TIME, "How packs are cut: time, to be through soon, or cost, with the least work of all workers.", "time|cost"
     )
     only: bool = option(False, "Train and show this request alone; default: all that the study was ever asked for.")
     # What was found wrong with the command line, or with keywords, before any value was looked at.
@@ -104,6 +108,9 @@ class StudyOptions:
             found.append(Problem("--seeds", self.seeds, SEEDS))
         if self.pack_size != AUTO and not is_whole(self.pack_size, 1, MAX_PACK_SIZE):
             found.append(Problem("--pack-size", self.pack_size, f"{AUTO}, or a whole number from 1 to {MAX_PACK_SIZE}"))
+        if self.prefer not in PREFERENCES:
+            hint = did_you_mean(self.prefer, PREFERENCES)
+            found.append(Problem("--prefer", self.prefer, one_of(PREFERENCES), hint))
         return found + [problem for problem in self._place() if problem not in found]
 
     def _switches(self) -> Iterator[Problem]:

@@ -71,7 +71,7 @@ class Display:
         if update.warning:
             self.warn(update.warning)
         self._measure()
-        due = self._clock() - self._last >= (CELL_SECONDS if self._cell else PLAIN_SECONDS) or bool(update.ended)
+        due = self._clock() - self._last >= (CELL_SECONDS if self._cell else PLAIN_SECONDS) or update.over
         if self.console.is_interactive:  # which a dumb terminal is not
             line = sayable(self.line(), self.console.encoding)
             self._bar.update(self._task, completed=self.done, description=escape(line))

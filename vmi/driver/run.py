@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from rich.console import Console
 
 from vmi.cost import sharing
-from vmi.cost.forecast import PackSeconds
-from vmi.cost.measurements import FILE
+from vmi.cost.cutting import Planner, Prices
+from vmi.cost.forecast import PackSeconds, kinds_of
+from vmi.cost.measurements import FILE, Costs
 from vmi.cost.prediction import Target
 from vmi.cost.sizing import Sizing, terms_of
 from vmi.driver.best_models import BestModels
 from vmi.driver.budget import Budget, deadlines, job_end
 from vmi.driver.growing import Growing
+from vmi.driver.handing_over import HandingOver
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
@@ -44,6 +46,7 @@ from vmi.process.console import say
 from vmi.process.signals import terminable, undisturbed
 from vmi.results.checkpoints import clear_all
 from vmi.results.compaction import compact, finish
+from vmi.results.parting import clear_parts
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
@@ -93,7 +96,7 @@ class Run:
         self.on_demand = OnDemand(
             options, self._first, needs, self._say, lambda: sharing.packs_a_gpu(self.study, store.root / FILE)
         )
-        self.sizing = self._sizing()
+        self.sizing, self.planner = self._planned()
         self.models = BestModels(study, store, str(options.keep_models))
         until = list(deadlines(options.hours, options.until, time.monotonic, time.time))
         costs = lambda: self.on_demand.costs(store.root)  # noqa: E731
@@ -111,10 +114,16 @@ class Run:
         """What study.json says."""
         return self.wanted.spec
 
-    def _sizing(self) -> Sizing:
-        """How large its packs are to be."""
-        costs = lambda: self.on_demand.costs(self.store.root)  # noqa: E731
-        return Sizing(self.study, self.options.pack_size, self.on_demand.room, costs)
+    def _planned(self) -> tuple[Sizing, Planner]:
+        """How large its packs may be, and what cuts them."""
+        study = self.study
+
+        def costs() -> Costs | None:
+            return self.on_demand.costs(self.store.root)
+
+        sizing = Sizing(study, self.options.pack_size, self.on_demand.room, costs)
+        self.prices = cache(lambda: Prices(kinds_of(study), costs(), self.on_demand.runner.device))
+        return sizing, Planner(self.prices, self.options.prefer)
 
     def to_its_end(self) -> None:
         """Train what is missing."""
@@ -181,6 +190,7 @@ class Run:
             self._adopt,
             pack_size=self.sizing,
             workers=self.on_demand.workers,
+            cut=self.planner,
             under_way=packs_wanted(self.store, self.asked, self.mirror.finished, retry),
             retry=retry,
             choose=self.budget.choose,
@@ -257,12 +267,15 @@ class Run:
     def _train_on(self, runner: Runner) -> None:
         ledger = self.ledger
         target = Target(runner.device, runner.workers())
-        kept = Kept(self.study, list(ledger.finished), ledger.pack_size, target, self.store)
+        kept = Kept(self.study, list(ledger.finished), self.sizing, target, self.store, self.options.prefer)
         kept.write()
         with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
             driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
 
+            handing_over = self._handing_over(target.workers)
+
             def show(update: Update) -> None:
+                handing_over(update)
                 driving.update(update)
                 self._grow(display)
 
@@ -279,6 +292,16 @@ class Run:
             finally:
                 kept.write()
 
+    def _handing_over(self, workers: int) -> Callable[[Update], None]:
+        """What sees to it that no worker is free beside a pack that could give it members.
+
+        With a deadline a part might not be begun any more, where the whole would have gone on.
+        """
+        if workers < 2 or self.budget.has_deadline:
+            clear_parts(self.store)
+            return lambda update: None
+        return HandingOver(self.ledger, self.store, workers, lambda: self.prices(), self._say).update
+
     def _grow(self, display: Display, now: bool = False) -> bool:
         """Take up what other starts have asked for, every few seconds or `now`; whether the study is larger by it."""
         if self.options.only or (more := self.growing.look(self.wanted, now)) is None:
@@ -288,7 +311,7 @@ class Run:
         self.growing.keep()
         rows = self.store.finished()
         self.covered |= {row["trial_id"] for row in in_view(more.spec, list(rows.values()))}
-        self.sizing = self.ledger.pack_size = self._sizing()
+        self.sizing, self.planner = self.ledger.pack_size, self.ledger.cut = self._planned()
         self.ledger.grow(more.study, searcher_for(more.study, seed=0), rows)
         display.grow(more.spec["planned"])
         self._say(

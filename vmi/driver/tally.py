@@ -11,6 +11,7 @@ from vmi.cost import measurements
 from vmi.cost.forecast import Extent, Forecast, forecast
 from vmi.cost.measurements import Costs
 from vmi.cost.packing import Size
+from vmi.cost.planning import TIME
 from vmi.cost.prediction import Target, costs_or_none
 from vmi.results.store import Store
 from vmi.storage.checksum import sealed
@@ -27,12 +28,21 @@ class Kept:
     It is for the page alone: a study is never compared by it, and no error in it stops a run.
     """
 
-    def __init__(self, study: Study, finished: Sequence[str], pack_size: Size, target: Target, store: Store) -> None:
+    def __init__(
+        self,
+        study: Study,
+        finished: Sequence[str],
+        pack_size: Size,
+        target: Target,
+        store: Store,
+        prefer: str = TIME,
+    ) -> None:
         self._store, self._began = store, time.monotonic()
         self._actual: dict[str, float] = {"worker_seconds": 0.0, "cpu_seconds": 0.0, "trials": 0, "packs": 0}
         extent = Extent(study, frozenset(finished), pack_size)
         costs = costs_or_none(target, store.root / measurements.FILE)
-        found = forecast(extent, costs, target.workers) if costs else None
+        cut = extent.planner(costs, target.device, prefer)
+        found = forecast(extent, costs, target.workers, cut) if costs else None
         self._head = {
             "vmi_prediction_version": VERSION,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -43,7 +53,7 @@ class Kept:
         }
 
     def note(self, update: Update) -> None:
-        if update.ended:
+        if update.over:
             took = {"worker_seconds": update.wall_seconds, "cpu_seconds": update.cpu_seconds}
             for name, value in {**took, "trials": len(update.ended), "packs": 1}.items():
                 self._actual[name] += value

@@ -107,6 +107,13 @@ class Checkpoints:
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
+    def retire(self) -> None:
+        """Other packs go on with its members: remove everything, its plan first. Raises OSError, and all is there."""
+        for name in self._names():
+            if _PLAN.fullmatch(name):
+                self._files.unlink(self.folder / name)
+        self.clear()
+
     def clear_checkpoints(self) -> None:
         """Remove them: the pack is stored. Its plan stays, as whoever is given it again has to know that it began."""
         self._remove_all(lambda name: not (_PLAN.fullmatch(name) or _CLAIM.fullmatch(name)))

@@ -116,6 +116,7 @@ class StopRequests:
         self._folder = hasty(store.folder / FOLDER)
         self._seconds = look_seconds(store)
         self._next = clock()
+        self.names: tuple[str, ...] = ()  # all that lay there at the last look
         self._read: dict[str, StopRequest | None] = {}  # None: not readable
 
     @property
@@ -163,6 +164,7 @@ class StopRequests:
             names = self._store.files.names(self._folder)
         except (FileNotFoundError, NotADirectoryError):
             return []
+        self.names = tuple(names)
         fresh = sorted(name for name in names if _STOP.fullmatch(name) and name not in self._read)
         for name in fresh:
             self._read[name] = self._decoded(name)

@@ -117,7 +117,7 @@ class Handing:
 
     def _update(self, trial_id: str, update: Update) -> None:
         self._retries.note(update.pack_id, update.saved)
-        if update.ended:
+        if update.over:
             del self._packs[trial_id]
         self._ledger.take(update)
         self._show(update)

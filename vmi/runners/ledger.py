@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from vmi.cost.packing import Size, pack, pack_of, size_for
+from vmi.cost.cutting import Cutter
+from vmi.cost.packing import Size, pack, pack_of, parts_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
 from vmi.runners.choosing import Choose, Waiting, first
@@ -31,10 +32,11 @@ class Ledger:
     name, and returns the rows of those that other studies have finished. `workers` says how many packs can run at a
     time; it is asked when there is work. `pack_size` is how many trials a pack trains at a time, one number for all or
     one for each Architecture. `under_way` are packs of an earlier run that were cut short: they are handed out as they
-    were, and before others. `retry` has those stored trials that have failed or were stopped and are to be trained
-    again, in packs of their own, with the attempt of each one's row. `choose` says which of the packs that wait is
-    next, and how many of its trials; where it wants none of them while none runs, the run is `over`. `stopper` is asked
-    about trials before their pack is handed out; of a pack that was, its worker hears by itself.
+    were, and before others. `cut` makes packs of the trials that are asked for at a time. `retry` has those stored
+    trials that have failed or were stopped and are to be trained again, in packs of their own, with the attempt of each
+    one's row. `choose` says which of the packs that wait is next, and how many of its trials; where it wants none of
+    them while none runs, the run is `over`. `stopper` is asked about trials before their pack is handed out; of a pack
+    that was, its worker hears by itself.
     """
 
     def __init__(
@@ -46,12 +48,13 @@ class Ledger:
         *,
         pack_size: Size,
         workers: Callable[[], int],
+        cut: Cutter = pack,
         under_way: Iterable[PackSpec] = (),
         retry: Mapping[str, int] | None = None,
         choose: Choose = first,
         stopper: Stopper | None = None,
     ) -> None:
-        self.pack_size, self._choose = pack_size, choose
+        self.pack_size, self.cut, self._choose = pack_size, cut, choose
         self._workers, self._adopt = workers, adopt
         self._under_way, self._stopper = list(under_way), stopper or Nobody()
         self._begun = {spec.pack_id for spec in self._under_way}  # their workers may have left checkpoints
@@ -149,7 +152,7 @@ class Ledger:
 
         Members that there is memory for, at a time: as many has any pack of its Architecture. Trials that have a row by
         now. The step that it would go on from. In the last update how its trials ended; those without a result are lost
-        (they stay unfinished and run at the next start).
+        (they stay unfinished and run at the next start), but for those that go on in packs of their own.
         """
         if (spec := self.running.get(update.pack_id)) is None:
             return
@@ -158,14 +161,23 @@ class Ledger:
         own = {trial.trial_id for trial in spec.trials}
         self._committed |= own.intersection(update.stored) - self.finished.keys()
         self._saved[update.pack_id] = update.saved / max(update.steps, 1)
-        if update.ended:
+        if update.over:
             del self.running[update.pack_id]
             by_id = {result.trial_id: result for result in update.ended}
+            going_on = {trial_id for ids in update.parted for trial_id in ids}
             for trial in self._missing(spec):
                 if trial.trial_id in by_id:
                     self._settle(trial, by_id[trial.trial_id])
-                else:
+                elif trial.trial_id not in going_on:
                     self._lose(trial, "no result came back")
+            self._part(spec, update)
+
+    def _part(self, spec: PackSpec, update: Update) -> None:
+        """The packs that a pack has become are the next to be handed out."""
+        for part in reversed(parts_of(spec, update.parted)):
+            self._ready.appendleft(part)
+            self._begun.add(part.pack_id)
+            self._saved[part.pack_id] = self._saved[update.pack_id]
 
     def give_back(self, pack_id: str) -> None:
         """A running pack was cut short: it is the next to be handed out, as it is."""
@@ -176,6 +188,10 @@ class Ledger:
         """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
         for trial in self._missing(self.running.pop(pack_id)):
             self._lose(trial, reason)
+
+    def going(self, spec: PackSpec) -> list[Trial]:
+        """The trials of a running pack that have no row yet."""
+        return [t for t in self._missing(spec) if t.trial_id not in self._committed | self.finished.keys()]
 
     @property
     def going_on(self) -> dict[str, float]:
@@ -259,8 +275,10 @@ class Ledger:
                 self._settle(trial, ended_of(rows[trial.trial_id]))
             missing = [trial for trial in missing if trial.trial_id not in rows]
             size = lambda architecture: self._places(architecture) * queue  # noqa: E731
-            new = pack([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
-            again = pack([trial for trial in missing if trial.trial_id in self._retry], size, workers)
+            # Members of a pack with a queue may be stopped early: how long it takes is not known.
+            cut = pack if queue > 1 else self.cut
+            new = cut([trial for trial in missing if trial.trial_id not in self._retry], size, workers)
+            again = cut([trial for trial in missing if trial.trial_id in self._retry], size, workers)
             self._ready.extend([*resumed, *new, *(self._pack_of(spec.trials) for spec in again)])
 
     def _pack_of(self, trials: tuple[Trial, ...]) -> PackSpec:

@@ -81,6 +81,7 @@ class Update(NamedTuple):
     that is not known. `stored`: trials that were committed since the update before. `saved`: the step from which the
     pack would go on, were its worker killed now (the mean over its trials). `leading`: which of its trials under way
     has reported the best. `gpu_bytes`: the most that the pack has held of a GPU's memory so far, 0 without one.
+    `parted`: the trials of each pack that goes on with a part of this one, which is over (`vmi.worker.parting`).
     """
 
     pack_id: str
@@ -95,11 +96,17 @@ class Update(NamedTuple):
     saved: int = 0
     leading: Leading | None = None
     gpu_bytes: int = 0
+    parted: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is the pack's last."""
+        return bool(self.ended or self.parted)
 
     @property
     def news(self) -> bool:
         """Whether it has more to say than how far the pack is; that it has begun, too."""
-        return bool(self.ended or self.warning or self.stored) or not self.step
+        return bool(self.over or self.warning or self.stored) or not self.step
 
     def to_json(self) -> str:
         return json.dumps([*self[:3], [ended._asdict() for ended in self.ended], *self[4:]])
@@ -109,7 +116,8 @@ class Update(NamedTuple):
         fields = dict(zip(cls._fields, json.loads(text), strict=True))
         ended = tuple(Ended(**one) for one in fields["ended"])
         leading = Leading(*fields["leading"]) if fields["leading"] else None
-        return cls(**fields | {"ended": ended, "stored": tuple(fields["stored"]), "leading": leading})
+        parted = tuple(tuple(ids) for ids in fields["parted"])
+        return cls(**fields | {"ended": ended, "stored": tuple(fields["stored"]), "leading": leading, "parted": parted})
 
 
 def checkpoint_seconds(environ: Mapping[str, str]) -> float | None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from vmi.data.dataset import Dataset
 from vmi.results import live
 from vmi.results.kept_models import PACK, write_list
+from vmi.results.parting import PartRequests
 from vmi.results.steering import StopRequests
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
@@ -25,6 +26,7 @@ from vmi.worker.accounting import Shares, device_name, gpu_bytes, versions
 from vmi.worker.judge import Observation, Remembering, judge_of
 from vmi.worker.members import OUT_OF_MEMORY, Members
 from vmi.worker.messages import Task, Update, ended_of
+from vmi.worker.parting import part
 from vmi.worker.rhythm import EVALUATION_SHARE, Rhythm
 from vmi.worker.takeover import Begun, stored_of
 
@@ -59,6 +61,7 @@ class Session:
         self.outcomes: dict[str, Outcome] = {}
         self.reached: dict[str, int] = {}
         self._stops, self._dismissed = StopRequests(self.store), dict[str, str]()
+        self._parting = PartRequests(self.store, task.pack.pack_id)
         self.shares = Shares()
         self.judge: Remembering | None = None
         self.stop: Stop | None = None
@@ -91,6 +94,34 @@ class Session:
             ended = {i for i, one in self.stored.items() if one.outcome != "stopped"}
             self._dismissed = self._stops.met_by(trial for trial in self.trials if trial.trial_id not in ended)
         return self._dismissed
+
+    @property
+    def parts_asked(self) -> int:
+        """Into how many packs the driver wants this one to be parted; 1: none of it, or it can't be."""
+        if self.has_queue or self.judge or self.members.parked or self.members.waiting:
+            return 1
+        return self._parting.parts(self._stops.names)
+
+    def part(self, progress: Progress, parts: int) -> Update | None:
+        """Make several packs of the members that are trained further: the last update; None where it can't be done."""
+        pack, going = progress.pack, progress.going
+        if pack is None or len(going) < 2:
+            return None
+        self._last = progress
+        self.keep()
+        if self.outcomes:
+            self._commit()
+        notes = {"reports": self.reports, "seconds": self.shares.seconds}
+        try:
+            rest = pack if len(going) == pack.size else pack.keep(going)
+            parted = part(self.store, self.task.pack, rest, parts, notes)
+        except OSError as error:
+            self._parting.refuse()
+            self.warnings.append(f"pack {self.task.pack.pack_id} gives no members away: {error}")
+            return None
+        cuda_graph.forget(pack)
+        ended = tuple(self.stored[trial.trial_id] for trial in self.trials if trial.trial_id in self.stored)
+        return self.update()._replace(ended=ended, parted=parted)
 
     def _judge(self, judge: Judge | None, seen: Iterable[Observation]) -> tuple[Remembering | None, Stop | None]:
         pruning = self.task.pruning

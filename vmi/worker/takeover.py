@@ -35,7 +35,7 @@ def begin(task: Task) -> Begun:
     Raises OSError, and StoreError where the store is damaged.
     """
     store = Store(path_of(task.root), task.study)
-    kept, plan = Checkpoints(store, task.pack.pack_id), _encoded(task.pack)
+    kept, plan = Checkpoints(store, task.pack.pack_id), encoded(task.pack)
     again = kept.plan() == plan
     kept.claim()
     if again:
@@ -68,7 +68,15 @@ def packs_under_way(
             found.append(spec)
         else:
             kept.clear()
+    for part in [one for one in found if any(_ids(one) < _ids(other) for other in found)]:
+        # Of a pack that was being parted (`vmi.worker.parting`), and that was not let go of.
+        found.remove(part)
+        Checkpoints(store, part.pack_id).clear()
     return found
+
+
+def _ids(spec: PackSpec) -> set[str]:
+    return {trial.trial_id for trial in spec.trials}
 
 
 def packs_planned(store: Store) -> list[PackSpec]:
@@ -77,7 +85,8 @@ def packs_planned(store: Store) -> list[PackSpec]:
     return [spec for pack_id, plan in plans if (spec := _decoded(plan, pack_id))]
 
 
-def _encoded(spec: PackSpec) -> bytes:
+def encoded(spec: PackSpec) -> bytes:
+    """The plan of a pack: which trials it has."""
     trials = [[*trial[:2], asdict(trial.config)] for trial in spec.trials]
     return json.dumps({"trials": trials, **({"retried": {**spec.retried}} if spec.retried else {})}).encode()
 

@@ -45,6 +45,7 @@ def work(
     that is whole, bitwise. Where more trials wait than there are places, those that have ended are committed before
     each checkpoint; a task without a queue is committed at its end, in one part of each table. Where memory runs out,
     half as many are trained at a time from the checkpoint on; one that has none by itself has failed.
+    Where the driver has asked for it (`vmi.results.parting`), members become packs of their own, and the task is over.
     Trials that a user has asked to stop (`vmi.results.steering`, in the store) leave at the next look, with their rows.
 
     `judge` is asked instead of the one that the task describes; both only where the task has `pruning`.
@@ -126,6 +127,8 @@ def _attempt(
             ):
                 for _ in session.note(progress, images, look):
                     yield session.update()
+                if (parts := session.parts_asked) > 1 and (last := session.part(progress, parts)):
+                    return last
             members.go_on()
         return session.close()
     except HaltedError:
