@@ -23,11 +23,12 @@ from pathlib import Path
 
 def held(event, arguments):
     path = {"os.link": 1, "os.mkdir": 0}.get(event)
-    if path is not None and fnmatch(os.fspath(arguments[path]), os.environ["HELD_AT"]):
-        if len(list(Path(os.environ["HELD_BELOW"]).rglob(os.environ["HELD_AFTER"]))) >= int(os.environ["HELD_COUNT"]):
-            open(os.environ["HELD_BY"]).read()
+    for name in [name for name in os.environ if path is not None and name.startswith("HELD_BY")]:
+        at, below, after, count = (os.environ[name.replace("BY", part)] for part in ("AT", "BELOW", "AFTER", "COUNT"))
+        if fnmatch(os.fspath(arguments[path]), at) and len(list(Path(below).rglob(after))) >= int(count):
+            open(os.environ[name]).read()
 
-if "HELD_BY" in os.environ:
+if any(name.startswith("HELD_BY") for name in os.environ):
     sys.addaudithook(held)
 """
 
@@ -35,10 +36,10 @@ if "HELD_BY" in os.environ:
 class Hold:
     """Holds the processes with this `environment` where they would make a file or folder whose path matches `at`.
 
-    That is, once `folder` has `count` files or folders which match `after`.
+    That is, once `folder` has `count` files or folders which match `after`. `beside` is one of the same processes.
     """
 
-    def __init__(self, folder: Path, at: str, after: str = "*", count: int = 0) -> None:
+    def __init__(self, folder: Path, at: str, after: str = "*", count: int = 0, beside: Hold | None = None) -> None:
         hook = Path(tempfile.mkdtemp(prefix="held", dir=folder))
         (hook / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
         self._pipe = hook / "pipe"
@@ -48,6 +49,9 @@ class Hold:
             "HELD_BY": str(self._pipe), "HELD_AT": at, "HELD_BELOW": str(folder), "HELD_AFTER": after,
             "HELD_COUNT": str(count),
         }  # fmt: skip
+        if beside is not None:
+            second = {f"{name}_2": value for name, value in self.environment.items() if name.startswith("HELD")}
+            self.environment = {**beside.environment, **second}
 
     @contextlib.contextmanager
     def reached(self, process: subprocess.Popen[str]) -> Iterator[None]:

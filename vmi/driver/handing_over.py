@@ -23,6 +23,7 @@ from vmi.results.steering import look_seconds
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
 from vmi.spec.trial import PackSpec
+from vmi.spec.words import counted
 from vmi.storage.paths import AnyPath
 from vmi.worker.messages import Update
 
@@ -103,7 +104,7 @@ class HandingOver:
         with contextlib.suppress(OSError):  # it would only save time
             self._asked[spec.pack_id] = put_part(self._store, spec.pack_id, parts), parts
             self._say(
-                f"{self._store.study}: {free} workers are free: pack {spec.pack_id} is to become {parts}, "
+                f"{self._store.study}: {counted(free, 'worker')} free: pack {spec.pack_id} is to become {parts}, "
                 f"about {gain:.0f} s sooner"
             )
 

@@ -1,0 +1,143 @@
+"""A pack that gives members away in mid-run: through Ray, killed beside it; and when a driver asks for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from runners.test_ledger import completed, ledger_of, study
+from support.holding import Hold
+from support.runs import Run, run, tables
+
+import vmi
+from vmi.cost.cutting import Prices
+from vmi.driver.handing_over import HandingOver
+from vmi.results.parting import PartRequests, put_part
+from vmi.results.steering import FOLDER, LOOK_SECONDS
+from vmi.results.store import Store
+from vmi.worker.messages import Update
+
+FIXED = {"steps": 40, "hidden": "16-8", "batch_size": 64}
+STUDY = vmi.Study(name="s", fixed=FIXED, space={"mi_weight": vmi.choice(0, 4)}, seeds=range(2))
+SCRIPT = f"""
+import vmi
+study = vmi.Study(name="s", fixed={FIXED}, space={{"mi_weight": vmi.choice(0, 4)}}, seeds=range(2))
+if __name__ == "__main__":
+    vmi.main(study)
+"""
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    (tmp_path / "study.py").write_text(SCRIPT, encoding="utf-8")
+    return tmp_path / "study.py"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study as no pack of it is parted."""
+    root = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        vmi.run(STUDY, results=root, local=True)
+    return root
+
+
+def started(script: Path, hold: Hold) -> Run:
+    """As one pack, on two workers."""
+    options = ("--prefer", "cost")
+    return Run(script, *options, cwd=script.parent, VMI_CHECKPOINT_SECONDS="0", **hold.environment)
+
+
+def ask(store: Store) -> str:
+    """Ask the one pack that is under way; it looks as soon as it is let go."""
+    (folder,) = store.checkpoints.iterdir()
+    put_part(store, folder.name, 2)
+    time.sleep(LOOK_SECONDS)
+    return str(folder.name)
+
+
+@pytest.mark.faults
+def test_through_ray_both_workers_go_on_with_half_and_rows_are_as_without(script: Path, whole: Path) -> None:
+    root, hold = script.parent / "results", Hold(script.parent, "*/checkpoints/*/00000002-*.pt")
+    driver = started(script, hold)
+    with hold.reached(driver.process):
+        parted = ask(Store(root, "s"))
+    assert driver.wait().code == 0, driver.out + driver.err
+    packs = {row["pack_id"] for row in Store(root, "s").finished().values()}
+    assert len(packs) == 2 and parted not in packs
+    assert tables(root, "s") == tables(whole, "s")
+    assert not (root / "s" / "checkpoints").exists()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("moment", ["before it is seen", "while the parts are written", "while a part is begun"])
+def test_the_driver_and_its_workers_are_killed_and_the_next_start_has_the_same_rows(
+    script: Path, whole: Path, moment: str
+) -> None:
+    root, store = script.parent / "results", Store(script.parent / "results", "s")
+    first = Hold(script.parent, "*/checkpoints/*/00000002-*.pt")
+    at = {"while the parts are written": "*/checkpoints/*/pack-*.json", "while a part is begun": "*/claim-*"}
+    then = Hold(script.parent, at.get(moment, "nowhere"), after="part-*.json", count=1, beside=first)
+    driver = started(script, then)
+    with first.reached(driver.process):
+        ask(store)
+        if moment not in at:
+            os.killpg(driver.process.pid, signal.SIGKILL)
+    if moment in at:
+        with then.reached(driver.process):
+            os.killpg(driver.process.pid, signal.SIGKILL)
+    driver.wait()
+    assert driver.gone()
+    again = run(script, cwd=script.parent)
+    assert again.code == 0, again.out + again.err
+    assert tables(root, "s") == tables(whole, "s")
+    assert not (root / "s" / "checkpoints").exists() and not list((root / "s" / FOLDER).glob("part-*"))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def asked_after(root: Path, seconds: float, done: float = 0.1, workers: int = 2) -> tuple[int, list[str]]:
+    """Into how many packs a pack of four is to be parted whose first steps, of 10,000, took so long; what is said."""
+    made = study(space={"mi_weight": vmi.choice(0, 1)}, seeds=range(2))
+    ledger, said, clock = ledger_of(made, pack_size=100), list[str](), Clock()
+    store = Store(root, "s")
+    driving = HandingOver(ledger, store, workers, lambda: Prices(MappingProxyType({}), None, "cpu"), said.append, clock)
+    spec = ledger.next_pack()
+    assert spec is not None and ledger.next_pack() is None
+    for step in (1, 1 + int(done * 10_000)):
+        update = Update(spec.pack_id, step, 10_000)
+        ledger.take(update)
+        driving.update(update)
+        clock.now += seconds
+    folder = root / "s" / FOLDER
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    parts = PartRequests(store, spec.pack_id).parts(names)
+    last = Update(spec.pack_id, 10_000, 10_000, tuple(map(completed, spec.trials)))
+    ledger.take(last)
+    driving.update(last)
+    assert not folder.is_dir() or not list(folder.iterdir()), "a pack that is over is asked for nothing"
+    return parts, said
+
+
+def test_a_pack_is_asked_where_the_gain_exceeds_the_cost(tmp_path: Path) -> None:
+    parts, (said,) = asked_after(tmp_path / "long", 1000.0)
+    assert parts == 2 and "1 worker free" in said and "sooner" in said
+    assert asked_after(tmp_path / "short", 0.5) == (1, []), "its pace is not known"
+    assert asked_after(tmp_path / "soon", 50.0, done=0.9) == (1, []), "six seconds are left"
+    assert asked_after(tmp_path / "alone", 1000.0, workers=1) == (1, [])
+    assert asked_after(tmp_path / "many", 1000.0, workers=9)[0] == 4, "no more than it has members"
