@@ -111,7 +111,7 @@ def test_a_second_run_trains_nothing_says_so_and_touches_no_file(smoke: Smoke) -
 def test_a_local_run_with_other_packs_gives_the_same_rows(smoke: Smoke, home: Path) -> None:
     local = run(SMOKE, "--local", "--pack-size", "1", "--results", home / "local", cwd=home)
     assert (local.code, local.err) == (0, "")
-    assert parts(home / "local", "smoke") == 4 and parts(home / "out", "smoke") == 1
+    assert parts(home / "local", "smoke") == 4 and parts(home / "out", "smoke") < 4
     assert tables(home / "local", "smoke") == tables(smoke.root, "smoke")
 
 
