@@ -43,9 +43,8 @@ def run(study: Study, **options: Any) -> Results:
     Arguments:
         study: the `vmi.Study`
         **options: those of `vmi.driver.options.RunOptions`: smoke, data, skip_broken, steps, seeds, restarts,
-            scale, name, results, pack_size, only, local, address, gpus_per_pack, keep_models, resume,
-            hours, until, trials, retry_failed
-            retry_failed, retry_stopped
+            scale, name, results, pack_size, prefer, only, local, address, gpus_per_pack, keep_models, resume,
+            hours, until, trials, retry_failed, retry_stopped
 
     Returns:
         The `Results`, also where trials failed, and where hours, until or trials have ended the run: its last lines
