@@ -50,7 +50,7 @@ def test_the_worker_ends_and_its_pack_goes_on_from_its_checkpoint_in_a_new_one(t
     paths = os.pathsep.join([str(shim), str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {"PYTHONPATH": paths, "NOTES": str(notes), "VMI_CHECKPOINT_SECONDS": "0", "WANDB_MODE": "disabled"}
     whole = run(SMOKE, "--local", "--results", tmp_path / "whole", cwd=tmp_path, WANDB_MODE="disabled")
-    done = run(SMOKE, "--pack-size", "4", "--results", tmp_path / "cut", cwd=tmp_path, **environment)
+    done = run(SMOKE, "--prefer", "cost", "--results", tmp_path / "cut", cwd=tmp_path, **environment)
     assert whole.code == done.code == 0, done.out + done.err
     said = " ".join(done.out.split())
     assert "has lost its GPU in this process, which ends: AcceleratorError: CUDA error: device-side assert" in said
