@@ -116,7 +116,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 def test_a_running_study_says_counts_best_part_and_driver(story: Story) -> None:
     assert story.while_running.code == 0, story.while_running.err
-    lines = story.while_running.out.splitlines()
+    # Whether who trains has reported by then is nobody's promise.
+    lines = [line for line in story.while_running.out.splitlines() if not line.startswith("  leading (unfinished")]
     assert lines[0].startswith("s: 2 of 4 trials finished, 0 failed, 2 running")
     assert "best accuracy_majority 0." in lines[1] and "±" in lines[1] and "at mi_weight 0" in lines[1]
     assert lines[2].startswith("  last part: ") and lines[2].endswith(" ago")

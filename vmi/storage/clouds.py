@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from obstore.store import AzureStore, GCSStore, S3Store
 
 CONNECT_SECONDS = 4.0
+REGION_TRIES = 3
 HOW = {
     "s3": "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give this machine a role",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS, run `gcloud auth application-default login`, or give this machine a "
@@ -94,14 +95,17 @@ def region_of(where: str) -> str | None:
     options = _s3(os.environ)
     endpoint = options.get("endpoint") or f"https://s3.{options.get('region', 'us-east-1')}.amazonaws.com"
     request = urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=CONNECT_SECONDS) as answer:
-            found = answer.headers.get("x-amz-bucket-region")
-    except urllib.error.HTTPError as error:
-        found = error.headers.get("x-amz-bucket-region")
-    except OSError:
-        return None
-    return str(found) if found else None
+    for _ in range(REGION_TRIES):
+        try:
+            # An opener of its own, which reads the proxies of now.
+            with urllib.request.build_opener().open(request, timeout=CONNECT_SECONDS) as answer:
+                found = answer.headers.get("x-amz-bucket-region")
+        except urllib.error.HTTPError as error:
+            found = error.headers.get("x-amz-bucket-region")
+        except OSError:  # it failed on its way
+            continue
+        return str(found) if found else None
+    return None
 
 
 def _denied(scheme: str, said: str = "no credentials") -> OSError:
