@@ -10,6 +10,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from support.commands import here
+from support.runs import trained
 
 import vmi
 
@@ -28,11 +29,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> vmi.Results:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_MODE", "disabled")
-        root = tmp_path_factory.mktemp("export")
-        vmi.run(STUDY, results=root, local=True)
-        return vmi.run(STUDY, results=root, local=True, seeds=3)
+    root = tmp_path_factory.mktemp("export")
+    trained(STUDY, root)
+    return trained(STUDY, root, seeds=3)
 
 
 def test_both_tables_are_written_and_read_by_the_tools_they_are_for(results: vmi.Results, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.commands import here
 from support.holding import held
-from support.runs import Run, files, run, tables, until
+from support.runs import Run, files, run, tables, trained, until
 
 import vmi
 from vmi.results.store import Store
@@ -45,9 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study as one run that asks for all of it trains it."""
     root = tmp_path_factory.mktemp("whole")
     study = vmi.Study(name="s", fixed=FIXED, space={"mi_weight": vmi.choice(0, 4, 8)}, seeds=range(3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_MODE", "disabled")
-        vmi.run(study, results=root, local=True)
+    trained(study, root)
     return root
 
 

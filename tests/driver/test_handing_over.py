@@ -11,7 +11,7 @@ from types import MappingProxyType
 import pytest
 from runners.test_ledger import completed, ledger_of, study
 from support.holding import Hold
-from support.runs import Run, run, tables
+from support.runs import Run, run, tables, trained
 
 import vmi
 from vmi.cost.cutting import Prices
@@ -46,9 +46,7 @@ def script(tmp_path: Path) -> Path:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study as no pack of it is parted."""
     root = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_MODE", "disabled")
-        vmi.run(STUDY, results=root, local=True)
+    trained(STUDY, root)
     return root
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from support.commands import here
 from support.holding import Hold
-from support.runs import Run, run, tables
+from support.runs import Run, run, tables, trained
 
 import vmi
 from analysis.data.settings import paired_gain, settings
@@ -45,9 +45,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> vmi.Results:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_MODE", "disabled")
-        return vmi.run(STUDY, results=tmp_path_factory.mktemp("restarts"), local=True)
+    return trained(STUDY, tmp_path_factory.mktemp("restarts"))
 
 
 def chosen_by_hand(trials: pd.DataFrame, metric: str = "mi_view_nats") -> pd.DataFrame:

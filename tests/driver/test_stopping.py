@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.commands import here
 from support.holding import held
-from support.runs import run, tables
+from support.runs import run, tables, trained
 
 import vmi
 from analysis.data.study_results import open_study
@@ -43,9 +43,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study as nobody stops it."""
     root = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_MODE", "disabled")
-        vmi.run(STUDY, results=root, local=True)
+    trained(STUDY, root)
     return root
 
 

@@ -11,15 +11,13 @@ import random
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from support.children import COMMIT, COMMIT_EACH, Child
-from support.object_servers import CLOUDS, NOBODY, stored
+from support.object_servers import CLOUDS, stored
 from support.runs import until
 from support.spoiling_proxy import FAULTS, RIVAL, Faulty
 
@@ -397,80 +395,3 @@ def test_an_object_that_another_has_replaced_is_not_removed(proxy, root):
     remove_same(root, "lock", b"mine")
     assert (root / "lock").read_bytes() == RIVAL
     assert [method for method, _ in proxy.log][:3] == ["GET", "PUT", "HEAD"]
-
-
-def served(answer: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:
-    """A server on loopback in a thread."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            answer(self)
-
-        do_PUT = do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing on standard error."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    """What makes this process's S3 a server that answers so."""
-    servers = []
-
-    def start(answer):
-        servers.append(served(answer))
-        for name, value in {**NOBODY, "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{servers[0].server_port}"}.items():
-            monkeypatch.setenv(name, value)
-        clouds.store_of.cache_clear()
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-    clouds.store_of.cache_clear()
-
-
-@pytest.mark.parametrize(
-    "body", ["", "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-north-1</Region></Error>"]
-)
-def test_the_region_of_a_bucket_elsewhere_is_named(alone, body):
-    def answer(request):
-        request.send_response(400 if body else 301)
-        request.send_header("x-amz-bucket-region", "eu-north-1")
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body.encode() if request.command != "HEAD" else b"")
-
-    alone(answer)
-    with pytest.raises(InputError, match="the bucket is in region eu-north-1: set AWS_REGION"):
-        opened("s3://bucket/x")
-
-
-def test_a_long_put_to_a_slow_server_is_not_taken_for_silence(alone, monkeypatch):
-    """It sends for three times as long as a server may be silent."""
-    monkeypatch.setattr(bucket, "READ_SECONDS", 0.5)
-    monkeypatch.setattr(bucket, "SECONDS_PER_MIB", 10)
-    monkeypatch.setattr(bucket, "PATIENCE_SECONDS", 0.0)
-    data, got = os.urandom(6 * 2**20), []
-
-    def answer(request):
-        left = len(data)
-        while left:
-            got.append(request.rfile.read(min(left, 2**18)))
-            left -= len(got[-1])
-            time.sleep(1.5 / 24)
-        request.send_response(200)
-        request.send_header("ETag", '"x"')
-        request.send_header("Content-Length", "0")
-        request.end_headers()
-
-    alone(answer)
-    ObjectPath("bucket", "model").write_bytes(data)
-    assert b"".join(got) == data

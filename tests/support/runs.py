@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.owned import short_folder
 
+import vmi
 from vmi.results.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +93,13 @@ def until(true: Callable[[], Any], seconds: float = 300) -> bool:
 
 def run(script: Path, *arguments: str | Path, cwd: Path, **environment: str) -> Run:
     return Run(script, *arguments, cwd=cwd, **environment).wait()
+
+
+def trained(study: vmi.Study, root: Path, **options: Any) -> vmi.Results:
+    """Train a study in this process, without Ray and W&B."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        return vmi.run(study, results=root, local=True, **options)
 
 
 def parts(root: Path, study: str) -> int:

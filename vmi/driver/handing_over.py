@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from vmi.cost.cutting import Prices, priced
 from vmi.cost.packing import by_architecture
+from vmi.driver.budget import Budget
 from vmi.results.checkpoints import Checkpoints
 from vmi.results.parting import clear_parts, put_part
 from vmi.results.steering import look_seconds
@@ -48,6 +49,24 @@ class Pace(NamedTuple):
         if self.now - self.began < MEASURED_SECONDS or self.step <= self.first:
             return None
         return (self.steps - self.step) * (self.now - self.began) / (self.step - self.first)
+
+
+def handing_over(
+    ledger: Ledger,
+    store: Store,
+    workers: int,
+    prices: Callable[[], Prices],
+    budget: Budget,
+    say: Callable[[str], object],
+) -> Callable[[Update], None]:
+    """What sees to it, at every update, that no worker is free beside a pack that could give it members.
+
+    With a deadline a part might not be begun any more, where the whole would have gone on.
+    """
+    if workers < 2 or budget.has_deadline:
+        clear_parts(store)
+        return lambda update: None
+    return HandingOver(ledger, store, workers, prices, say).update
 
 
 class HandingOver:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from vmi.cost.sizing import Sizing, terms_of
 from vmi.driver.best_models import BestModels
 from vmi.driver.budget import Budget, deadlines, job_end
 from vmi.driver.growing import Growing
-from vmi.driver.handing_over import HandingOver
+from vmi.driver.handing_over import handing_over
 from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
@@ -46,7 +46,6 @@ from vmi.process.console import say
 from vmi.process.signals import terminable, undisturbed
 from vmi.results.checkpoints import clear_all
 from vmi.results.compaction import compact, finish
-from vmi.results.parting import clear_parts
 from vmi.results.schema import TABLES
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
@@ -272,10 +271,10 @@ class Run:
         with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
             driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
 
-            handing_over = self._handing_over(target.workers)
+            hand_over = handing_over(ledger, self.store, target.workers, lambda: self.prices(), self.budget, self._say)
 
             def show(update: Update) -> None:
-                handing_over(update)
+                hand_over(update)
                 driving.update(update)
                 self._grow(display)
 
@@ -291,16 +290,6 @@ class Run:
                     run()
             finally:
                 kept.write()
-
-    def _handing_over(self, workers: int) -> Callable[[Update], None]:
-        """What sees to it that no worker is free beside a pack that could give it members.
-
-        With a deadline a part might not be begun any more, where the whole would have gone on.
-        """
-        if workers < 2 or self.budget.has_deadline:
-            clear_parts(self.store)
-            return lambda update: None
-        return HandingOver(self.ledger, self.store, workers, lambda: self.prices(), self._say).update
 
     def _grow(self, display: Display, now: bool = False) -> bool:
         """Take up what other starts have asked for, every few seconds or `now`; whether the study is larger by it."""
