@@ -90,7 +90,7 @@ def driven(store: Store, study: Study) -> Ledger:
     attempt = store.next_attempt()
     while (spec := ledger.next_pack()) is not None:
         ledger.take(Update(spec.pack_id, 1, 1, worked(store, spec, attempt)))
-    assert ledger.done and not ledger.failures()
+    assert ledger.done and not ledger.outcomes.failures
     return ledger
 
 

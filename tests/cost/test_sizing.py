@@ -131,7 +131,7 @@ def test_each_architecture_gets_a_size_of_its_own_and_a_resumed_study_may_have_o
     again = Ledger(made, searcher_for(made, 0), rows, none, pack_size=sizing(wanted=5, study=made), workers=lambda: 1)
     others = run(again)
     assert max(len(spec.trials) for spec in others) <= 5
-    assert sum(len(spec.trials) for spec in others) == 48 - 12 and len(again.finished) == 48
+    assert sum(len(spec.trials) for spec in others) == 48 - 12 and len(again.outcomes.finished) == 48
 
 
 def test_neither_room_nor_measurements_are_asked_for_where_nothing_is_to_be_trained() -> None:
@@ -142,7 +142,7 @@ def test_neither_room_nor_measurements_are_asked_for_where_nothing_is_to_be_trai
     ledger = Ledger(
         MADE, searcher_for(MADE, 0), rows, none, pack_size=Sizing(MADE, AUTO, refuse, refuse), workers=lambda: 1
     )
-    assert not ledger.has_work() and len(ledger.finished) == 4
+    assert not ledger.has_work() and len(ledger.outcomes.finished) == 4
 
 
 @pytest.mark.parametrize(

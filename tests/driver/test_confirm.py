@@ -95,7 +95,7 @@ def test_a_resumed_study_ends_as_an_uninterrupted_one(made: Study, cut: int) -> 
     resumed = ledger_of(made, rows(seen[:cut]))
     rest = ids(run(resumed, completed))
     assert sorted([*rest, *(t.trial_id for t in seen[:cut])]) == sorted(t.trial_id for t in seen)
-    assert resumed.done and set(resumed.finished) == {t.trial_id for t in seen} and resumed.reused == cut
+    assert resumed.done and set(resumed.outcomes.finished) == {t.trial_id for t in seen} and resumed.reused == cut
     assert resumed.ranking.best == whole.ranking.best and sorted(weights(resumed)) == sorted(weights(whole))
 
 
@@ -149,7 +149,7 @@ def test_where_nothing_is_feasible_nothing_is_best() -> None:
     bounds = {"mi_encoder_nats": at_least(99)}
     ledger = ledger_of(study(constraints=bounds))
     run(ledger, completed)
-    assert ledger.done and ledger.ranking.best is None and len(ledger.finished) == 10
+    assert ledger.done and ledger.ranking.best is None and len(ledger.outcomes.finished) == 10
     lines = list(outcome_lines(ledger))
     assert lines[-1] == ("nothing to confirm: no suggestion of the search can be compared, none keeps every constraint")
     plain = ledger_of(study(constraints=bounds, confirm=0, confirm_seeds=()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,7 @@ def test_nothing_that_was_finished_is_lost_or_trained_again(history: History) ->
     assert finished[0] and finished[0] < finished[1] < finished[2]
     assert finished[2] <= {key[0] for key in found["trials"]}
     assert f"{len(finished[2])} found in the store, 0 failed" in history.last.out
+    assert re.search(r"trials are finished, [24] were in training; results go to", history.last.out)
 
 
 def test_a_study_survives_the_death_of_a_worker_in_mid_training(history: History) -> None:

@@ -76,14 +76,14 @@ def test_a_pack_whose_worker_died_is_the_next_to_be_handed_out_and_is_not_runnin
     ledger, handing, shown = made(tmp_path)
     first, second = given(handing, "a"), given(handing, "b")
     handing.died("a", Death.WORKER)
-    assert set(ledger.running) == {second.pack.pack_id} and not ledger.lost
+    assert set(ledger.running) == {second.pack.pack_id} and not ledger.outcomes.lost
     assert shown[-1].step == 0 and "restarts from its checkpoint: its worker died" in shown[-1].warning
     assert given(handing, "c").pack == first.pack
     handing.take("a", {"update": Update(first.pack.pack_id, 9, 9, tuple(map(completed, first.pack.trials))).to_json()})
-    assert not ledger.finished, "what a dead one says late is not heard"
+    assert not ledger.outcomes.finished, "what a dead one says late is not heard"
     handing.died("c", Death.WORKER)
-    assert set(ledger.lost) == {trial.trial_id for trial in first.pack.trials}
-    assert "2 times without progress" in next(iter(ledger.lost.values()))
+    assert set(ledger.outcomes.lost) == {trial.trial_id for trial in first.pack.trials}
+    assert "2 times without progress" in next(iter(ledger.outcomes.lost.values()))
 
 
 def test_a_worker_killed_for_its_memory_comes_back_with_less_and_so_do_later_packs(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_where_the_scheduler_gives_up_the_one_that_it_killed_is_told_from_the_ot
         handing.take(trial_id, {"worker": json.dumps(Worker(name, "n", 7))})
     assert [worker.worker for worker in handing.workers()] == ["w1", "w2"]
     handing.abort(KILLED)
-    assert not ledger.running and not ledger.lost and handing.workers() == []
+    assert not ledger.running and not ledger.outcomes.lost and handing.workers() == []
     back = {task.pack.pack_id: task.exhausted for task in (given(handing, "c"), given(handing, "d"))}
     assert back == {tasks["a"].pack.pack_id: False, tasks["b"].pack.pack_id: True}
 
@@ -127,8 +127,8 @@ def test_a_pack_whose_worker_stops_as_it_was_asked_to_is_neither_lost_nor_handed
     assert handing.over
     handing.ended("a", {})
     handing.ended("b", {})
-    assert set(ledger.running) == {first.pack.pack_id, second.pack.pack_id} and not ledger.lost
+    assert set(ledger.running) == {first.pack.pack_id, second.pack.pack_id} and not ledger.outcomes.lost
     handing.halted(Update(first.pack.pack_id, 4, 8, saved=4))
     assert set(ledger.going_on.values()) == {0.5}
     handing.halted(Update(second.pack.pack_id, 9, 9, tuple(map(completed, second.pack.trials))))
-    assert set(ledger.finished) == {trial.trial_id for trial in second.pack.trials}
+    assert set(ledger.outcomes.finished) == {trial.trial_id for trial in second.pack.trials}

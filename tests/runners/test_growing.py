@@ -60,8 +60,8 @@ def test_a_grid_that_grows_at_any_moment_has_each_trial_once(growth: str, moment
         ended += 1
     whole = ledger_of(larger, store.rows.values())
     assert ledger.done and set(handed.values()) == {1} and set(handed) == {t.trial_id for t in all_trials(larger)}
-    assert set(ledger.finished) == set(handed) and ledger.reused == 0
-    assert dict(ledger.failures()) == dict(whole.failures())
+    assert set(ledger.outcomes.finished) == set(handed) and ledger.reused == 0
+    assert dict(ledger.outcomes.failures) == dict(whole.outcomes.failures)
     best = [(one.params, one.value) for one in (ledger.ranking.best, whole.ranking.best) if one]
     assert len(best) == 2 and best[0] == best[1]
 
@@ -96,11 +96,11 @@ def test_rows_of_a_pack_that_still_runs_are_told_once_it_has_ended() -> None:
     store.keep(spec, first)
     ledger.take(Update(spec.pack_id, 5, 9, stored=tuple(result.trial_id for result in first)))
     grow(ledger, larger, store)
-    assert not ledger.finished and ledger.safe == 2
+    assert not ledger.outcomes.finished and ledger.outcomes.safe == 2
     results = [completed(trial) for trial in spec.trials]
     store.keep(spec, results)
     end(ledger, spec, results)
-    assert set(ledger.finished) == {trial.trial_id for trial in spec.trials}
+    assert set(ledger.outcomes.finished) == {trial.trial_id for trial in spec.trials}
 
 
 def test_what_was_lost_before_is_trained_again_as_a_next_start_would() -> None:
@@ -109,7 +109,7 @@ def test_what_was_lost_before_is_trained_again_as_a_next_start_would() -> None:
     spec = ledger.next_pack()
     assert spec is not None
     ledger.lose(spec.pack_id, "its worker died")
-    assert len(ledger.failures()) == len(spec.trials)
+    assert len(ledger.outcomes.failures) == len(spec.trials)
     grow(ledger, larger, store)
     handed: list[Any] = []
     while (again := ledger.next_pack()) is not None:
@@ -117,7 +117,8 @@ def test_what_was_lost_before_is_trained_again_as_a_next_start_would() -> None:
         results = [completed(trial) for trial in again.trials]
         store.keep(again, results)
         end(ledger, again, results)
-    assert sorted(handed) == sorted(t.trial_id for t in all_trials(larger)) and not ledger.failures() and ledger.done
+    assert sorted(handed) == sorted(t.trial_id for t in all_trials(larger))
+    assert ledger.done and not ledger.outcomes.failures
 
 
 def test_leaders_that_are_being_confirmed_are_confirmed_once() -> None:

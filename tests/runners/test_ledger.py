@@ -141,8 +141,8 @@ def test_every_trial_is_handed_out_once_and_told_once_whatever_ends_first(
             end(ledger, spec, results[:1] if how == "part" else results)
     expected = (6 if searcher == "grid" else 8) * seeds
     assert len(handed) == expected and set(handed.values()) == {1}
-    assert set(ledger.finished) | set(ledger.lost) == set(handed)
-    assert not set(ledger.finished) & set(ledger.lost)
+    assert set(ledger.outcomes.finished) | set(ledger.outcomes.lost) == set(handed)
+    assert not set(ledger.outcomes.finished) & set(ledger.outcomes.lost)
     told = [suggestion_id for suggestion_id, _ in heard.told]
     assert len(told) == len(set(told)) == expected // seeds
     assert {len(outcomes) for _, outcomes in heard.told} == {seeds}
@@ -162,7 +162,7 @@ def test_finished_trials_are_counted_as_reused_and_not_handed_out() -> None:
     stored, missing = everything[:7], everything[7:]
     ledger = ledger_of(made, [row_of(trial) for trial in stored])
     assert sorted(ids(run(ledger))) == sorted(trial.trial_id for trial in missing)
-    assert ledger.reused == 7 and len(ledger.finished) == len(everything) and ledger.done
+    assert ledger.reused == 7 and len(ledger.outcomes.finished) == len(everything) and ledger.done
 
 
 def test_where_everything_is_finished_nothing_is_started_to_count_workers() -> None:
@@ -184,7 +184,7 @@ def test_trials_of_other_studies_are_adopted_and_count_as_reused() -> None:
     theirs = {trial.trial_id: row_of(trial) for trial in all_trials(made)[:5]}
     ledger = ledger_of(made, adopt=lambda wanted: {i: row for i, row in theirs.items() if i in wanted})
     assert not set(ids(run(ledger))) & set(theirs)
-    assert ledger.reused == 5 and ledger.done and len(ledger.finished) == 18
+    assert ledger.reused == 5 and ledger.done and len(ledger.outcomes.finished) == 18
 
 
 def test_a_row_of_another_meaning_is_left_aside() -> None:
@@ -218,12 +218,12 @@ def test_a_failed_trial_is_finished_and_a_lost_one_is_not() -> None:
     assert first and second
     end(ledger, first, [failed(first.trials[0]), completed(first.trials[1])])
     ledger.lose(second.pack_id, "No space left on device")
-    assert ledger.done and len(ledger.finished) == 2
-    assert ledger.failures() == {
+    assert ledger.done and len(ledger.outcomes.finished) == 2
+    assert ledger.outcomes.failures == {
         first.trials[0].trial_id: "loss was not finite at step 5",
         **{trial.trial_id: "No space left on device" for trial in second.trials},
     }
-    resumed = ledger_of(made, [row_of(t, ledger.finished[t.trial_id]) for t in first.trials], pack_size=2)
+    resumed = ledger_of(made, [row_of(t, ledger.outcomes.finished[t.trial_id]) for t in first.trials], pack_size=2)
     assert sorted(ids(run(resumed))) == sorted(trial.trial_id for trial in second.trials)
 
 
@@ -232,8 +232,8 @@ def test_a_trial_without_a_result_is_lost_and_its_pack_mates_are_not() -> None:
     spec = ledger.next_pack()
     assert spec
     end(ledger, spec, [completed(trial) for trial in spec.trials[1:]])
-    assert set(ledger.lost) == {spec.trials[0].trial_id}
-    assert set(ledger.finished) == {trial.trial_id for trial in spec.trials[1:]}
+    assert set(ledger.outcomes.lost) == {spec.trials[0].trial_id}
+    assert set(ledger.outcomes.finished) == {trial.trial_id for trial in spec.trials[1:]}
 
 
 @pytest.mark.parametrize(("direction", "best"), [("maximize", 4), ("minimize", 0)])
@@ -255,7 +255,7 @@ def test_a_suggestion_that_failed_on_all_seeds_is_never_the_best() -> None:
     ledger = ledger_of(made)
     run(ledger, lambda trial: failed(trial) if trial.config.mi_weight == 0 else completed(trial))
     assert ledger.ranking.best and ledger.ranking.best.params == {"mi_weight": 4.0}
-    assert len(ledger.failures()) == 3
+    assert len(ledger.outcomes.failures) == 3
 
 
 @pytest.mark.parametrize("made", [study(), sampled(), sampled(baseline={"mi_weight": 0})], ids=["grid", "random", "+b"])
@@ -267,7 +267,7 @@ def test_a_resumed_ledger_ends_with_the_trials_of_an_uninterrupted_one(made: Stu
     rest = ids(run(resumed))
     assert not set(rest) & {trial.trial_id for trial in kept}
     assert sorted([*rest, *(trial.trial_id for trial in kept)]) == sorted(trial.trial_id for trial in whole)
-    assert set(resumed.finished) == {trial.trial_id for trial in whole} and resumed.reused == cut
+    assert set(resumed.outcomes.finished) == {trial.trial_id for trial in whole} and resumed.reused == cut
 
 
 def test_a_resumed_sampler_has_as_many_suggestions_as_were_asked_for() -> None:
@@ -275,5 +275,5 @@ def test_a_resumed_sampler_has_as_many_suggestions_as_were_asked_for() -> None:
     whole = [trial for spec in run(ledger_of(made)) for trial in spec.trials]
     resumed = ledger_of(made, map(row_of, whole[:7]))
     run(resumed)
-    assert resumed.done and len(resumed.finished) == len(whole) == 9 * 2
-    assert {trial.trial_id for trial in whole[:7]} <= set(resumed.finished)
+    assert resumed.done and len(resumed.outcomes.finished) == len(whole) == 9 * 2
+    assert {trial.trial_id for trial in whole[:7]} <= set(resumed.outcomes.finished)

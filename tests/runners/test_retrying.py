@@ -48,14 +48,14 @@ def test_what_has_failed_is_trained_again_and_nothing_else_and_told_once_as_it_e
     }[which]
     again = [trial for trial in trials if chosen(trial)]
     ledger, heard = retrying(made, {t: failed(t) if t in again else completed(t) for t in trials})
-    assert ledger.to_retry == len(again) and not ledger.failures()
+    assert ledger.outcomes.to_retry == len(again) and not ledger.outcomes.failures
     packs = run(ledger)
     assert sorted(ids(packs)) == sorted(trial.trial_id for trial in again)
     assert all(spec.retried == {t.trial_id: FIRST for t in spec.trials} for spec in packs)
     assert {sid for sid, _ in heard.told} == {trial.suggestion_id for trial in again}
     assert all(type(one).__name__ == "Completed" for _, outcomes in heard.told for one in outcomes)
-    assert ledger.done and len(ledger.finished) == len(trials) and not ledger.failures()
-    assert ledger.retried == {trial.trial_id: "completed" for trial in again}
+    assert ledger.done and len(ledger.outcomes.finished) == len(trials) and not ledger.outcomes.failures
+    assert ledger.outcomes.retried == {trial.trial_id: "completed" for trial in again}
     assert ledger.reused == len(trials) - len(again)
 
 
@@ -65,15 +65,15 @@ def test_a_fresh_seed_of_the_confirmation_that_has_failed_is_tried_again() -> No
     (again,) = [trial for trial in trials if trial.config.seed == 8]
     ledger, _ = retrying(made, {t: failed(t) if t == again else completed(t) for t in trials})
     assert ids(run(ledger)) == [again.trial_id] and ledger.done
-    assert ledger.retried == {again.trial_id: "completed"} and ledger.ranking.best is not None
+    assert ledger.outcomes.retried == {again.trial_id: "completed"} and ledger.ranking.best is not None
 
 
 def test_what_fails_again_is_a_failure_and_counted() -> None:
     trials = once(study())
     ledger, _ = retrying(study(), {t: failed(t) if t in trials[:2] else completed(t) for t in trials})
     run(ledger, lambda trial: failed(trial) if trial == trials[0] else completed(trial))
-    assert ledger.retried == {trials[0].trial_id: "failed", trials[1].trial_id: "completed"}
-    assert list(ledger.failures()) == [trials[0].trial_id]
+    assert ledger.outcomes.retried == {trials[0].trial_id: "failed", trials[1].trial_id: "completed"}
+    assert list(ledger.outcomes.failures) == [trials[0].trial_id]
 
 
 def test_a_retry_without_a_result_is_failed_here_and_no_next_start_is_promised_to_train_it() -> None:
@@ -82,8 +82,9 @@ def test_a_retry_without_a_result_is_failed_here_and_no_next_start_is_promised_t
     spec = ledger.next_pack()
     assert spec
     ledger.lose(spec.pack_id, "its worker died")
-    assert ledger.retried == {trials[0].trial_id: ""} and ledger.failures() == {trials[0].trial_id: "its worker died"}
-    assert ledger.without_result == 0
+    outcomes, trial_id = ledger.outcomes, trials[0].trial_id
+    assert outcomes.retried == {trial_id: ""} and outcomes.failures == {trial_id: "its worker died"}
+    assert outcomes.without_result == 0
 
 
 def test_missing_and_retried_trials_are_in_packs_of_their_own() -> None:
@@ -101,7 +102,7 @@ def test_a_retry_that_was_cut_short_is_handed_out_as_it_was() -> None:
     (spec, *_) = run(retrying(study(), ended)[0])
     ledger, _ = retrying(study(), ended | {spec.trials[0]: completed(spec.trials[0])}, [spec])
     assert spec in run(ledger) and ledger.done
-    assert set(ledger.retried.values()) == {"completed"} and len(ledger.retried) == 2
+    assert set(ledger.outcomes.retried.values()) == {"completed"} and len(ledger.outcomes.retried) == 2
 
 
 def test_a_pack_that_has_trained_a_trial_to_its_failure_does_not_train_it_again() -> None:
@@ -113,9 +114,9 @@ def test_a_pack_that_has_trained_a_trial_to_its_failure_does_not_train_it_again(
     first, second = ledger.next_pack(), ledger.next_pack()
     assert first == old and second and ids([second]) == [trials[0].trial_id] and second.pack_id != old.pack_id
     end(ledger, first, [failed(trials[0]), completed(trials[1]), completed(trials[2])])
-    assert trials[0].trial_id not in ledger.finished, "the old failure that comes with it does not count"
+    assert trials[0].trial_id not in ledger.outcomes.finished, "the old failure that comes with it does not count"
     end(ledger, second, [completed(trials[0])])
-    assert ledger.done and ledger.retried == {trials[0].trial_id: "completed"}
+    assert ledger.done and ledger.outcomes.retried == {trials[0].trial_id: "completed"}
 
 
 def test_a_retry_that_has_failed_meanwhile_is_tried_anew() -> None:
@@ -135,4 +136,4 @@ def test_without_the_flag_a_retry_that_was_cut_short_is_no_work() -> None:
         study(), Listening(study()), {row["trial_id"]: row for row in rows}, none,
         pack_size=4, workers=lambda: 2, under_way=[spec],
     )  # fmt: skip
-    assert ledger.next_pack() is None and ledger.done and list(ledger.failures()) == [trials[0].trial_id]
+    assert ledger.next_pack() is None and ledger.done and list(ledger.outcomes.failures) == [trials[0].trial_id]

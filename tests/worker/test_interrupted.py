@@ -146,10 +146,11 @@ def test_a_committed_trial_counts_once_whether_its_pack_ends_or_is_lost() -> Non
     for _ in range(2):
         ledger.take(Update(first.pack_id, 3, 9, stored=(one, two)))  # two is another pack's
         ledger.take(Update(second.pack_id, 3, 9, stored=(two,)))
-    assert (ledger.safe, ledger.in_training) == (2, 4)
+    assert (ledger.outcomes.safe, ledger.in_training) == (2, 4)
     assert display_of(ledger, lambda: 0.0).line().startswith("2/6 trials, 0 failed, 4 running")
     finish(ledger, first)
     ledger.take(Update(first.pack_id, 9, 9, stored=(one,)))  # comes after the end
-    assert (ledger.safe, ledger.in_training) == (4, 2)
+    assert (ledger.outcomes.safe, ledger.in_training) == (4, 2)
     ledger.lose(second.pack_id, "its worker died")
-    assert (ledger.safe, ledger.in_training, ledger.without_result, len(ledger.lost)) == (4, 0, 2, 3)
+    outcomes = ledger.outcomes
+    assert (outcomes.safe, ledger.in_training, outcomes.without_result, len(outcomes.lost)) == (4, 0, 2, 3)

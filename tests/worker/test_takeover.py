@@ -59,9 +59,9 @@ def test_it_is_handed_out_as_it_was_whatever_has_finished_meanwhile(made: Any) -
     assert second in packs
     whole = [trial.trial_id for spec in run(ledger_of(made)) for trial in spec.trials]
     assert len(set(ids(packs))) == len(ids(packs)) == len(whole) - len(first.trials)
-    assert len(again.finished) == len(whole)
+    assert len(again.outcomes.finished) == len(whole)
     if made.searcher != "tpe":
-        assert set(again.finished) == set(whole)
+        assert set(again.outcomes.finished) == set(whole)
 
 
 @pytest.mark.parametrize("made", [study(), sampled()])
@@ -71,9 +71,10 @@ def test_one_of_which_some_trials_are_stored_already_is_handed_out_whole_and_set
     assert spec
     stored = spec.trials[:2]
     again = resumed(made, map(row_of, stored), [spec])
+    assert again.has_work() and again.begun == len(spec.trials) - 2
     packs = run(again)
     assert packs[0] == spec and again.done
-    assert sorted(set(ids(packs))) == sorted(again.finished) and again.reused == 2
+    assert sorted(set(ids(packs))) == sorted(again.outcomes.finished) and again.reused == 2
 
 
 def test_one_that_is_not_all_wanted_is_left_and_its_trials_are_packed_anew() -> None:

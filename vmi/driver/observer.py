@@ -53,9 +53,9 @@ class Driving:
         steps = display.under_way.steps(display.planned, display.rate)
         return {
             "planned": display.planned,
-            "finished": ledger.safe,
+            "finished": ledger.outcomes.safe,
             "reused": ledger.reused,
-            "failed": len(ledger.failures()),
+            "failed": len(ledger.outcomes.failures),
             "running": ledger.in_training,
             "done": display.done,
             "rate": display.rate,

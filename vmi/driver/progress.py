@@ -96,8 +96,8 @@ class Display:
         mi_weight 4 | leading (unfinished, elbo_nats at step 150 of 300): -71.3 at mi_weight 8 | 31 s elapsed, 9 s left"
         """
         ledger = self.ledger
-        counts = f"{len(ledger.failures())} failed, {ledger.in_training} running"
-        parts = [f"{ledger.safe}/{self.planned} trials, {counts}"]
+        counts = f"{len(ledger.outcomes.failures)} failed, {ledger.in_training} running"
+        parts = [f"{ledger.outcomes.safe}/{self.planned} trials, {counts}"]
         told = (self.under_way.steps(self.planned, self.rate), best_of(ledger), self.under_way.leading())
         parts += [str(one) for one in told if one is not None]
         elapsed = self._clock() - self._started

@@ -126,7 +126,7 @@ class Run:
 
     def to_its_end(self) -> None:
         """Train what is missing."""
-        notes = Notes(self.options, self.asked, len(self.covered), self.stored, self.ledger.to_retry)
+        notes = Notes(self.options, self.asked, len(self.covered), self.stored, self.ledger.outcomes.to_retry)
         self._say(*note_lines(notes, self.heartbeat.taken_over, self.note, self.budget.job))
         if self.options.retry_stopped:
             self.stopping.lift()
@@ -162,10 +162,10 @@ class Run:
         ledger, planned = self.ledger, self.asked["planned"]
         if not ledger.done and (why := self.budget.ended_by(ledger.handed_out)):
             self._say(*spent_lines(why, ledger, self.asked, self.store, self.again))
-            if not ledger.lost:  # else the next run would lose them again, and whoever repeats it never hears of it
+            if not ledger.outcomes.lost:  # else the next run would lose them again, unheard
                 raise BudgetSpentError(why)
-        if ledger.failures() or not ledger.done:
-            raise TrialsFailedError(f"{len(ledger.failures())} of {planned} trials failed")
+        if ledger.outcomes.failures or not ledger.done:
+            raise TrialsFailedError(f"{len(ledger.outcomes.failures)} of {planned} trials failed")
 
     def _first(self) -> None:
         """Before Ray is started, or torch loaded."""
@@ -239,9 +239,9 @@ class Run:
             with contextlib.suppress(OSError):  # another start may do it
                 for table in TABLES:
                     compact(store.folder_of(table), table, store.files)
-        if ledger.done and not ledger.lost:
-            if len(ledger.finished) < self.asked["planned"]:
-                self._say(f"{fewer(ledger)}: {len(ledger.finished)} trials, not {self.asked['planned']}")
+        if ledger.done and not ledger.outcomes.lost:
+            if len(ledger.outcomes.finished) < self.asked["planned"]:
+                self._say(f"{fewer(ledger)}: {len(ledger.outcomes.finished)} trials, not {self.asked['planned']}")
             if self._found != self.asked:
                 store.write_study(self._found)
             self._clear()
@@ -266,7 +266,7 @@ class Run:
     def _train_on(self, runner: Runner) -> None:
         ledger = self.ledger
         target = Target(runner.device, runner.workers())
-        kept = Kept(self.study, list(ledger.finished), self.sizing, target, self.store, self.options.prefer)
+        kept = Kept(self.study, list(ledger.outcomes.finished), self.sizing, target, self.store, self.options.prefer)
         kept.write()
         with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
             driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
@@ -312,7 +312,7 @@ class Run:
     def _found(self) -> dict[str, Any]:
         """What was asked for, with the number of trials that a finished study turned out to have."""
         # Some of the confirmation may have led before the study grew.
-        return {**self.asked, "planned": len(self.covered | self.ledger.finished.keys())}
+        return {**self.asked, "planned": len(self.covered | self.ledger.outcomes.finished.keys())}
 
     def _say(self, *lines: str) -> None:
         say(self.console, *lines)

@@ -31,11 +31,15 @@ def start_line(
     """`grows`: what the study has gained; `own`: how many of its trials had a row before; `retried`: outcomes."""
     planned = asked["planned"]
     before = ledger.reused - ledger.adopted
-    count = f"resuming: {before} of {planned} trials are finished" if before else f"{planned} trials"
+    count = f"{planned} trials"
+    if before or ledger.begun:
+        count = f"resuming: {before} of {planned} trials are finished"
     if grows:
         count = f"grows: {', '.join(grows)}, {own} found + {planned - own} to train"
+    count += f", {ledger.begun} were in training" if ledger.begun else ""
     found = f", {ledger.adopted} found in other studies" if ledger.adopted else ""
-    found += f", {ledger.to_retry} {' or '.join(retried)} before and retried" if ledger.to_retry else ""
+    if again := ledger.outcomes.to_retry:
+        found += f", {again} {' or '.join(retried)} before and retried"
     return f"{store.study}: {count}{found}; results go to {near(store.folder)}"
 
 
@@ -88,7 +92,7 @@ def interrupted_lines(ledger: Ledger, asked: Mapping[str, Any], store: Store, ag
 
 def spent_lines(why: str, ledger: Ledger, asked: Mapping[str, Any], store: Store, again: str) -> list[str]:
     """The same of a run whose budget is spent, with what has ended it and what is left."""
-    left = max(0, asked["planned"] - ledger.safe - len(ledger.going_on))
+    left = max(0, asked["planned"] - ledger.outcomes.safe - len(ledger.going_on))
     said = f"budget spent ({why}): {_standing(ledger, asked, store)}" + (f"; left: {left}" if left else "")
     if why.startswith("--until"):  # the same time would be in the past
         without, found = re.subn(r" --until[ =]\S+", "", again)
@@ -97,7 +101,7 @@ def spent_lines(why: str, ledger: Ledger, asked: Mapping[str, Any], store: Store
 
 
 def _standing(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
-    said = f"{ledger.safe} of {asked['planned']} trials are finished in {near(store.folder)}"
+    said = f"{ledger.outcomes.safe} of {asked['planned']} trials are finished in {near(store.folder)}"
     if going_on := ledger.going_on:
         low, high = (100 * extreme(going_on.values()) for extreme in (min, max))
         span = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
@@ -107,17 +111,18 @@ def _standing(ledger: Ledger, asked: Mapping[str, Any], store: Store) -> str:
 
 def summary_lines(ledger: Ledger, store: Store, retried: Sequence[str] = ()) -> list[str]:
     """The last lines of a run, which has trained trials again that had these outcomes."""
-    failures, folder = ledger.failures(), near(store.folder)
-    total = len(ledger.finished) + len(ledger.lost)
-    trained = len(ledger.finished) - ledger.reused - ledger.stopped_now
-    stopped = f" + {ledger.stopped_now} stopped" if ledger.stopped_now else ""
-    counts = f"{trained} trained{stopped} in this run + {ledger.reused} found in the store, {len(failures)} failed"
+    outcomes, folder = ledger.outcomes, near(store.folder)
+    failures = outcomes.failures
+    total = len(outcomes.finished) + len(outcomes.lost)
+    trained = len(outcomes.finished) - ledger.reused - ledger.stopped_now
+    by_user = f" + {ledger.stopped_now} stopped" if ledger.stopped_now else ""
+    counts = f"{trained} trained{by_user} in this run + {ledger.reused} found in the store, {len(failures)} failed"
     lines = [f"{store.study}: {total} trials = {counts}"]
-    lines += [*_retried(ledger.retried, retried), *outcome_lines(ledger), *causes(failures)]
-    if ledger.stopped:
-        lines.append(f"{counted(ledger.stopped, 'trial')} stopped by `vmi stop`: --retry-stopped trains them again")
-    if ledger.without_result:
-        lines.append(f"{ledger.without_result} of the failed trials have no result: the next start trains them again")
+    lines += [*_retried(outcomes.retried, retried), *outcome_lines(ledger), *causes(failures)]
+    if stopped := outcomes.stopped:
+        lines.append(f"{counted(len(stopped), 'trial')} stopped by `vmi stop`: --retry-stopped trains them again")
+    if outcomes.without_result:
+        lines.append(f"{outcomes.without_result} of the failed trials have no result: the next start trains them again")
     return [*lines, f"report: vmi report {shlex.quote(str(folder))}"]
 
 
@@ -186,7 +191,7 @@ def _confirmed(ledger: Ledger) -> Iterator[str]:
         if each.fresh:
             yield from _all_trials(study, each.fresh.all_trials, each.fresh.intervals[study.metric])
     if not ranking.confirmed and (leader := ranking.leader):
-        why = ": trials of the search are lost" if ledger.lost else ""
+        why = ": trials of the search are lost" if ledger.outcomes.lost else ""
         yield (
             f"search (selected, optimistic) {study.metric}: {leader.value} (n = {leader.value.count}) at "
             f"{shown(leader.params)}; not confirmed on fresh seeds{why}"

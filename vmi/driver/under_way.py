@@ -54,7 +54,7 @@ class UnderWay:
     def done(self) -> float:
         """Finished trials and the shares of those that are running."""
         running = self._ledger.running.items()
-        return len(self._ledger.finished) + sum(len(s.trials) * self._share(i) for i, s in running)
+        return len(self._ledger.outcomes.finished) + sum(len(s.trials) * self._share(i) for i, s in running)
 
     def steps(self, planned: int, rate: float | None) -> Steps | None:
         """Of the study's trials, `rate` of which are done in a second; None where their numbers of steps differ."""

@@ -49,7 +49,7 @@ class Handing:
     @property
     def settled(self) -> int:
         """How many trials have come to an end."""
-        return len(self._ledger.finished) + len(self._ledger.lost)
+        return len(self._ledger.outcomes.finished) + len(self._ledger.outcomes.lost)
 
     def workers(self) -> list[Worker]:
         """Those that train the packs that are out, as far as they have said who they are."""

@@ -13,6 +13,7 @@ from vmi.cost.packing import Size, pack, pack_of, parts_of, size_for
 from vmi.cost.rounds import round_of
 from vmi.cost.sizing import round_size
 from vmi.runners.choosing import Choose, Waiting, first
+from vmi.runners.outcomes import Outcomes
 from vmi.runners.stopper import Nobody, Stopper
 from vmi.runners.suggestions import Suggestions
 from vmi.search.searcher import Searcher
@@ -20,8 +21,6 @@ from vmi.spec.config import Architecture
 from vmi.spec.trial import PackSpec, Row, Trial
 from vmi.study.study import Study
 from vmi.worker.messages import Ended, Update, ended_of, is_current
-
-_NONE: Mapping[str, float] = {}
 
 
 class Ledger:
@@ -62,13 +61,10 @@ class Ledger:
         self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
         self.running: dict[str, PackSpec] = {}
-        self.finished: dict[str, Ended] = {}  # without their metrics, which the ranking and the searcher have
-        self.lost: dict[str, str] = {}
         self._saved: dict[str, float] = {}  # the share of a running pack's steps that it would go on from
-        self._committed: set[str] = set()  # that are not finished: how they ended is told once their pack ends
-        self._failed: dict[str, str] = {}
         self.reused = self.adopted = 0
         self._retry = {i: attempt for i, attempt in (retry or {}).items() if i in stored and is_current(stored[i])}
+        self.outcomes = Outcomes(self._retry)
         self._known: set[str] = set()
         self.grow(study, searcher, stored)
         self._before = frozenset(self._known)
@@ -83,12 +79,12 @@ class Ledger:
         self.ranking = self._suggestions.ranking
         untold = {trial.trial_id for spec in self.running.values() for trial in self._missing(spec)}
         rows = {i: row for i, row in stored.items() if i not in untold and is_current(row)}
-        again = self._retry.keys() - self.finished.keys()
+        again = self._retry.keys() - self.outcomes.finished.keys()
         self._known = rows.keys() - again
         packs = (*self.running.values(), *self._ready, *self._under_way)
         told = self._suggestions.replay(rows.values(), packs, again)
-        for result in (result for result in told if result.trial_id not in self.finished):
-            self._keep(result)
+        for result in (result for result in told if result.trial_id not in self.outcomes.finished):
+            self.outcomes.keep(result)
             self.reused += 1
         # Rows of whole suggestions are asked for no more.
         rest = self._known - {result.trial_id for result in told}
@@ -109,10 +105,15 @@ class Ledger:
         """The packs that can be handed out now."""
         return tuple(self._ready)
 
+    @property
+    def begun(self) -> int:
+        """How many trials without a row wait in packs that were begun, by an earlier run or by this one."""
+        return sum(len(self._missing(spec)) for spec in self._ready if spec.pack_id in self._begun)
+
     def has_work(self) -> bool:
         """Something can be trained now: a pack is ready, or the search or its confirmation has more to hand out."""
         count = lambda: round_of(self.study, round_size(self.pack_size), self._workers)  # noqa: E731
-        while not self._ready and not self.done and (wanted := self._suggestions.next(count, not self.lost)):
+        while not self._ready and not self.done and (wanted := self._suggestions.next(count, not self.outcomes.lost)):
             self._hand_out(wanted.trials, wanted.queue)
         return bool(self._ready)
 
@@ -159,7 +160,7 @@ class Ledger:
         if 0 < update.places < min(self.places_of(spec), len(spec.trials)):
             self._fitting[spec.trials[0].config.architecture] = update.places
         own = {trial.trial_id for trial in spec.trials}
-        self._committed |= own.intersection(update.stored) - self.finished.keys()
+        self.outcomes.commit(own.intersection(update.stored))
         self._saved[update.pack_id] = update.saved / max(update.steps, 1)
         if update.over:
             del self.running[update.pack_id]
@@ -191,19 +192,14 @@ class Ledger:
 
     def going(self, spec: PackSpec) -> list[Trial]:
         """The trials of a running pack that have no row yet."""
-        return [t for t in self._missing(spec) if t.trial_id not in self._committed | self.finished.keys()]
+        return [trial for trial in self._missing(spec) if not self.outcomes.has_row(trial.trial_id)]
 
     @property
     def going_on(self) -> dict[str, float]:
         """The share of its steps that it would go on from, of every trial without a row in whose pack that is any."""
         shares = ((spec, self._saved.get(pack_id, 0.0)) for pack_id, spec in self.running.items())
         ids = {trial.trial_id: share for spec, share in shares if share for trial in spec.trials}
-        return {i: share for i, share in ids.items() if i not in self._committed and i not in self.finished}
-
-    @property
-    def safe(self) -> int:
-        """How many trials of the study are known to be in the store, those of packs that still run included."""
-        return len(self.finished) + len(self._committed)
+        return {i: share for i, share in ids.items() if not self.outcomes.has_row(i)}
 
     @property
     def handed_out(self) -> int:
@@ -213,38 +209,13 @@ class Ledger:
     @property
     def in_training(self) -> int:
         """How many trials of the running packs have no row yet."""
-        trials = {trial.trial_id for spec in self.running.values() for trial in spec.trials}
-        return len(trials - self._committed - self.finished.keys())
-
-    @property
-    def without_result(self) -> int:
-        """How many trials were lost without a row: the next start trains them again."""
-        return len(self.lost.keys() - self._committed - self._retry.keys())
-
-    @property
-    def retried(self) -> dict[str, str]:
-        """How those of the retried trials ended that were trained by now, by trial id; "" where no result came back."""
-        ended = {trial_id: result.outcome for trial_id, result in self.finished.items() if trial_id in self._retry}
-        return ended | {trial_id: "" for trial_id in self.lost if trial_id in self._retry}
-
-    @property
-    def to_retry(self) -> int:
-        """How many stored trials that have failed or were stopped are to be trained again, in all."""
-        return len(self._retry)
-
-    @property
-    def stopped(self) -> int:
-        """How many of the finished trials a user has stopped, in this run or before."""
-        return sum(ended.outcome == "stopped" for ended in self.finished.values())
+        ids = {trial.trial_id for spec in self.running.values() for trial in spec.trials}
+        return sum(not self.outcomes.has_row(trial_id) for trial_id in ids)
 
     @property
     def stopped_now(self) -> int:
-        """How many of them had no row that counts when the run began."""
-        return sum(ended.outcome == "stopped" and i not in self._before for i, ended in self.finished.items())
-
-    def failures(self) -> Mapping[str, str]:
-        """Reason by trial id, of everything that failed in this run or was found failed in the store."""
-        return self._failed | self.lost
+        """How many trials a user has stopped that had no row that counts when the run began."""
+        return len(self.outcomes.stopped - self._before)
 
     def _next(self) -> tuple[int, int] | None:
         """The index of the next pack among those that are ready, and how many of its trials without a row it keeps."""
@@ -265,7 +236,7 @@ class Ledger:
             self._stored |= {trial_id: ended_of(row) for trial_id, row in adopted.items()}
             self._known |= adopted.keys()
         for trial in (t for t in wanted if t.trial_id in self._stored):
-            self.reused += trial.trial_id not in self.finished
+            self.reused += trial.trial_id not in self.outcomes.finished
             self._settle(trial, self._stored[trial.trial_id])
         missing = [trial for trial in wanted if trial.trial_id not in self._known]
         if missing:
@@ -315,21 +286,14 @@ class Ledger:
         return spec.missing(self._known, self._retry)
 
     def _lose(self, trial: Trial, reason: str) -> None:
-        self.lost[trial.trial_id] = reason
+        self.outcomes.lose(trial.trial_id, reason)
         if self._suggestions.awaits(trial):
             self._suggestions.tell(trial, Ended(trial.trial_id, "failed", 0, {}, reason))
 
     def _settle(self, trial: Trial, result: Ended) -> None:
-        self._keep(result)
+        self.outcomes.keep(result)
         if self._suggestions.awaits(trial):
             self._suggestions.tell(trial, result)
         else:  # the study has grown since it was handed out: it is told when the larger one comes to it
             self._known.add(trial.trial_id)
             self._stored[trial.trial_id] = result
-
-    def _keep(self, result: Ended) -> None:
-        self.finished[result.trial_id] = result._replace(metrics=_NONE)
-        self._committed.discard(result.trial_id)
-        self.lost.pop(result.trial_id, None)
-        if result.outcome == "failed":
-            self._failed[result.trial_id] = result.reason
