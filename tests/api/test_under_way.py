@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.holding import Hold
-from support.runs import ROOT, Run, run, until
+from support.runs import ROOT, Run, inside, until
 
 import vmi
 from vmi.results.live import read_live
@@ -62,8 +62,8 @@ class Story:
         script, self.folder = home / "study.py", home / "results" / "s"
         script.write_text(STUDY, encoding="utf-8")
         hold = Hold(home, EIGHTH, after="trials/part-*", count=1)
-        options = ("--local", "--pack-size", "2")
-        first = Run(script, *options, cwd=home, **OFTEN, **hold.environment)
+        options = ("--pack-size", "2")
+        first = Run(script, "--local", *options, cwd=home, **OFTEN, **hold.environment)
         with hold.reached(first.process):
             assert until(lambda: has_beaten(self.folder))
             self.running = Seen(self.folder)
@@ -78,7 +78,7 @@ class Story:
             self.out, _ = watching.communicate()
             self.code, self.last_page = watching.returncode, page.read_text(encoding="utf-8")
             self.left = Seen(self.folder)
-        self.last = run(script, *options, cwd=home, **OFTEN)
+        self.last = inside(script, *options, cwd=home, **OFTEN)
         self.ended = Seen(self.folder)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.holding import Hold
-from support.runs import Run, run
+from support.runs import OFF, Run, inside
 from typer.testing import CliRunner
 
 import vmi
@@ -69,9 +69,9 @@ def test_of_each_setting_the_best_trial_is_kept(
 
 def test_a_killed_run_has_thinned_so_far_and_the_next_one_keeps_what_one_run_would(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
-    options = ("--local", "--pack-size", "1", "--keep-models", "best")
+    options = ("--pack-size", "1", "--keep-models", "best")
     hold = Hold(tmp_path, "*/curves/part-*.parquet", "trials/part-*.parquet", 4)
-    first = Run(tmp_path / "study.py", *options, cwd=tmp_path, **hold.environment)
+    first = Run(tmp_path / "study.py", "--local", *options, cwd=tmp_path, **OFF, **hold.environment)
     store = Store(tmp_path / "results", "s")
     with hold.reached(first.process):
         before, so_far = kept(store), best(store, "elbo_nats")
@@ -79,7 +79,7 @@ def test_a_killed_run_has_thinned_so_far_and_the_next_one_keeps_what_one_run_wou
     first.wait()
     # The fifth trial's model is there before its row, so that its end can't be known without it.
     assert so_far < before and len(before) == len(so_far) + 1 and len(store.finished()) == 4
-    again = run(tmp_path / "study.py", *options, cwd=tmp_path)
+    again = inside(tmp_path / "study.py", *options, cwd=tmp_path)
     assert again.code == 0, again.err
     assert len(store.finished()) == 6 and kept(store) == best(store, "elbo_nats") and len(kept(store)) == 2
     assert len(list(store.models.iterdir())) == 4
@@ -89,7 +89,7 @@ def test_a_killed_run_has_thinned_so_far_and_the_next_one_keeps_what_one_run_wou
     assert worst["trial_id"] not in kept(store)
     for ending, data in ((".pt", stray.read_bytes()), (".json", listed)):
         stray.with_name(f"twice{ending}").write_bytes(data)
-    done = run(tmp_path / "study.py", *options, cwd=tmp_path)
+    done = inside(tmp_path / "study.py", *options, cwd=tmp_path)
     assert done.code == 0 and "nothing to train" in done.out
     assert kept(store) == best(store, "elbo_nats") and len(list(store.models.iterdir())) == 4
 

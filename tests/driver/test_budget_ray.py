@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.runs import Run, tables, until
+from support.runs import OFF, Run, inside, tables, until
 
 from vmi.training.checkpoint import Saved
 
@@ -63,7 +63,6 @@ if __name__ == "__main__":
     else:
         vmi.main(study)
 """
-OFF = {"WANDB_MODE": "disabled"}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(home: Path) -> Path:
     """The rows of a run that nothing has ended."""
-    done = Run(home / "study.py", "--local", "--results", home / "whole", cwd=home, **OFF).wait()
+    done = inside(home / "study.py", "--results", home / "whole", cwd=home)
     assert done.code == 0, done.err
     return home / "whole"
 
@@ -111,5 +110,5 @@ def test_what_trains_at_the_end_writes_a_checkpoint_and_resumes_to_the_same_rows
     assert len(steps) == int(resuming) >= 2 and 5 <= max(steps.values()) < 250
     assert not is_thread or "0 rows" in running.out
     assert running.gone(15), list(running.processes())
-    last = Run(home / "study.py", "--local", "--results", results, cwd=home, **OFF).wait()
+    last = inside(home / "study.py", "--results", results, cwd=home)
     assert last.code == 0 and tables(results, "s") == tables(whole, "s"), last.err

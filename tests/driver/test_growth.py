@@ -14,7 +14,7 @@ import polars
 import pytest
 from support.commands import here
 from support.holding import Hold
-from support.runs import Run, files, run, tables
+from support.runs import OFF, Run, files, inside, tables
 
 import vmi
 from vmi.results.store import Store
@@ -145,7 +145,9 @@ def test_a_growth_that_was_killed_is_gone_on_with_by_the_request_of_before(
     script.write_text(SCRIPT.format(fixed=FIXED, space=space, more=more), encoding="utf-8")
     rows = tables(tmp_path / "results", "s")["trials"]
     hold = Hold(tmp_path, "*/trials/part-*", "trials/part-*", len(list(before.folder.glob("trials/part-*"))) + 1)
-    cut = Run(script, "--local", "--pack-size", "3", cwd=tmp_path, VMI_CHECKPOINT_SECONDS="0", **hold.environment)
+    cut = Run(
+        script, "--local", "--pack-size", "3", cwd=tmp_path, VMI_CHECKPOINT_SECONDS="0", **OFF, **hold.environment
+    )
     with hold.reached(cut.process):
         os.kill(cut.process.pid, signal.SIGKILL)
     cut.wait()
@@ -153,7 +155,7 @@ def test_a_growth_that_was_killed_is_gone_on_with_by_the_request_of_before(
     found = tables(tmp_path / "results", "s")["trials"]
     assert len(done.trials) == done.planned == whole and rows.items() <= found.items()
     if first is STUDY:
-        plain = run(script, "--local", "--results", "plain", cwd=tmp_path)
+        plain = inside(script, "--results", "plain", cwd=tmp_path)
         assert plain.code == 0 and tables(tmp_path / "plain", "s") == tables(tmp_path / "results", "s")
 
 

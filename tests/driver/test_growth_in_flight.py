@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.commands import here
 from support.holding import held
-from support.runs import Run, files, run, tables, trained, until
+from support.runs import OFF, Run, files, inside, tables, trained, until
 
 import vmi
 from vmi.results.store import Store
@@ -53,7 +53,7 @@ def asked(script: Path, *options: str) -> Run:
     """Another start, once its request lies in the store."""
     steer = script.parent / "results" / "s" / "steer"
     before = set(steer.glob("ask-*.json"))
-    start = Run(script, *options, cwd=script.parent)
+    start = Run(script, *options, cwd=script.parent, **OFF)
     assert until(lambda: set(steer.glob("ask-*.json")) - before or start.process.poll() is not None)
     assert start.process.poll() is None, start.wait().err
     return start
@@ -102,8 +102,9 @@ def test_where_both_are_killed_the_next_start_trains_what_was_asked_for(script: 
         for killed in (second, driver):
             os.kill(killed.process.pid, signal.SIGKILL)
             killed.wait()
-    done = run(script, "--local", cwd=script.parent)
-    assert done.code == 0 and "grows: seeds 2 → 3" in done.out, done.err
+    done = inside(script, cwd=script.parent)
+    assert done.code == 0, done.err
+    assert "s: grows: seeds 2 → 3, 0 found + 9 to train, 2 were in training; results go to results/s" in done.out
     assert tables(root, "s") == tables(whole, "s") and not list((root / "s" / "steer").iterdir())
 
 
@@ -117,9 +118,9 @@ def test_who_asks_for_nothing_more_follows_and_what_can_t_be_asked_for_is_refuse
             "--steps=30": "fixed.steps = 30: the stored study has 20",
         }
         for option, said in wrong.items():
-            refused = run(script, option, "--seeds", "3", cwd=script.parent)
+            refused = inside(script, option, "--seeds", "3", cwd=script.parent)
             assert refused.code == 2 and said in refused.err, refused.err
-        interrupted, same = (Run(script, cwd=script.parent) for _ in range(2))
+        interrupted, same = (Run(script, cwd=script.parent, **OFF) for _ in range(2))
         for one in (interrupted, same):
             assert one.process.stdout is not None
             assert "nothing more is asked for. Its own options hold." in one.process.stdout.readline()

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset
 import pytest
-from support.runs import run
+from support.runs import inside
 from typer.testing import CliRunner
 
 from analysis.data import labels
@@ -50,7 +50,7 @@ class Result(NamedTuple):
 def finished(root: Path, name: str, weight: int, layouts: tuple[str, ...]) -> Result:
     script = root / f"{name}.py"
     script.write_text(STUDY.format(name=name, weight=weight, layouts=layouts), encoding="utf-8")
-    done = run(script, "--local", "--keep-models", cwd=root, WANDB_MODE="disabled")
+    done = inside(script, "--keep-models", cwd=root)
     assert (done.code, done.err) == (0, ""), done.err
     store = Store(root / "results", name)
     found = sorted(store.finished().values(), key=lambda row: row["seed"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.commands import here
 from support.commands import vmi as command
-from support.runs import run, tables
+from support.runs import inside, run, tables
 
 import vmi
 from vmi.results.store import Store
@@ -76,12 +76,12 @@ def test_the_file_may_change_or_go_once_it_was_read_and_a_study_of_another_conte
     x, y = images()
     np.savez(tmp_path / "photos.npz", images=x + np.uint8(1), labels=y)
     (tmp_path / "study.py").write_text(STUDY)
-    done = run(tmp_path / "study.py", "--results", through_ray, "--local", cwd=tmp_path)
+    done = inside(tmp_path / "study.py", "--results", through_ray, cwd=tmp_path)
     assert done.code == 2 and "dataset" in done.err and "holds another study" in done.err
 
 
 def test_what_was_kept_and_is_no_longer_what_it_was_is_an_error_that_names_it(place: Path, tmp_path: Path) -> None:
-    done = run(place / "study.py", "--results", tmp_path, "--local", cwd=place)
+    done = inside(place / "study.py", "--results", tmp_path, cwd=place)
     assert done.code == 0
     kept.register_kept(tmp_path)
     (name,) = (path.name for path in (tmp_path / kept.FOLDER).iterdir())
@@ -100,7 +100,7 @@ def test_what_was_kept_and_is_no_longer_what_it_was_is_an_error_that_names_it(pl
 def test_fsck_names_kept_images_that_were_changed_and_the_next_run_keeps_them_anew(
     place: Path, tmp_path: Path, file: str
 ) -> None:
-    assert run(place / "study.py", "--results", tmp_path, "--local", cwd=place).code == 0
+    assert inside(place / "study.py", "--results", tmp_path, cwd=place).code == 0
     assert here(tmp_path, "fsck", tmp_path).code == here(tmp_path, "fsck", tmp_path / "own").code == 0
     (hurt,) = (tmp_path / kept.FOLDER).glob(f"*/{file}")
     whole = hurt.read_bytes()
@@ -111,13 +111,13 @@ def test_fsck_names_kept_images_that_were_changed_and_the_next_run_keeps_them_an
     assert here(tmp_path, "fsck", tmp_path, "--quarantine").code == 0
     moved = tmp_path / "quarantine" / kept.FOLDER / hurt.parent.name / file
     assert moved.read_bytes() != whole and not hurt.exists()
-    assert "nothing to train" in run(place / "study.py", "--results", tmp_path, "--local", cwd=place).out
+    assert "nothing to train" in inside(place / "study.py", "--results", tmp_path, cwd=place).out
     assert hurt.read_bytes() == whole and here(tmp_path, "fsck", tmp_path).code == 0
 
 
 def test_a_study_takes_images_by_its_command_line_and_is_called_by_them(place: Path, tmp_path: Path) -> None:
     script = Path(__file__).parents[2] / "sweeps" / "smoke.py"
-    done = run(script, "--local", "--data", place / "photos.npz", "--results", tmp_path, cwd=tmp_path)
+    done = inside(script, "--data", place / "photos.npz", "--results", tmp_path, cwd=tmp_path)
     assert done.code == 0 and "smoke-photos: 4 trials = 4 trained" in done.out
     report = command(tmp_path, "report", tmp_path / "smoke-photos")
     assert report.code == 0 and (tmp_path / "smoke-photos" / "report.html").is_file()
@@ -127,13 +127,13 @@ def test_a_study_takes_images_by_its_command_line_and_is_called_by_them(place: P
 def test_what_is_no_data_set_ends_with_2_before_anything_is_written(data: str, place: Path, tmp_path: Path) -> None:
     (place / "empty").mkdir(exist_ok=True)
     script = Path(__file__).parents[2] / "sweeps" / "smoke.py"
-    done = run(script, "--local", "--data", data, "--results", tmp_path / "out", cwd=place)
+    done = inside(script, "--data", data, "--results", tmp_path / "out", cwd=place)
     assert done.code == 2 and "dataset" in done.err and data.partition("::")[0].rstrip("/") in done.err
     assert not (tmp_path / "out").exists()
 
 
 def test_a_kept_model_is_evaluated_on_its_own_images_and_on_others(place: Path, tmp_path: Path) -> None:
-    done = run(place / "study.py", "--results", tmp_path, "--local", "--keep-models", "--seeds", "1", cwd=place)
+    done = inside(place / "study.py", "--results", tmp_path, "--keep-models", "--seeds", "1", cwd=place)
     assert done.code == 0, done.err
     row = next(iter(Store(tmp_path, "own").finished().values()))
     own = command(tmp_path, "evaluate", tmp_path / "own", "--member", row["trial_id"], "--seeds", "1")

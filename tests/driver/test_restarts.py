@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from support.commands import here
 from support.holding import Hold
-from support.runs import Run, run, tables, trained
+from support.runs import OFF, Run, inside, tables, trained
 
 import vmi
 from analysis.data.settings import paired_gain, settings
@@ -230,7 +230,7 @@ def test_a_command_line_refuses_what_makes_no_groups_before_anything_is_written(
 ) -> None:
     script = tmp_path / "study.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    done = run(script, "--local", "--restarts", given, "--pack-size", "0", cwd=tmp_path)
+    done = inside(script, "--restarts", given, "--pack-size", "0", cwd=tmp_path)
     assert done.code == 2 and "restarts = " in done.err and said in done.err
     assert "--pack-size" in done.err and not (tmp_path / "results").exists()
 
@@ -252,14 +252,16 @@ def test_a_run_that_was_cut_short_ends_as_an_undisturbed_one(tmp_path: Path, how
     script = tmp_path / "study.py"
     script.write_text(SCRIPT, encoding="utf-8")
     hold = Hold(tmp_path, "*/checkpoints/*.pt", "trials/part-*", 1)
-    cut = Run(script, "--local", "--pack-size", "3", cwd=tmp_path, VMI_CHECKPOINT_SECONDS="0", **hold.environment)
+    cut = Run(
+        script, "--local", "--pack-size", "3", cwd=tmp_path, VMI_CHECKPOINT_SECONDS="0", **OFF, **hold.environment
+    )
     with hold.reached(cut.process):
         os.kill(cut.process.pid, how)
     cut.wait()
     store = Store(tmp_path / "results", "s")
     assert cut.code != 0 and 0 < len(store.finished()) < 14
-    last = run(script, "--local", "--pack-size", "3", cwd=tmp_path)
-    whole = run(script, "--local", "--pack-size", "3", "--results", tmp_path / "whole", cwd=tmp_path)
+    last = inside(script, "--pack-size", "3", cwd=tmp_path)
+    whole = inside(script, "--pack-size", "3", "--results", tmp_path / "whole", cwd=tmp_path)
     assert (last.code, whole.code) == (0, 0), last.err + whole.err
     assert tables(tmp_path / "results", "s") == tables(tmp_path / "whole", "s")
     one, other = vmi.open(tmp_path / "results" / "s"), vmi.open(tmp_path / "whole" / "s")

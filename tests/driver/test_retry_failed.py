@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.failures import REASON, store_failed, trial_of
 from support.holding import Hold
-from support.runs import Run, run
+from support.runs import Run, inside, run
 
 import vmi
 from analysis.data.study_results import open_study
@@ -119,7 +119,7 @@ def test_where_nothing_has_failed_there_is_nothing_to_do_and_it_is_said(
 
 def test_failed_rows_of_another_study_are_not_adopted(failing: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(failing, tmp_path / "home"))
-    done = run(home / "study.py", "--retry-failed", "--local", "--name", "other", cwd=home)
+    done = inside(home / "study.py", "--retry-failed", "--name", "other", cwd=home)
     assert done.code == 0 and "note: nothing to retry" in done.out
     assert "other: 4 trials = 2 trained in this run + 2 found in the store, 0 failed" in done.out
     assert {row["outcome"] for row in counted(home).values()} == {"completed", "failed"}

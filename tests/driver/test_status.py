@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from rich.console import Console
 from support.holding import Hold
-from support.runs import ROOT, Run, run, until
+from support.runs import OFF, ROOT, Ended, Run, inside, until
 from typer.testing import CliRunner
 
 from vmi.cli.app import app
@@ -55,7 +55,7 @@ class Story(NamedTuple):
     while_running: Said
     root_while_running: Said
     heartbeat: dict[str, object]
-    second: Run
+    second: Ended
     after_kill: Said
     first_watch: Said
     last: Run
@@ -90,19 +90,19 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     script.write_text(STUDY)
     # Each commit but the first waits, while the driver goes on beating.
     hold = Hold(home, "*/curves/part-*", after="trials/part-*", count=1)
-    first = Run(script, "--local", "--pack-size", "2", cwd=home, **hold.environment)
+    first = Run(script, "--local", "--pack-size", "2", cwd=home, **OFF, **hold.environment)
     with hold.reached(first.process):
         assert until(lambda: beaten(folder).get("finished") == 2)
         watching = watcher(folder)
         assert watching.stdout and "2 of 4 trials finished" in watching.stdout.readline()
         while_running, root = vmi("status", folder), vmi("status", home / "results")
         heartbeat = beaten(folder)
-        second = run(script, "--local", "--pack-size", "2", "--only", cwd=home)
+        second = inside(script, "--pack-size", "2", "--only", cwd=home)
         first.process.kill()
         first.wait()
     killed, after_kill = ended(watching), vmi("status", folder)
     hold = Hold(home, "*/curves/part-*")
-    last = Run(script, "--local", "--pack-size", "1", cwd=home, **hold.environment)
+    last = Run(script, "--local", "--pack-size", "1", cwd=home, **OFF, **hold.environment)
     with hold.reached(last.process):
         watching = watcher(folder)
         assert watching.stdout and watching.stdout.readline()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.commands import here
 from support.holding import held
-from support.runs import run, tables, trained
+from support.runs import inside, tables, trained
 
 import vmi
 from analysis.data.study_results import open_study
@@ -92,11 +92,11 @@ def test_through_ray_a_setting_stops_and_the_others_are_bitwise_what_they_were(s
     same_but_for(GONE, root, whole)
     shown_as_stopped(root)
 
-    same = run(script, "--local", cwd=script.parent)
+    same = inside(script, cwd=script.parent)
     assert same.code == 0 and "nothing to train" in same.out
-    failed = run(script, "--local", "--retry-failed", cwd=script.parent)
+    failed = inside(script, "--retry-failed", cwd=script.parent)
     assert failed.code == 0 and "nothing to retry: no trial of this study has failed" in failed.out
-    again = run(script, "--local", "--retry-stopped", cwd=script.parent)
+    again = inside(script, "--retry-stopped", cwd=script.parent)
     assert again.code == 0 and "3 stopped before and retried" in again.out, again.err
     assert "retried: 3 trials that had been stopped: 3 completed" in again.out
     assert outcomes(root) == expected("completed") and not status_of(root / "s", 0.0).stops
@@ -132,7 +132,7 @@ def test_a_driver_that_is_killed_beside_the_request_has_a_successor_that_heeds_i
     if first == "killed":
         said = here(script.parent, "stop", root / "s", "--where", WHERE)
         assert said.code == 0 and "its next start stops them" in said.out, said.err
-    done = run(script, "--local", "--pack-size", "2", cwd=script.parent)
+    done = inside(script, "--pack-size", "2", cwd=script.parent)
     assert done.code == 0 and "3 trials not begun: stopped by " in done.out, done.err
     assert outcomes(root) == expected()
     same_but_for(GONE, root, whole)
@@ -152,7 +152,7 @@ def test_requests_that_overlap_and_one_about_all_that_is_left(script: Path) -> N
     assert set(outcomes(root).values()) == {"stopped"} and vmi.open(root / "s").best is None
     late = here(script.parent, "stop", root / "s", "--where", "seed = 1")
     assert late.code == 2 and "each of the 6 has a row" in late.err
-    more = run(script, "--local", "--seeds", "3", cwd=script.parent)  # a request is in force for what comes later
+    more = inside(script, "--seeds", "3", cwd=script.parent)  # a request is in force for what comes later
     not_begun = [int(count) for count in re.findall(r"(\d+) trials? not begun", more.out)]  # a line for each request
     assert more.code == 0 and sum(not_begun) == 3 and len(trials(root)) == 9
 

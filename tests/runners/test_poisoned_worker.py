@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.runs import ROOT, SMOKE, run, tables
+from support.runs import ROOT, SMOKE, inside, run, tables
 
 pytestmark = pytest.mark.linux
 
@@ -49,7 +49,7 @@ def test_the_worker_ends_and_its_pack_goes_on_from_its_checkpoint_in_a_new_one(t
     (shim / "sitecustomize.py").write_text(SHIM)
     paths = os.pathsep.join([str(shim), str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {"PYTHONPATH": paths, "NOTES": str(notes), "VMI_CHECKPOINT_SECONDS": "0", "WANDB_MODE": "disabled"}
-    whole = run(SMOKE, "--local", "--results", tmp_path / "whole", cwd=tmp_path, WANDB_MODE="disabled")
+    whole = inside(SMOKE, "--results", tmp_path / "whole", cwd=tmp_path)
     done = run(SMOKE, "--prefer", "cost", "--results", tmp_path / "cut", cwd=tmp_path, **environment)
     assert whole.code == done.code == 0, done.out + done.err
     said = " ".join(done.out.split())

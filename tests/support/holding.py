@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from support.runs import Run
+from support.runs import OFF, Run
 
 # Every Python process that is started with the environment loads it at its start, Ray's workers too.
 HOOK = """
@@ -78,7 +78,7 @@ def held(script: Path, *options: str) -> Iterator[Run]:
     """A run in packs of two, each of which is held at its second checkpoint, inside a `with`."""
     hold = Hold(script.parent, "*/checkpoints/*/00000002-*.pt")
     driver = Run(
-        script, "--pack-size", "2", *options, cwd=script.parent, VMI_CHECKPOINT_SECONDS="0", **hold.environment
+        script, "--pack-size", "2", *options, cwd=script.parent, VMI_CHECKPOINT_SECONDS="0", **OFF, **hold.environment
     )
     with hold.reached(driver.process):
         yield driver

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from support.owned import short_folder
@@ -21,6 +23,8 @@ from vmi.results.store import Store
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "sweeps" / "smoke.py"
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+# For a run that is not about W&B, whose client takes a second to load.
+OFF = {"WANDB_MODE": "disabled"}
 # What a row says about where and when it was trained, and not about what came out.
 COSTS = {"train_seconds", "pack_id", "pack_size", "attempt", "finished_at"}
 
@@ -93,6 +97,32 @@ def until(true: Callable[[], Any], seconds: float = 300) -> bool:
 
 def run(script: Path, *arguments: str | Path, cwd: Path, **environment: str) -> Run:
     return Run(script, *arguments, cwd=cwd, **environment).wait()
+
+
+class Ended(NamedTuple):
+    """How a run in this process ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def inside(script: Path, *arguments: str | Path, cwd: Path, **environment: str) -> Ended:
+    """Run a study file `--local` in this process, without W&B: where a start of Python and torch would add nothing."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name in [name for name in os.environ if name.startswith(("WANDB", "RAY_"))]:
+            patch.delenv(name)
+        for name, value in {**OFF, **environment}.items():
+            patch.setenv(name, value)
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", [str(script), "--local", *map(str, arguments)])
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(err))
+        ended = stack.enter_context(pytest.raises(SystemExit))
+        runpy.run_path(str(script), run_name="__main__")
+    return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def trained(study: vmi.Study, root: Path, **options: Any) -> vmi.Results:

@@ -19,7 +19,7 @@ from analysis.report import render
 from tests.analysis import cases
 from tests.analysis.factory import choice, store, trial
 from tests.analysis.test_report import Elements
-from tests.support.runs import ROOT, run
+from tests.support.runs import ROOT, inside
 
 PRESETS = ("vae", "paper", "corrected")
 
@@ -28,8 +28,8 @@ PRESETS = ("vae", "paper", "corrected")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
     """sweeps/paper.py itself, on the embedded data and cut short."""
     folder = tmp_path_factory.mktemp("paper")
-    short = ("--data", "digits", "--steps", "20", "--seeds", "2", "--scale", "laptop", "--local")
-    done = run(ROOT / "sweeps" / "paper.py", *short, "--results", folder, cwd=folder, WANDB_MODE="disabled")
+    short = ("--data", "digits", "--steps", "20", "--seeds", "2", "--scale", "laptop")
+    done = inside(ROOT / "sweeps" / "paper.py", *short, "--results", folder, cwd=folder)
     assert done.code == 0, done.err
     (study,) = folder.glob("*/study.json")
     return open_study(study.parent)
