@@ -31,9 +31,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The files that take longest, which a test run begins with: else one process is at them when the other is done.
 LONGEST = (
-    "driver/test_run_study.py", "driver/test_status.py", "driver/test_odd_layouts.py", "analysis/html/test_browser.py",
-    "analysis/html/test_explorer.py", "mirror/test_mirror.py", "worker/test_work.py", "cli/test_calibrate.py",
-    "mirror/test_report.py", "faults/test_input_ray.py", "analysis/html/test_hostile.py", "analysis/test_report.py",
+    "driver/test_run_study.py", "training/test_one_device.py", "mirror/test_live_runs.py", "worker/test_work.py",
+    "driver/test_online_runs.py", "analysis/test_report.py", "analysis/html/test_browser.py", "mirror/test_mirror.py",
+    "driver/test_budget_ray.py", "api/test_run.py", "driver/test_growth_in_flight.py", "driver/test_growth.py",
+    "analysis/html/test_explorer.py", "test_packaging.py", "driver/test_stopping.py", "driver/test_restarts.py",
+    "cost/test_footprint.py", "driver/test_retry_failed.py", "analysis/html/test_hostile.py", "driver/test_own_data.py",
 )  # fmt: skip
 
 
