@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vmi.driver import lock
+from vmi.monitor import lock
 from vmi.results.store import Store
 from vmi.training import checkpoint
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from analysis.data.settings import Setting, order_of, value_of, varied
-from vmi.results.live import read_live
+from vmi.in_flight.live import read_live
 from vmi.results.store import Store
 from vmi.spec.requests import in_view
 from vmi.spec.trial import Row

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vmi.in_flight.checkpoints import Checkpoints
+from vmi.in_flight.live import encoded
 from vmi.results import parts
-from vmi.results.checkpoints import Checkpoints
-from vmi.results.live import encoded
 from vmi.results.schema import schema_of
 from vmi.results.store import Store
 from vmi.spec import layout as latents

@@ -16,7 +16,7 @@ from support.holding import Hold
 from support.runs import ROOT, Run, inside, until
 
 import vmi
-from vmi.results.live import read_live
+from vmi.in_flight.live import read_live
 from vmi.results.store import Store
 
 STUDY = """

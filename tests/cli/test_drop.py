@@ -21,7 +21,7 @@ from analysis.data.study_results import open_study
 from analysis.terminal import terminal
 from vmi.driver.launch import launch
 from vmi.driver.options import RunOptions
-from vmi.driver.status import status_lines
+from vmi.monitor.status import status_lines
 from vmi.results.store import Store
 from vmi.storage.checksum import sealed
 from vmi.study.space import choice

@@ -21,10 +21,10 @@ from worker.test_interrupted import PLAIN, CutAt
 import vmi
 from vmi.cost.hardware import cpu_name
 from vmi.cost.measurements import FILE, kind_of, write
-from vmi.driver import progress
 from vmi.driver import run as driving
 from vmi.driver.launch import drive, launch
 from vmi.driver.options import RunOptions
+from vmi.monitor import progress
 from vmi.results.store import Store
 from vmi.spec.resolving import resolve
 from vmi.study.space import choice

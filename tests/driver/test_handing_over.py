@@ -16,8 +16,8 @@ from support.runs import Run, run, tables, trained
 import vmi
 from vmi.cost.cutting import Prices
 from vmi.driver.handing_over import HandingOver
-from vmi.results.parting import PartRequests, put_part
-from vmi.results.steering import FOLDER, LOOK_SECONDS
+from vmi.in_flight.parting import PartRequests, put_part
+from vmi.in_flight.steering import FOLDER, LOOK_SECONDS
 from vmi.results.store import Store
 from vmi.worker.messages import Update
 

@@ -16,7 +16,7 @@ from support.runs import Run, inside, run
 import vmi
 from analysis.data.study_results import open_study
 from analysis.report import render
-from vmi.driver.status import status_of
+from vmi.monitor.status import status_of
 from vmi.results.store import Store
 from vmi.spec.trial import Trial
 

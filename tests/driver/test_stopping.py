@@ -17,8 +17,8 @@ from support.runs import inside, tables, trained
 import vmi
 from analysis.data.study_results import open_study
 from analysis.report import render
-from vmi.driver.status import describe, status_of
-from vmi.results.steering import LOOK_SECONDS
+from vmi.in_flight.steering import LOOK_SECONDS
+from vmi.monitor.status import describe, status_of
 from vmi.results.store import Store
 
 FIXED = {"steps": 20, "hidden": "16-8", "batch_size": 64}

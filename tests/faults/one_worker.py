@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vmi.results.checkpoints import Checkpoints
+from vmi.in_flight.checkpoints import Checkpoints
 from vmi.results.store import Store
 from vmi.storage.durable import Files
 from vmi.training import train

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vmi.results import steering
-from vmi.results.checkpoints import Checkpoints
-from vmi.results.parting import put_part
+from vmi.in_flight import steering
+from vmi.in_flight.checkpoints import Checkpoints
+from vmi.in_flight.parting import put_part
 from vmi.results.store import Store
 from vmi.storage.paths import path_of
 from vmi.worker import session

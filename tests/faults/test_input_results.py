@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from faults.starting import SMOKE, Said, elsewhere, files, study, vmi
 
-from vmi.driver.lock import Heartbeat
+from vmi.monitor.lock import Heartbeat
 from vmi.results import parts
 from vmi.results.schema import SCHEMA_VERSION, VERSION_KEY
 from vmi.results.store import Store

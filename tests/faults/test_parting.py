@@ -10,8 +10,8 @@ from support.packs import varied
 from support.worker_runs import Worker, same_rows, task_of
 
 from vmi.cost.packing import parts_of
-from vmi.results.checkpoints import Checkpoints
-from vmi.results.parting import clear_parts
+from vmi.in_flight.checkpoints import Checkpoints
+from vmi.in_flight.parting import clear_parts
 from vmi.results.store import Store
 from vmi.spec.trial import PackSpec
 from vmi.worker.messages import Task

@@ -16,9 +16,9 @@ from support.worker_runs import task_of
 
 from tests.mirror.test_mirror import nothing, running
 from tests.support.wandb_server import Backend, serving
+from vmi.in_flight.live import read_live
 from vmi.mirror import writers
 from vmi.mirror.mirror import Mirror
-from vmi.results.live import read_live
 from vmi.results.store import Store
 from vmi.spec.trial import Trial
 from vmi.worker.messages import Task, Update

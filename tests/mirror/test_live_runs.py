@@ -17,9 +17,9 @@ from tests.mirror import online
 from tests.mirror.online import close, comes_to_have, durable, ended, is_mirrored, kill, members, seen, stored, told
 from tests.mirror.test_mirror import following, is_service, started_by, whole
 from tests.support.wandb_server import Backend, serving
+from vmi.in_flight.live import read_live
 from vmi.mirror.live_runs import LiveRuns
 from vmi.mirror.mirror import mirror_of
-from vmi.results.live import read_live
 from vmi.results.store import Store
 from vmi.storage.paths import ObjectPath
 from vmi.worker.messages import Update

@@ -14,11 +14,11 @@ from driver.test_progress import display_of, finish, ledger_of, taken
 from rich.console import Console
 from support.worker_runs import same_rows
 
-from vmi.driver import progress
 from vmi.driver.launch import launch
-from vmi.driver.lock import Heartbeat
 from vmi.driver.options import RunOptions
 from vmi.driver.summary import interrupted_lines
+from vmi.monitor import progress
+from vmi.monitor.lock import Heartbeat
 from vmi.results.store import Store
 from vmi.study.space import choice, uniform
 from vmi.study.study import Study

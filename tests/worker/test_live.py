@@ -10,8 +10,8 @@ from support.judges import Never
 from support.packs import trial
 from support.worker_runs import task_of
 
+from vmi.in_flight.live import Live, read_live
 from vmi.results.fsck import check
-from vmi.results.live import Live, read_live
 from vmi.results.store import Store
 from vmi.search.leading import compared_by
 from vmi.spec.trial import Trial
@@ -96,7 +96,7 @@ def test_one_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch: py
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vmi.results.checkpoints.Checkpoints.write_live", full)
+    monkeypatch.setattr("vmi.in_flight.checkpoints.Checkpoints.write_live", full)
     updates = list(work(task_of(tmp_path, members(2))))
     assert any("No space left" in update.warning for update in updates)
     assert [ended.outcome for ended in updates[-1].ended] == ["completed"] * 2

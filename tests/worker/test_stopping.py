@@ -11,8 +11,8 @@ import pytest
 from support.packs import varied
 from support.worker_runs import rows, same_rows, task_of
 
-from vmi.results import steering
-from vmi.results.steering import put_stop, stop_request
+from vmi.in_flight import steering
+from vmi.in_flight.steering import put_stop, stop_request
 from vmi.results.store import Store
 from vmi.spec.trial import Trial
 from vmi.worker import session

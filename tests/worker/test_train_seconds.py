@@ -17,7 +17,7 @@ from support.worker_runs import task_of
 from vmi.data import dataset
 from vmi.driver.launch import launch
 from vmi.driver.options import RunOptions
-from vmi.results.checkpoints import Checkpoints
+from vmi.in_flight.checkpoints import Checkpoints
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
 from vmi.runners import local

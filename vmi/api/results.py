@@ -135,7 +135,7 @@ class Results:
     @property
     def best(self) -> Best | None:
         """The best suggestion; None where none is, as long as nothing is confirmed in a study that confirms."""
-        from vmi.driver.status import ranking_of, status_of
+        from vmi.monitor.status import ranking_of, status_of
 
         ranking = ranking_of(status_of(self.folder, time.time()))
         if ranking is None or ranking.best is None:
@@ -209,7 +209,7 @@ class Results:
 
     def status(self) -> str:
         """How the study stands, read anew: finished trials, running packs, time left, the best so far."""
-        from vmi.driver.status import describe, status_of
+        from vmi.monitor.status import describe, status_of
 
         return printable("\n".join(describe(status_of(self.folder, time.time()))))
 

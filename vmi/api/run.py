@@ -68,8 +68,8 @@ def run(study: Study, **options: Any) -> Results:
         import pandas  # noqa: F401 - which Arrow looks for once it reads a part
 
         from vmi.driver.launch import drive  # loads pyarrow
-        from vmi.driver.progress import in_notebook
         from vmi.driver.run import BudgetSpentError, TrialsFailedError
+        from vmi.monitor.progress import in_notebook
 
     given = RunOptions.of(options)
     if not isinstance(study, Study):

@@ -111,7 +111,7 @@ def status(
     """Show how studies stand: finished and failed trials, running packs, driver, time left, the best so far."""
 
     def action() -> int:
-        from vmi.driver.status import status_lines
+        from vmi.monitor.status import status_lines
 
         for line in status_lines(opened(folder)):
             typer.echo(line)
@@ -130,7 +130,7 @@ def watch(
     """Follow a running study until its driver is done: exit code 0 when every trial has completed, else 1."""
 
     def action() -> int:
-        from vmi.driver.watch import watch as follow
+        from vmi.monitor.watch import watch as follow
 
         where, console = opened(folder), Console()
         if not page:

@@ -38,8 +38,8 @@ def drop(
 
 def _dropped(folder: AnyPath, condition: str, yes: bool) -> int:
     from vmi.cli.store import one_study, without_drivers  # loads pyarrow
-    from vmi.driver.lock import Heartbeat
     from vmi.driver.stopping import asked_for
+    from vmi.monitor.lock import Heartbeat
     from vmi.results.drop import drop as take_out
     from vmi.results.drop import matching
 

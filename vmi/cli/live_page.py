@@ -9,9 +9,9 @@ from typing import Self
 
 from rich.console import Console
 
-from vmi.driver.status import Status
+from vmi.in_flight.checkpoints import live_names
+from vmi.monitor.status import Status
 from vmi.process.console import say
-from vmi.results.checkpoints import live_names
 from vmi.results.store import Store
 from vmi.storage.paths import AnyPath, local
 

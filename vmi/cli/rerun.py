@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vmi.driver.progress import PLAIN_SECONDS
 from vmi.driver.rerun import Rerun, ending, keep, place_for, rerun, stored_trial, trial_of
+from vmi.monitor.progress import PLAIN_SECONDS
 from vmi.process.console import say
 from vmi.results.store import Store
 from vmi.spec.errors import InputError, Problem

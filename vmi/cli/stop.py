@@ -14,7 +14,7 @@ from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import AnyPath, opened
 
 if TYPE_CHECKING:
-    from vmi.results.steering import StopRequest
+    from vmi.in_flight.steering import StopRequest
     from vmi.results.store import Store
 
 
@@ -38,9 +38,9 @@ def stop(
 
 def _asked(folder: AnyPath, condition: str, yes: bool) -> int:
     from vmi.cli.store import need_yes, one_study  # loads pyarrow
-    from vmi.driver import lock
     from vmi.driver.own_data import register_beside
-    from vmi.results.steering import put_stop, stop_request
+    from vmi.in_flight.steering import put_stop, stop_request
+    from vmi.monitor import lock
 
     store = one_study(folder)
     register_beside(folder)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import typer
 
-from vmi.driver import lock
-from vmi.driver.lock import Heartbeat
-from vmi.driver.status import studies_in
+from vmi.monitor import lock
+from vmi.monitor.lock import Heartbeat
+from vmi.monitor.status import studies_in
 from vmi.results.fsck import QUARANTINE, check, check_sealed
 from vmi.results.quarantine import move, quarantine
 from vmi.results.schema import TABLES

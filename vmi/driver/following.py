@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from vmi.driver import lock
-from vmi.driver.lock import Driver
 from vmi.driver.options import RunOptions, flag, options_of
 from vmi.driver.preflight import Wanted, asked_of, request_in
-from vmi.driver.watch import watch
+from vmi.in_flight.asks import put_ask
+from vmi.monitor import lock
+from vmi.monitor.lock import Driver
+from vmi.monitor.watch import watch
 from vmi.process.console import say
 from vmi.process.signals import terminable
-from vmi.results.asks import put_ask
 from vmi.results.store import Store
 from vmi.spec.errors import InputError, Problem
 from vmi.study.study import Study

@@ -1,4 +1,4 @@
-"""What other starts of a study ask its driver for while it runs (`vmi.results.asks`): taken up, or refused."""
+"""What other starts of a study ask its driver for while it runs (`vmi.in_flight.asks`): taken up, or refused."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import datetime
 
 from vmi.driver.own_data import register_beside
 from vmi.driver.preflight import Wanted, load_data, united
-from vmi.results.asks import Ask, asks, remove
-from vmi.results.steering import look_seconds
+from vmi.in_flight.asks import Ask, asks, remove
+from vmi.in_flight.steering import look_seconds
 from vmi.results.store import Store
 from vmi.search.trial_count import values_of
 from vmi.spec.errors import InputError, StoreError

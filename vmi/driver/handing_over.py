@@ -1,4 +1,4 @@
-"""A worker is free, nothing waits, a pack has many steps left: it is asked to part (`vmi.results.parting`).
+"""A worker is free, nothing waits, a pack has many steps left: it is asked to part (`vmi.in_flight.parting`).
 
 It is where what is predicted to be gained exceeds what it costs. With r seconds left of a pack of K members, by the
 pace of its last updates, p packs of it are through after
@@ -18,9 +18,9 @@ from typing import NamedTuple
 from vmi.cost.cutting import Prices, priced
 from vmi.cost.packing import by_architecture
 from vmi.driver.budget import Budget
-from vmi.results.checkpoints import Checkpoints
-from vmi.results.parting import clear_parts, put_part
-from vmi.results.steering import look_seconds
+from vmi.in_flight.checkpoints import Checkpoints
+from vmi.in_flight.parting import clear_parts, put_part
+from vmi.in_flight.steering import look_seconds
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
 from vmi.spec.trial import PackSpec

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from vmi.driver.budget import SPENT
 from vmi.driver.following import follow
-from vmi.driver.lock import Heartbeat
 from vmi.driver.options import RunOptions
 from vmi.driver.preflight import asked_of, check
 from vmi.driver.run import BudgetSpentError, Run, TrialsFailedError
+from vmi.monitor.lock import Heartbeat
 from vmi.process.console import say
 from vmi.process.scratch import scratch
 from vmi.process.signals import exit_code, noticed

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from vmi.driver.best_models import BestModels
-from vmi.driver.lock import Heartbeat
-from vmi.driver.progress import Display, best_of
 from vmi.driver.tally import Kept
 from vmi.mirror.mirror import Mirror
+from vmi.monitor.lock import Heartbeat
+from vmi.monitor.progress import Display, best_of
 from vmi.runners.ledger import Ledger
 from vmi.worker.messages import Update
 

@@ -21,12 +21,10 @@ from vmi.driver.best_models import BestModels
 from vmi.driver.budget import Budget, deadlines, job_end
 from vmi.driver.growing import Growing
 from vmi.driver.handing_over import handing_over
-from vmi.driver.lock import Heartbeat
 from vmi.driver.observer import Driving
 from vmi.driver.on_demand import OnDemand
 from vmi.driver.options import RunOptions
 from vmi.driver.preflight import Wanted, check_rows
-from vmi.driver.progress import Display
 from vmi.driver.resuming import is_wider, packs_wanted, to_retry
 from vmi.driver.stopping import Stopping
 from vmi.driver.summary import (
@@ -40,11 +38,13 @@ from vmi.driver.summary import (
 )
 from vmi.driver.tally import Kept
 from vmi.driver.tasks import tasks_of
+from vmi.in_flight.checkpoints import clear_all
 from vmi.mirror.access import Mode
 from vmi.mirror.mirror import mirror_of
+from vmi.monitor.lock import Heartbeat
+from vmi.monitor.progress import Display
 from vmi.process.console import say
 from vmi.process.signals import terminable, undisturbed
-from vmi.results.checkpoints import clear_all
 from vmi.results.compaction import compact, finish
 from vmi.results.schema import TABLES
 from vmi.results.store import Store

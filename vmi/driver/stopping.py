@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from vmi.driver.own_data import register_beside
+from vmi.in_flight.steering import StopRequests
 from vmi.results.rows import attempts_with
-from vmi.results.steering import StopRequests
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
 from vmi.search.factory import searcher_for

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from vmi.driver.budget import Deadline
 from vmi.driver.options import RunOptions
-from vmi.driver.under_way import shown
+from vmi.monitor.under_way import shown
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
 from vmi.search.ranking import Confirmed, Ranking, Standing

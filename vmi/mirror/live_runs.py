@@ -1,8 +1,8 @@
 """W&B runs of trials under way: begun with a trial's first durable report, sent each later one, left open.
 
-What is durable is what a worker writes with each checkpoint (`vmi.results.live`). Whoever ends a trial's run sends its
-whole curve, so a report that was never seen here is late and not missing. W&B resumes a run by its trial's id and says
-which steps it has: none is sent twice, whoever was killed.
+What is durable is what a worker writes with each checkpoint (`vmi.in_flight.live`). Whoever ends a trial's run sends
+its whole curve, so a report that was never seen here is late and not missing. W&B resumes a run by its trial's id and
+says which steps it has: none is sent twice, whoever was killed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from vmi.in_flight.live import live_of
 from vmi.mirror.runs import TrialRun, own_folder
-from vmi.results.live import live_of
 from vmi.results.store import Store
 from vmi.spec.trial import Row
 from vmi.storage.paths import local

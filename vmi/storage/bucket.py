@@ -128,7 +128,7 @@ class Bucket:
         """Remove an object that is still in that state.
 
         The library's delete has no conditions. So other bytes are put over that state first: from then on the key is
-        ours to remove, until somebody holds them to be left behind (`vmi.driver.lock`: after a minute).
+        ours to remove, until somebody holds them to be left behind (`vmi.monitor.lock`: after a minute).
         """
         if self.put_over(key, GOING, state):
             self.unlink(key)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from vmi.results.checkpoints import Checkpoints
+from vmi.in_flight.checkpoints import Checkpoints
 from vmi.spec.trial import Trial
 from vmi.storage.paths import AnyPath
 from vmi.training import checkpoint

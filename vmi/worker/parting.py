@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from vmi.cost.packing import parts_of
-from vmi.results.checkpoints import Checkpoints
+from vmi.in_flight.checkpoints import Checkpoints
 from vmi.results.store import Store
 from vmi.spec.trial import PackSpec
 from vmi.training import checkpoint

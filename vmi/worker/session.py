@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from vmi.data.dataset import Dataset
-from vmi.results import live
+from vmi.in_flight import live
+from vmi.in_flight.parting import PartRequests
+from vmi.in_flight.steering import StopRequests
 from vmi.results.kept_models import PACK, write_list
-from vmi.results.parting import PartRequests
-from vmi.results.steering import StopRequests
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
 from vmi.search.leading import Race

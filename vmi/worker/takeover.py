@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from vmi.cost.packing import pack_of
-from vmi.results.checkpoints import Checkpoints, packs_begun
+from vmi.in_flight.checkpoints import Checkpoints, packs_begun
 from vmi.results.store import Store
 from vmi.spec.config import TrialConfig
 from vmi.spec.trial import RETRIABLE, PackSpec, Trial

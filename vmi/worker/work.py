@@ -45,8 +45,8 @@ def work(
     that is whole, bitwise. Where more trials wait than there are places, those that have ended are committed before
     each checkpoint; a task without a queue is committed at its end, in one part of each table. Where memory runs out,
     half as many are trained at a time from the checkpoint on; one that has none by itself has failed.
-    Where the driver has asked for it (`vmi.results.parting`), members become packs of their own, and the task is over.
-    Trials that a user has asked to stop (`vmi.results.steering`, in the store) leave at the next look, with their rows.
+    Where the driver has asked for it (`vmi.in_flight.parting`), members become packs of their own and the task is over.
+    Trials that a user has asked to stop (`vmi.in_flight.steering`) leave at the next look, with their rows.
 
     `judge` is asked instead of the one that the task describes; both only where the task has `pruning`.
     `clock` gives the seconds that steps are timed by. Once `halted` says so, which is asked every few seconds, a

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from vmi.driver.progress import MEASURED_SECONDS, PLAIN_SECONDS, Display
+from vmi.monitor.progress import MEASURED_SECONDS, PLAIN_SECONDS, Display
 from vmi.runners.ledger import Ledger
 from vmi.search.factory import searcher_for
 from vmi.search.leading import Leading

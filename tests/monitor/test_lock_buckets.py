@@ -11,8 +11,8 @@ from support.object_servers import stored
 from support.runs import until
 from support.spoiling_proxy import FAULTS, RIVAL, Faulty
 
-from vmi.driver import lock
-from vmi.driver.lock import FILE, STALE_SECONDS, Heartbeat, read
+from vmi.monitor import lock
+from vmi.monitor.lock import FILE, STALE_SECONDS, Heartbeat, read
 from vmi.spec.errors import InputError
 from vmi.storage import bucket
 from vmi.storage.durable import put_replacing

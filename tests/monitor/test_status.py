@@ -20,8 +20,8 @@ from support.runs import OFF, ROOT, Ended, Run, inside, until
 from typer.testing import CliRunner
 
 from vmi.cli.app import app
-from vmi.driver.status import Status, describe, status_lines, status_of
-from vmi.driver.watch import watch
+from vmi.monitor.status import Status, describe, status_lines, status_of
+from vmi.monitor.watch import watch
 from vmi.spec.errors import InputError
 from vmi.storage.checksum import sealed
 
@@ -191,8 +191,8 @@ def test_a_watch_off_a_terminal_has_a_line_where_steps_were_taken(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial may train for hours: not only its end is a line."""
-    monkeypatch.setattr("vmi.driver.watch.PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr("vmi.driver.watch.SECONDS", 0.0)
+    monkeypatch.setattr("vmi.monitor.watch.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("vmi.monitor.watch.SECONDS", 0.0)
     seen = iter([*(alive(story.folder, steps=[done, 80, None]) for done in (8, 8, 9)), alive(story.folder)])
     out = io.StringIO()
     last = status_of(story.folder, time.time())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vmi.results.checkpoints import Checkpoints, clear_all, packs_begun
+from vmi.in_flight.checkpoints import Checkpoints, clear_all, packs_begun
 from vmi.results.store import Store
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vmi.results.checkpoints import HASH_DIGITS
+from vmi.in_flight.checkpoints import HASH_DIGITS
 from vmi.results.schema import trials_schema
 from vmi.results.store import Store
 from vmi.results.where import where

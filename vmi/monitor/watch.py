@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from vmi.driver.progress import PLAIN_SECONDS
-from vmi.driver.status import Status, describe, headline, status_of, steps_done
+from vmi.monitor.progress import PLAIN_SECONDS
+from vmi.monitor.status import Status, describe, headline, status_of, steps_done
 from vmi.process.console import has_reader, say, sayable
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.storage.paths import AnyPath, local

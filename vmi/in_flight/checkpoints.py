@@ -73,7 +73,7 @@ class Checkpoints:
         return name
 
     def write_live(self, data: bytes) -> None:
-        """Make what the pack has reported durable (`vmi.results.live`), in place of what it had. Raises OSError."""
+        """Make what the pack has reported durable (`vmi.in_flight.live`), in place of what it had. Raises OSError."""
         names = [name for name in self._names() if _LIVE.fullmatch(name)]
         number = 1 + max((int(match[1]) for name in names if (match := _LIVE.fullmatch(name))), default=0)
         put_new(self.folder, f"live-{number:08d}-{_digest(data)}.parquet", data, self._files)

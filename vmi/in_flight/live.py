@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vmi.results.checkpoints import Checkpoints, packs_begun
+from vmi.in_flight.checkpoints import Checkpoints, packs_begun
 from vmi.results.parts import encode
 from vmi.results.schema import version_of
 from vmi.results.store import Store

@@ -12,8 +12,8 @@ import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from vmi.results.checkpoints import HASH_DIGITS
-from vmi.results.steering import FOLDER, put_request, whoever
+from vmi.in_flight.checkpoints import HASH_DIGITS
+from vmi.in_flight.steering import FOLDER, put_request, whoever
 from vmi.results.store import Store
 from vmi.storage.checksum import unsealed
 from vmi.storage.paths import AnyPath

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from vmi.driver.under_way import baseline, point_of
+from vmi.monitor.under_way import baseline, point_of
 from vmi.search.ranking import Ranking
 from vmi.spec.trial import Outcome, Row, outcome_of
 from vmi.study.study import Study

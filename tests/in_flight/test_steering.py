@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.packs import trial
 
+from vmi.in_flight.steering import FOLDER, StopRequests, put_stop, stop_request
 from vmi.results.fsck import check
-from vmi.results.steering import FOLDER, StopRequests, put_stop, stop_request
 from vmi.results.store import Store
 from vmi.spec.errors import InputError, StoreError
 from vmi.storage.paths import AnyPath, ObjectPath

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from support.runs import until
 
-from vmi.driver import lock
-from vmi.driver.lock import FILE, STALE_SECONDS, Heartbeat, read
+from vmi.monitor import lock
+from vmi.monitor.lock import FILE, STALE_SECONDS, Heartbeat, read
 from vmi.spec.errors import InputError
 from vmi.storage.checksum import sealed, unsealed
 from vmi.storage.durable import Files
@@ -24,7 +24,7 @@ RACE = """
 import sys, time
 from pathlib import Path
 from vmi.spec.errors import InputError
-from vmi.driver.lock import Heartbeat
+from vmi.monitor.lock import Heartbeat
 sys.stdin.readline()  # all start at once
 try:
     Heartbeat(Path(sys.argv[1]), "s").acquire()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vmi.results.checkpoints import HASH_DIGITS
-from vmi.results.steering import FOLDER, put_request, whoever
+from vmi.in_flight.checkpoints import HASH_DIGITS
+from vmi.in_flight.steering import FOLDER, put_request, whoever
 from vmi.results.store import Store
 from vmi.results.study_file import flaw
 from vmi.spec.errors import StoreError

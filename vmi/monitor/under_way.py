@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from vmi.results.live import Live
+from vmi.in_flight.live import Live
 from vmi.runners.ledger import Ledger
 from vmi.search.leading import Leading, Race, compared_by, first
 from vmi.search.searcher import baseline_of

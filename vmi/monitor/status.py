@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vmi.driver import lock
-from vmi.driver.lock import Driver
-from vmi.driver.ranked import ranking
-from vmi.driver.under_way import Steps, left_leading, left_packs, left_steps, shown
+from vmi.in_flight.live import Live, read_live
+from vmi.in_flight.steering import StopRequest, StopRequests
+from vmi.monitor import lock
+from vmi.monitor.lock import Driver
+from vmi.monitor.ranked import ranking
+from vmi.monitor.under_way import Steps, left_leading, left_packs, left_steps, shown
 from vmi.results.dropped import Drop, in_force
-from vmi.results.live import Live, read_live
-from vmi.results.steering import StopRequest, StopRequests
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
 from vmi.search.score import restarts_of

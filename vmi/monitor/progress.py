@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from vmi.driver.under_way import UnderWay, shown
+from vmi.monitor.under_way import UnderWay, shown
 from vmi.process.console import say, sayable
 from vmi.runners.ledger import Ledger
 from vmi.spec.errors import printable
