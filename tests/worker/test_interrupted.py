@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver.test_progress import display_of, finish, ledger_of, taken
+from monitor.test_progress import display_of, finish, ledger_of, taken
 from rich.console import Console
 from support.worker_runs import same_rows
 
