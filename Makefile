@@ -35,7 +35,7 @@ demo: install  ## the main job: the lambda sweep on embedded digits, then its re
 	@$(BIN)/vmi report results/lambda
 
 test: install  ## the whole test suite (ORDER=SEED: files and tests in a random order)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=20 $(if $(ORDER),--random-order --random-order-seed=$(ORDER)) -m "not slow and not cluster and not faults and not soak"
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=20 $(if $(ORDER),--random-order --random-order-seed=$(ORDER)) -m "not slow and not cluster and not faults and not soak"
 
 test-quick: install  ## the library's own tests, without studies, stores in the cloud or pages: a minute or two, also on macOS
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster and not faults and not soak and not linux" $(addprefix tests/,spec data nn information objective training estimation study search cost process)
