@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from rich.console import Console
@@ -30,11 +30,13 @@ class Clock:
         return self.now
 
 
-def ledger_of(adopted: int = 0) -> Ledger:
-    """Six trials in packs of three; the first `adopted` are found in other studies."""
+def ledger_of(adopted: int = 0, under_way: Iterable[PackSpec] = ()) -> Ledger:
+    """Six trials in packs of three; the first `adopted` are found in other studies, `under_way` were begun before."""
     everything = [trial for s in searcher_for(STUDY, 0).ask(9) for trial in trials(STUDY, s)]
     rows = {t.trial_id: _row(t) for t in everything[:adopted]}
-    return Ledger(STUDY, searcher_for(STUDY, 0), {}, lambda ids: rows, pack_size=3, workers=lambda: 2)
+    return Ledger(
+        STUDY, searcher_for(STUDY, 0), {}, lambda ids: rows, pack_size=3, workers=lambda: 2, under_way=under_way
+    )
 
 
 def _row(trial: Trial) -> dict[str, object]:
@@ -123,6 +125,20 @@ def test_what_was_found_in_the_store_says_nothing_about_speed() -> None:
     clock.now += 10
     display.update(Update(spec.pack_id, 6, 10))
     assert display.line().endswith("30 s elapsed, 8 s left")  # halves of two trials in ten seconds
+
+
+def test_what_resumed_packs_had_done_before_says_nothing_about_speed() -> None:
+    first = ledger_of()
+    under_way, clock = [taken(first), taken(first)], Clock()
+    ledger = ledger_of(under_way=under_way)
+    display = display_of(ledger, clock)
+    for step in (60, 61, 66):
+        for spec in under_way if step > 60 else (taken(ledger), taken(ledger)):
+            display.update(Update(spec.pack_id, step, 100))
+            clock.now += 5
+    assert "1,188 of 1,800 steps, " in display.line()
+    assert display.rate == pytest.approx(0.33 / 20)  # from the first step that was seen on, in trials
+    assert display.line().endswith("30 s elapsed, 2 min 4 s left")
 
 
 def test_off_a_terminal_lines_are_plain_and_few() -> None:

@@ -116,15 +116,15 @@ class Display:
         if not self._seen:
             return None
         (began, before), now = self._seen[0], self._clock()
-        done = self.done - before
-        return done / (now - began) if done > 0 and now - began >= MEASURED_SECONDS else None
+        taken = self.under_way.taken - before
+        return taken / (now - began) if taken > 0 and now - began >= MEASURED_SECONDS else None
 
     def _measure(self) -> None:
-        """Keep how much is done by now, once a step was taken; what is older than counts is let go of."""
-        now, done = self._clock(), self.done
-        if done <= self.ledger.reused or (self._seen and now - self._seen[-1][0] < 1):
+        """Keep how much is taken by now, once a step was taken; what is older than counts is let go of."""
+        now, taken = self._clock(), self.under_way.taken
+        if taken <= self.ledger.reused or (self._seen and now - self._seen[-1][0] < 1):
             return
-        self._seen.append((now, done))
+        self._seen.append((now, taken))
         self._first = self._first if self._first is not None else now
         recent = max(RECENT_SECONDS, (now - self._first) / 2)
         while len(self._seen) > 2 and now - self._seen[1][0] >= recent:

@@ -36,6 +36,7 @@ class UnderWay:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._newest: dict[str, Update] = {}
+        self._found: dict[str, float] = {}  # what packs that an earlier run began had done when this one came to them
         self.grow()
 
     def grow(self) -> None:
@@ -45,8 +46,10 @@ class UnderWay:
 
     def note(self, update: Update) -> None:
         """A pack went on; after the ledger has heard of it."""
-        if update.pack_id in self._ledger.running:
+        if (spec := self._ledger.running.get(update.pack_id)) is not None:
             self._newest[update.pack_id] = update
+            if update.pack_id in self._ledger.resumed:
+                self._found.setdefault(update.pack_id, len(spec.trials) * self._share(update.pack_id))
         else:
             self._newest.pop(update.pack_id, None)
 
@@ -55,6 +58,11 @@ class UnderWay:
         """Finished trials and the shares of those that are running."""
         running = self._ledger.running.items()
         return len(self._ledger.outcomes.finished) + sum(len(s.trials) * self._share(i) for i, s in running)
+
+    @property
+    def taken(self) -> float:
+        """The same without what packs that were resumed had done before: what says how fast this run is."""
+        return self.done - sum(self._found.values())
 
     def steps(self, planned: int, rate: float | None) -> Steps | None:
         """Of the study's trials, `rate` of which are done in a second; None where their numbers of steps differ."""

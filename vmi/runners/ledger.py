@@ -56,7 +56,8 @@ class Ledger:
         self.pack_size, self.cut, self._choose = pack_size, cut, choose
         self._workers, self._adopt = workers, adopt
         self._under_way, self._stopper = list(under_way), stopper or Nobody()
-        self._begun = {spec.pack_id for spec in self._under_way}  # their workers may have left checkpoints
+        self.resumed = frozenset(spec.pack_id for spec in self._under_way)  # their workers may have left checkpoints
+        self._begun = set(self.resumed)
         self._handed_out: set[str] = set()
         self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
