@@ -116,7 +116,7 @@ def test_a_local_run_with_other_packs_gives_the_same_rows(smoke: Smoke, home: Pa
 
 
 def test_trials_of_another_study_are_found_and_not_trained_again(smoke: Smoke, home: Path) -> None:
-    again = inside(SMOKE, "--results", "out", "--name", "again", cwd=home)
+    again = run(SMOKE, "--results", "out", "--name", "again", cwd=home)
     assert again.code == 0
     assert "again: 4 trials = 0 trained in this run + 4 found in the store, 0 failed" in again.out
     ours, theirs = tables(home / "out", "again")["trials"], tables(home / "out", "smoke")["trials"]
