@@ -30,12 +30,13 @@ class Clock:
         return self.now
 
 
-def ledger_of(adopted: int = 0, under_way: Iterable[PackSpec] = ()) -> Ledger:
-    """Six trials in packs of three; the first `adopted` are found in other studies, `under_way` were begun before."""
+def ledger_of(adopted: int = 0, stored: int = 0, under_way: Iterable[PackSpec] = ()) -> Ledger:
+    """Six trials in packs of three. The first are found in other studies, or stored; `under_way` were begun before."""
     everything = [trial for s in searcher_for(STUDY, 0).ask(9) for trial in trials(STUDY, s)]
-    rows = {t.trial_id: _row(t) for t in everything[:adopted]}
+    rows = {t.trial_id: _row(t) for t in everything}
+    found, own = ({i: rows[i] for i in list(rows)[:count]} for count in (adopted, stored))
     return Ledger(
-        STUDY, searcher_for(STUDY, 0), {}, lambda ids: rows, pack_size=3, workers=lambda: 2, under_way=under_way
+        STUDY, searcher_for(STUDY, 0), own, lambda ids: found, pack_size=3, workers=lambda: 2, under_way=under_way
     )
 
 
@@ -139,6 +140,22 @@ def test_what_resumed_packs_had_done_before_says_nothing_about_speed() -> None:
     assert "1,188 of 1,800 steps, " in display.line()
     assert display.rate == pytest.approx(0.33 / 20)  # from the first step that was seen on, in trials
     assert display.line().endswith("30 s elapsed, 2 min 4 s left")
+
+
+def test_trials_of_a_resumed_pack_that_have_a_row_are_done_once() -> None:
+    """Two of its three were stored before the kill, and its mean step has these as full."""
+    spec = taken(ledger_of())
+    ledger, clock = ledger_of(stored=2, under_way=[spec]), Clock()
+    display = display_of(ledger, clock)
+    assert taken(ledger) == spec
+    assert "2/6 trials" in display.line() and "| 600 of 1,800 steps |" in display.line()
+    for step in (80, 81, 90):  # that of the third is 40, 43 and 70
+        display.update(Update(spec.pack_id, step, 100))
+        clock.now += 10
+    assert "| 810 of 1,800 steps, " in display.line()
+    assert display.rate == pytest.approx(0.27 / 20)  # from the first step that was seen on, in trials
+    display.update(finish(ledger, spec))
+    assert "3/6 trials" in display.line() and "| 900 of 1,800 steps, " in display.line()
 
 
 def test_off_a_terminal_lines_are_plain_and_few() -> None:

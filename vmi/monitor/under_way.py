@@ -12,7 +12,7 @@ from vmi.search.searcher import baseline_of
 from vmi.search.trial_count import steps_of
 from vmi.spec.errors import InputError
 from vmi.spec.metrics import CURVE_METRICS
-from vmi.spec.trial import Report, Row, Suggestion, row_of
+from vmi.spec.trial import PackSpec, Report, Row, Suggestion, row_of
 from vmi.study.conditions import active
 from vmi.study.study import Study
 from vmi.worker.messages import Update
@@ -49,15 +49,14 @@ class UnderWay:
         if (spec := self._ledger.running.get(update.pack_id)) is not None:
             self._newest[update.pack_id] = update
             if update.pack_id in self._ledger.resumed:
-                self._found.setdefault(update.pack_id, len(spec.trials) * self._share(update.pack_id))
+                self._found.setdefault(update.pack_id, self._under_way(spec))
         else:
             self._newest.pop(update.pack_id, None)
 
     @property
     def done(self) -> float:
         """Finished trials and the shares of those that are running."""
-        running = self._ledger.running.items()
-        return len(self._ledger.outcomes.finished) + sum(len(s.trials) * self._share(i) for i, s in running)
+        return len(self._ledger.outcomes.finished) + sum(map(self._under_way, self._ledger.running.values()))
 
     @property
     def taken(self) -> float:
@@ -83,9 +82,12 @@ class UnderWay:
         """Each running pack, as JSON values: `gpu_bytes` only where it has any."""
         return [self._pack(pack_id, len(spec.trials)) for pack_id, spec in self._ledger.running.items()]
 
-    def _share(self, pack_id: str) -> float:
-        last = self._newest.get(pack_id)
-        return last.step / max(last.steps, 1) if last else 0.0
+    def _under_way(self, spec: PackSpec) -> float:
+        """The shares of its trials, added; without those that ended in an earlier run, which are full ones of them."""
+        if (last := self._newest.get(spec.pack_id)) is None:
+            return 0.0
+        finished = sum(trial.trial_id in self._ledger.outcomes.finished for trial in spec.trials)
+        return max(len(spec.trials) * last.step / max(last.steps, 1) - finished, 0.0)
 
     def _pack(self, pack_id: str, trials: int) -> dict[str, Any]:
         last = self._newest.get(pack_id, Update(pack_id, 0, 0))
