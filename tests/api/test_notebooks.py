@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import nbformat
 import pytest
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from support.runs import PATIENCE
 
 from tests.analysis.cases import usual
 
@@ -42,7 +42,7 @@ def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def executed(path: Path) -> list[Any]:
     """The outputs of a notebook, cell by cell."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(EXAMPLES))
+    NotebookClient(notebook, timeout=PATIENCE, kernel_name="python3").execute(cwd=str(EXAMPLES))
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
@@ -97,22 +97,20 @@ def kernel(tmp_path: Path) -> Iterator[tuple[KernelManager, Any]]:
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=120)
+        client.wait_for_ready(timeout=PATIENCE)
         yield manager, client
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
 
 
-def shown(client: Any, seconds: float = 120) -> Iterator[Any]:
+def shown(client: Any) -> Iterator[Any]:
     """What a cell shows, until it is idle."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        message = client.get_iopub_msg(timeout=seconds)
+    while True:
+        message = client.get_iopub_msg(timeout=PATIENCE)
         if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
             return
         yield message
-    raise TimeoutError("the cell did not end")
 
 
 def test_a_run_is_interrupted_and_goes_on(kernel: tuple[KernelManager, Any]) -> None:

@@ -100,10 +100,10 @@ class Host:
         subprocess.run(["ip", "link", "del", f"{self._bridge}{self.name}"], capture_output=True)
         subprocess.run(["ip", "netns", "del", self.space], capture_output=True)
 
-    def run(self, command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """A command in its shell, as a user who logs in has it."""
         shell = f"bash --login -c {shlex.quote(f'touch ~/.bashrc; . ~/.bashrc; {command}')} 2>&1"
-        return subprocess.run([*self.ssh(), shell], capture_output=True, text=True, timeout=seconds)
+        return subprocess.run([*self.ssh(), shell], capture_output=True, text=True)
 
     def ssh(self, *options: str) -> list[str]:
         quiet = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]

@@ -49,12 +49,12 @@ class Laptop:
         }
         return clean | mine | extra
 
-    def run(self, *command: str, seconds: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """A command, to its end; both its streams, in the order in which they came."""
         self.note(f"$ {' '.join([*(f'{k}={v}' for k, v in environment.items()), *command])}")
         done = subprocess.run(
             command, cwd=self.checkout, env=self.environment(**environment), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.note(f"{done.stdout.rstrip()}\n[exit {done.returncode}]")
         return done

@@ -65,7 +65,7 @@ def test_slurm_s_warning_reaches_the_driver_alone_and_the_job_ends_as_it_does(
     try:
         assert said(tmp_path / "running", job) == "x"
         os.kill(job.pid, number)
-        assert job.wait(60) == code
+        assert job.wait() == code
     finally:
         if job.poll() is None:
             os.killpg(job.pid, signal.SIGKILL)
@@ -75,7 +75,7 @@ def test_slurm_s_warning_reaches_the_driver_alone_and_the_job_ends_as_it_does(
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_job_that_nobody_warned_ends_with_the_driver_s_code(tmp_path: Path, code: int) -> None:
-    assert slurm(tmp_path, f"raise SystemExit({code})").wait(60) == code
+    assert slurm(tmp_path, f"raise SystemExit({code})").wait() == code
     assert not list(tmp_path.glob(".vmi-token*"))
 
 
@@ -136,7 +136,7 @@ def test_a_provider_s_notice_becomes_the_file_that_workers_look_for(
             assert watching.poll() is None
         assert not file.exists()
         metadata.taken = True
-        assert watching.wait(60) == 0
+        assert watching.wait() == 0
     finally:
         if watching.poll() is None:
             os.killpg(watching.pid, signal.SIGKILL)

@@ -81,7 +81,7 @@ def until(true: Callable[[], Any], seconds: float) -> bool:
 
 
 def test_the_shipped_recipe_starts_a_head_that_only_drives_and_both_workers(cluster: Cluster) -> None:
-    assert until(lambda: re.search(r"0\.0/2\.0 CPU", cluster.status()), 120)
+    assert until(lambda: re.search(r"0\.0/2\.0 CPU", cluster.status()))
 
 
 def test_the_token_is_on_every_host_and_its_owner_s_alone(cluster: Cluster) -> None:
@@ -136,7 +136,7 @@ def test_ray_job_submit_wants_the_token(cluster: Cluster) -> None:
     with subprocess.Popen(cluster.head.ssh("-N", "-L", f"{TUNNEL}:127.0.0.1:8265")) as tunnel:
         try:
             address = ("--address", f"http://127.0.0.1:{TUNNEL}")
-            assert until(lambda: socket.socket().connect_ex(("127.0.0.1", TUNNEL)) == 0, 10)
+            assert until(lambda: socket.socket().connect_ex(("127.0.0.1", TUNNEL)) == 0)
             study = ("--working-dir", "sweeps", "--", "python", "lambda.py", "--smoke", "--results", "~/results")
             send = ("ray", "job", "submit", *address, *study)
             done = cluster.laptop.run(*send, RAY_AUTH_MODE="token")
@@ -153,12 +153,12 @@ def test_a_worker_killed_in_mid_sweep_costs_no_trial(cluster: Cluster) -> None:
     lost = cluster.workers[-1]
     arguments = ("--name", "killed", "--steps", "400", "--seeds", "1", "--pack-size", "1")
     running = cluster.laptop.start("ray", "submit", RECIPE, STUDY, "--", *arguments)
-    assert until(lambda: list((cluster.shared / "killed" / "trials").glob("part-*")), 120)
-    assert until(lambda: "ray::ImplicitFunc.train" in lost.run("ps ax -o args").stdout, 30)
+    assert until(lambda: list((cluster.shared / "killed" / "trials").glob("part-*")))
+    assert until(lambda: "ray::ImplicitFunc.train" in lost.run("ps ax -o args").stdout)
     before = len(cluster.rows("killed"))
     lost.kill()
     cluster.laptop.note(f"*** {lost.name} is dead; {before} of 10 trials were finished")
-    out, _ = running.communicate(timeout=240)
+    out, _ = running.communicate()
     cluster.laptop.note(out[-1500:])
     assert running.returncode == 0, out[-3000:]
     assert "killed: 10 trials = 10 trained in this run + 0 found in the store, 0 failed" in out
@@ -176,7 +176,7 @@ def returned(cluster: Cluster) -> None:
 
 @pytest.mark.usefixtures("returned")
 def test_a_worker_that_comes_back_joins_again(cluster: Cluster) -> None:
-    assert until(lambda: re.search(r"0\.0/2\.0 CPU", cluster.status()), 150)
+    assert until(lambda: re.search(r"0\.0/2\.0 CPU", cluster.status()))
 
 
 def test_the_results_are_fetched_and_reported_on_the_laptop(cluster: Cluster) -> None:
@@ -189,4 +189,4 @@ def test_ray_down_stops_the_head_and_the_workers_follow(cluster: Cluster) -> Non
     """Ray stops only the head of machines of one's own; a worker gives up some time after it has lost the head."""
     assert cluster.laptop.run("ray", "down", "--yes", RECIPE).returncode == 0
     for host in (cluster.head, *cluster.workers):
-        assert until(lambda host=host: "raylet" not in host.run("ps ax -o comm").stdout, 120), host.name
+        assert until(lambda host=host: "raylet" not in host.run("ps ax -o comm").stdout), host.name

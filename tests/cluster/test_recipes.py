@@ -168,7 +168,7 @@ class Node:
     def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
         mine = {"HOME": str(self.home), "PATH": os.environ["PATH"], "VMI_SETUP": str(self.setup)}
         command = ["bash", str(FOLDER / "setup.sh")]
-        return subprocess.run(command, env=mine | environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=mine | environment, capture_output=True, text=True)
 
 
 def test_setup_runs_again_and_again_with_the_same_result(tmp_path: Path) -> None:

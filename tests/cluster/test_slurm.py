@@ -71,7 +71,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
             laptop.note(f"{host.name}$ {setup}\n{host.run(setup).stdout}")
         slurm = "SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=2 SLURM_CPUS_PER_TASK=1 SLURM_JOB_NODELIST=h[1-2]"
         command = f"cd ~/shared; PATH=$PWD/bin:$PATH {slurm} bash cluster/slurm.sh sweeps/lambda.py --smoke"
-        done = hosts[0].run(command, seconds=240)
+        done = hosts[0].run(command)
         laptop.note(f"{hosts[0].name}$ {command}\n{done.stdout}\n[exit {done.returncode}]")
         yield Job(done.returncode, done.stdout, shared, hosts)
 

@@ -96,12 +96,12 @@ def test_what_trains_at_the_end_writes_a_checkpoint_and_resumes_to_the_same_rows
     is_thread, results = ended_by != "SIGUSR1", tmp_path / "results"
     arguments = ("thread", results) if is_thread else ("--results", results, "--pack-size", "2")
     running = Run(home / "study.py", *arguments, cwd=home, HELD=str(tmp_path), **OFF)
-    assert until(lambda: all_held(tmp_path, results / "s"), 240), running.process.poll()
+    assert until(lambda: all_held(tmp_path, results / "s")), running.process.poll()
     if is_thread:
         (tmp_path / "late").touch()
     else:
         os.kill(running.process.pid, signal.SIGUSR1)
-    running.wait(60)
+    running.wait()
     assert running.code == (0 if is_thread else 4) and "Traceback" not in running.out + running.err, running.err
     spent = rf"budget spent \({ended_by}\): 0 of 6 trials are finished in .*; (\d) more resume from .* of their steps"
     (resuming,) = re.findall(spent, running.out)
@@ -109,6 +109,6 @@ def test_what_trains_at_the_end_writes_a_checkpoint_and_resumes_to_the_same_rows
     steps = {trial_id: step for one in kept for trial_id, step in one.steps.items()}
     assert len(steps) == int(resuming) >= 2 and 5 <= max(steps.values()) < 250
     assert not is_thread or "0 rows" in running.out
-    assert running.gone(15), list(running.processes())
+    assert running.gone(), list(running.processes())
     last = inside(home / "study.py", "--results", results, cwd=home)
     assert last.code == 0 and tables(results, "s") == tables(whole, "s"), last.err

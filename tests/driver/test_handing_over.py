@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import threading
 import time
 from pathlib import Path
 from types import MappingProxyType
@@ -11,14 +13,17 @@ from types import MappingProxyType
 import pytest
 from runners.test_ledger import completed, ledger_of, study
 from support.holding import Hold
-from support.runs import Run, run, tables, trained
+from support.object_servers import stored
+from support.runs import Run, run, tables, trained, until
+from support.spoiling_proxy import Faulty
 
 import vmi
 from vmi.cost.cutting import Prices
 from vmi.driver.handing_over import HandingOver
 from vmi.in_flight.parting import PartRequests, put_part
-from vmi.in_flight.steering import FOLDER, LOOK_SECONDS
+from vmi.in_flight.steering import FOLDER, LOOK_SECONDS, REMOTE_LOOK_SECONDS
 from vmi.results.store import Store
+from vmi.storage.paths import ObjectPath
 from vmi.worker.messages import Update
 
 FIXED = {"steps": 40, "hidden": "16-8", "batch_size": 64}
@@ -100,6 +105,50 @@ def test_the_driver_and_its_workers_are_killed_and_the_next_start_has_the_same_r
     assert again.code == 0, again.out + again.err
     assert tables(root, "s") == tables(whole, "s")
     assert not (root / "s" / "checkpoints").exists() and not list((root / "s" / FOLDER).glob("part-*"))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("killed", [False, True], ids=["undisturbed", "killed while the parts are written"])
+def test_results_in_a_bucket(proxy: Faulty, root: ObjectPath, script: Path, whole: Path, killed: bool) -> None:
+    store, packs, asked = Store(root, "s"), set[str](), threading.Event()
+
+    def fault(_: int, method: str, path: str) -> str:
+        """Held: the first pack's second checkpoint, and then, where all are to be killed, the plan of its second part.
+
+        The server sees both once they are let go, as it would of a put that whoever was killed had sent.
+        """
+        found = re.search(r"/checkpoints/(\w+)/(pack-|00000002-)", path) if method == "PUT" else None
+        if found is None:
+            return ""
+        if found[2] == "pack-":
+            packs.add(found[1])
+            return "slow" if killed and len(packs) == 3 else ""
+        return "" if asked.is_set() else "slow"
+
+    proxy.plan = fault
+    driver = Run(script, "--prefer", "cost", "--results", str(root), cwd=script.parent, VMI_CHECKPOINT_SECONDS="0")
+    assert until(lambda: proxy.hit or driver.process.poll() is not None) and proxy.hit, driver.wait().err
+    (whole_pack,) = packs
+    put_part(store, whole_pack, 2)
+    time.sleep(REMOTE_LOOK_SECONDS)
+    proxy.hit = None
+    asked.set()
+    proxy.go.set()
+    if killed:
+        proxy.go.clear()
+        assert until(lambda: proxy.hit or driver.process.poll() is not None) and proxy.hit, driver.wait().err
+        os.killpg(driver.process.pid, signal.SIGKILL)
+        proxy.go.set()
+        driver.wait()
+        assert driver.gone()
+        driver = Run(script, "--results", str(root), cwd=script.parent)
+    assert driver.wait().code == 0, driver.out + driver.err
+    assert len(packs) == 3
+    trained_in = {row["pack_id"] for row in store.finished().values()}
+    assert trained_in == {whole_pack} if killed else trained_in == packs - {whole_pack}
+    assert tables(root, "s") == tables(whole, "s")
+    left = [key for key in stored(proxy, root) if "/checkpoints/" in key or f"/{FOLDER}/part-" in key]
+    assert len(left) == (0 if killed else 1), "the request of the test, which is no driver"
 
 
 class Clock:

@@ -102,7 +102,7 @@ def in_a_process(folder: Path, *arguments: object, script: Path = SMOKE, **envir
     command = [sys.executable, str(script), *map(str, arguments)]
     began = time.monotonic()
     done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False
     )
     return Said(done.returncode, done.stdout, done.stderr, waited(began))
 

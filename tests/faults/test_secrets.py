@@ -55,7 +55,7 @@ class Ran:
         FOLDERS.append(self.ray)
         places = {"HOME": str(self.home), "RAY_TMPDIR": str(self.ray), "TMPDIR": str(self.ray)}
         self.done = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=folder, capture_output=True, text=True, timeout=240,
+            [sys.executable, *map(str, command)], cwd=folder, capture_output=True, text=True,
             env=clean | CANARIES | places | environ,
         )  # fmt: skip
 

@@ -95,7 +95,7 @@ def is_mirrored(backend: Backend, store: Store) -> bool:
 
 def comes_to_have(backend: Backend, steps: dict[str, list[int]]) -> bool:
     """Whether the server comes to have these lines of these runs."""
-    return until(lambda: {name: seen(backend).get(name) for name in steps} == steps, 60)
+    return until(lambda: {name: seen(backend).get(name) for name in steps} == steps)
 
 
 def pack(tmp_path: Path, count: int = 2, **changes: object) -> tuple[Store, Task]:

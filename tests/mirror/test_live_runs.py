@@ -180,7 +180,7 @@ def test_of_more_trials_than_may_be_open_the_others_are_written_when_they_have_e
     for number, _ in enumerate(told(mirror, task, work(task))):
         if number == 5:
             assert len(durable(store)) == 3
-            assert until(lambda: sorted(seen(server).values()) == sorted(durable(store).values())[:2], 60), seen(server)
+            assert until(lambda: sorted(seen(server).values()) == sorted(durable(store).values())[:2]), seen(server)
     assert close(mirror) == [] and is_mirrored(server, store)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.holding import Hold
-from support.runs import until
+from support.runs import PATIENCE, until
 
 from tests.analysis.factory import choice, grid, store, trial
 from tests.mirror.test_runs import run_files
@@ -180,7 +180,7 @@ print(*said, *mirror.close(), sep="\\n")
 def test_so_it_is_where_everything_is_trained_in_the_driver(study: Store) -> None:
     command = [sys.executable, "-c", IN_ONE_PROCESS, str(study.root), study.study]
     alone = {name: value for name, value in os.environ.items() if name != writers.SERVICE}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=alone)
+    done = subprocess.run(command, capture_output=True, text=True, env=alone)
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()
     assert said and set(said) <= CLOSED and len(whole(study)) >= 15  # of the last before the kill nothing is known
@@ -225,7 +225,7 @@ def test_a_run_that_was_reported_but_is_torn_is_written_again_once_nobody_can_wr
 
     def looked(trial_ids: set[str], folder: Path) -> list[str]:
         assert list(following(study)) == []
-        monkeypatch.setattr(writers, "SILENT_SECONDS", 60)
+        monkeypatch.setattr(writers, "SILENT_SECONDS", PATIENCE)
         return run_folders.missing_runs(trial_ids, folder)
 
     mirror, ids = mirror_of(study, "offline", local=False), sorted(study.finished())[:3]
@@ -329,7 +329,7 @@ def test_what_is_no_run_or_cannot_be_removed_ends_no_sweep(study: Store, monkeyp
 @pytest.mark.litters
 def test_a_line_cut_short_by_a_kill_ends_the_process(study: Store) -> None:
     command = [sys.executable, "-c", "from vmi.mirror.follower import main; main()", str(study.root), study.study]
-    done = subprocess.run([*command, "offline"], input=b'["cut sh', timeout=60, capture_output=True)
+    done = subprocess.run([*command, "offline"], input=b'["cut sh', capture_output=True)
     assert done.returncode == 0 and whole(study) == []
 
 

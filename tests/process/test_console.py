@@ -31,7 +31,7 @@ def shell(command: list[str], end: str = "", **environment: str) -> subprocess.C
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as running:  # fmt: skip
         try:
-            out, err = running.communicate(timeout=240)
+            out, err = running.communicate()
         finally:
             if running.returncode is None:
                 os.killpg(running.pid, signal.SIGKILL)
@@ -120,7 +120,7 @@ def test_on_a_narrow_dumb_terminal_that_closes_a_sweep_goes_on(tmp_path: Path) -
             os.close(its)
             assert terminal.read(1)  # it has begun to speak; from now on each write is EIO
             terminal.close()
-            assert running.wait(240) == 0
+            assert running.wait() == 0
         finally:
             running.kill()
     assert len(Store(tmp_path, "smoke").finished()) == 4

@@ -140,7 +140,7 @@ def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
     own = str(short_folder())  # Ray leaves its logs and its agents' folders there
     done = subprocess.run(
         [sys.executable, "-c", TWO_NODES, str(folder)], env={**clean, "RAY_TMPDIR": own, "TMPDIR": own},
-        capture_output=True, text=True, timeout=180,
+        capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     yield done.stdout, folder

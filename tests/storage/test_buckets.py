@@ -161,7 +161,7 @@ def test_of_a_crowd_of_writers_that_are_killed_through_a_bad_network_each_acknow
     acknowledged = []
     while killed < 12:
         living += [writer() for _ in range(3 - len(living))]
-        acknowledged.append(said.get(timeout=120))
+        acknowledged.append(said.get())
         (victim := living.pop(chance.randrange(3))).process.kill()
         killed += ended(victim) == -signal.SIGKILL
     assert [ended(child) for child in living] == [0] * len(living)

@@ -34,7 +34,7 @@ def vmi(home: Path, *arguments: object, url: str = "", key: str = KEY) -> Said:
     environ |= {"HOME": str(home), "COLUMNS": "300", "WANDB_BASE_URL": url} if url else {"HOME": str(home)}
     environ |= {"WANDB_API_KEY": key} if key else {}
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert "Traceback" not in done.stdout + done.stderr
     assert KEY not in done.stdout + done.stderr
     return Said(done.returncode, done.stdout, done.stderr)

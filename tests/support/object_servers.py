@@ -29,6 +29,7 @@ import obstore
 import pytest
 from obstore.store import AzureStore, S3Store
 from support.gcs_server import Translated
+from support.runs import PATIENCE
 from support.spoiling_proxy import CONDITIONS, Answer, Faulty
 
 from vmi.storage.clouds import store_of
@@ -98,7 +99,7 @@ class Server:
     def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if "list-type=2" in path:
             path += f"&max-keys={self.page}"
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         connection.request(method, path, body or None, dict(headers))
         said = connection.getresponse()
         answer = said.status, dict(said.getheaders()), said.read()

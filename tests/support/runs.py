@@ -22,6 +22,8 @@ from vmi.results.store import Store
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "sweeps" / "smoke.py"
+# What a wait is given up after, so that it says what it waited for: a little before the limit of each test.
+PATIENCE = 1500
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 # For a run that is not about W&B, whose client takes a second to load.
 OFF = {"WANDB_MODE": "disabled"}
@@ -43,10 +45,10 @@ class Run:
         self.out = self.err = ""
         self.code: int | None = None
 
-    def wait(self, seconds: float = 300) -> Run:
+    def wait(self) -> Run:
         """Until it ends, which leaves no temporary file, unless it was killed; torch's cache is the user's."""
         try:
-            self.out, self.err = self.process.communicate(timeout=seconds)
+            self.out, self.err = self.process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
@@ -67,7 +69,7 @@ class Run:
         """Ids of the Ray workers that train a pack now."""
         return [number for number, command in self.processes() if "ImplicitFunc.train" in command]
 
-    def gone(self, seconds: float = 300) -> bool:
+    def gone(self) -> bool:
         """Wait until nothing of the run is left; whether it came to that.
 
         Where the driver was killed, two agents of Ray try for a minute to tell the head of it, which is gone with the
@@ -82,12 +84,12 @@ class Run:
                         os.kill(number, signal.SIGKILL)
             return list(alive)
 
-        return until(lambda: not left(), seconds)
+        return until(lambda: not left())
 
 
-def until(true: Callable[[], Any], seconds: float = 300) -> bool:
+def until(true: Callable[[], Any]) -> bool:
     """Wait for something to become true and stay so; whether it did before so long that nobody believes in it."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not true():
         if time.monotonic() > end:
             return False

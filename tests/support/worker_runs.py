@@ -50,7 +50,7 @@ class Worker:
         while (update := self.next()) is not None:
             updates.append(update)
         self._errors.seek(0)
-        assert self.process.wait(60) == 0, self._errors.read()
+        assert self.process.wait() == 0, self._errors.read()
         return updates
 
     def kill(self) -> None:
