@@ -37,7 +37,9 @@ from vmi.spec.datasets import spec_of
 from vmi.spec.reports import LEAST_STEPS
 from vmi.spec.resolving import resolve
 from vmi.spec.trial import Trial
+from vmi.training.cuda_graph import has_graph, reasons
 from vmi.training.pack import Pack
+from vmi.training.precision import tf32
 from vmi.training.train import launch_steps, run_steps
 
 AUTHORS = "authors"
@@ -67,12 +69,6 @@ def pack_of(name: str, size: int, precision: str, device: str) -> Pack:
     made = Pack([Trial(c.trial_id, c.suggestion_id, c) for c in configs], device)
     made.train_mode(True)
     return made
-
-
-def tf32(allowed: bool) -> None:
-    """For matrix products and convolutions alike: PyTorch allows it for the latter by default."""
-    torch.set_float32_matmul_precision("high" if allowed else "highest")
-    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def synchronize(device: str) -> None:
@@ -105,11 +101,14 @@ def compared(name: str, size: int, precision: str, device: str) -> str:
     graph_us = step_seconds(partial(run_steps, replaying, dataset), device) * 1e6 / size
     # Beyond what the packs themselves hold, which are there already.
     held = (torch.cuda.max_memory_allocated() - before) / 1e6 if device == "cuda" else 0.0
+    if device == "cuda" and not has_graph(replaying):
+        return f"{eager_us:.1f} us launched; not replayed: {'; '.join(reasons()) or 'as said above'}"
     return f"{eager_us:.1f} us launched, {graph_us:.1f} us replayed ({eager_us / graph_us:.2f}x); {held:.0f} MB"
 
 
 def worker(name: str, size: int, steps: int, device: str) -> None:
     """Says when it is ready, waits for a line, and prints the seconds that its steps took."""
+    tf32(False)
     dataset, pack = random_images(dataset_of(name), device), pack_of(name, size, "float32", device)
     run_steps(pack, dataset, LEAST_STEPS)
     synchronize(device)

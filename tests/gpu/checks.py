@@ -22,7 +22,7 @@ from vmi.data import dataset as data
 from vmi.data.dataset import Dataset, Split
 from vmi.data.philox import Keys, philox
 from vmi.data.random_streams import Counted
-from vmi.nn import ops
+from vmi.nn import dense, ops
 from vmi.nn.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from vmi.spec.datasets import DatasetSpec
 from vmi.spec.reports import LEAST_STEPS
@@ -42,12 +42,6 @@ NETWORKS: dict[str, dict[str, Any]] = {"mlp": {"hidden": "48-24"}, "conv": {"net
 PRESETS = ("corrected", "authors", "beta_tcvae", "factor_vae", "info_vae", "info_gan", "invariant")
 AUTHORS_MLP = ("authors", "mlp")  # whose networks are convolutional
 STEPS = 45
-
-
-def exact() -> None:
-    """No TF32, which PyTorch allows convolutions by default."""
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
 
 
 def images(device: str) -> Dataset:
@@ -253,6 +247,24 @@ def convolutions_of_groups_are_the_cpus(device: str) -> str:
     return f"at most {worst:.0e} of the largest apart"
 
 
+def more_channels_than_a_kernel_takes_are_the_cpus(device: str) -> str:
+    """A hidden layer of packs beyond dense.MAX_GROUPS channels in all, with its gradients, in float64."""
+    members, width, found = 33, 2000, []
+    assert members * width > dense.MAX_GROUPS
+    for where in ("cpu", device):
+        drawn = torch.Generator().manual_seed(0)
+        shapes = ((members, 3, 5), (members, 3, width), *[(members, 1, width)] * 3)
+        given = [
+            torch.randn(shape, generator=drawn, dtype=torch.float64).to(where).requires_grad_() for shape in shapes
+        ]
+        y = dense.hidden(*given, None).y_KOB
+        found.append([y, *torch.autograd.grad(y.square().sum(), given)])
+    pairs = [(one.detach(), other.detach().cpu()) for one, other in zip(*found, strict=True) if one.any()]
+    worst = max(float((one - other).abs().max() / one.abs().max()) for one, other in pairs)
+    assert worst < 1e-9, worst
+    return f"at most {worst:.0e} apart"
+
+
 def an_evaluation_is_the_cpus(device: str) -> str:
     """What has no noise in it, of the same weights; all of it is finite."""
     pack = pack_of(3, device)
@@ -288,6 +300,7 @@ def an_error_that_ends_the_context_is_known(device: str) -> str:
 CHECKS: tuple[Callable[[str], str], ...] = (
     noise_is_the_cpus,
     convolutions_of_groups_are_the_cpus,
+    more_channels_than_a_kernel_takes_are_the_cpus,
     captured_is_eager,
     alone_is_in_a_pack,
     a_restored_pack_goes_on,

@@ -82,6 +82,7 @@ def test_identity_code_has_the_entropy_of_its_marginal_and_a_constant_code_has_n
 
 def test_entropy_takes_zero_probabilities() -> None:
     assert bounds.entropy(torch.tensor([1.0, 0.0])).item() == 0
+    assert bounds.entropy(torch.tensor([0.5, math.nan])).isnan(), "what is no number is not hidden"
 
 
 def normals(seed: int, images: int = 50, dims: int = 3) -> tuple[DiagonalNormal, Tensor]:
@@ -141,6 +142,15 @@ def test_a_constant_normal_code_has_no_mi() -> None:
     lower, upper = bounds.mi_normal_sandwich(posterior, torch.randn_like(mean))
     assert lower.item() == pytest.approx(0, abs=1e-9)
     assert upper.item() == pytest.approx(0, abs=1e-9)
+
+
+def test_a_category_that_no_image_is_in_breaks_no_gradient() -> None:
+    """Its share of a minibatch is 0 in float32, whose logarithm is none; of the others it is what it was."""
+    logits = torch.zeros(1, 3, 4)
+    logits[..., 0] = -120
+    logits.requires_grad_()
+    bounds.entropy(bounds.aggregate_posterior(logits.log_softmax(-1))).sum().backward()
+    assert logits.grad is not None and torch.isfinite(logits.grad).all() and not logits.grad[..., 0].any()
 
 
 def test_aggregate_entropy_is_the_lower_bound_plus_the_posterior_s_own() -> None:

@@ -38,6 +38,21 @@ def test_a_hidden_layer_is_a_product_torch_s_batch_norm_and_leaky_relu_with_all_
     assert not ours[2].any(), "a shift before normalisation changes nothing after it"
 
 
+def test_more_channels_than_a_card_s_kernel_takes_have_the_same_bits_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight, shift, scale, bias = double(K, I, B), double(K, I, O), double(K, 1, O), double(K, 1, O), double(K, 1, O)
+    found = []
+    for most in (dense.MAX_GROUPS, 5, 1):
+        monkeypatch.setattr(dense, "MAX_GROUPS", most)
+        for inputs in ([x, weight, shift, scale, bias], [x]):
+            for one in (weight, shift, scale, bias):
+                one.requires_grad_(len(inputs) > 1)
+            y = dense.hidden(x, weight, shift, scale, bias, None).y_KOB
+            found.append(torch.autograd.grad(y.square().sum(), inputs))
+    for own in found[2:]:
+        whole = found[0] if len(own) > 1 else found[1]
+        assert all(torch.equal(one, other) for one, other in zip(own, whole, strict=True))
+
+
 @pytest.mark.parametrize("rows", [False, True])
 def test_an_affine_layer_has_the_gradients_of_finite_differences(rows: bool) -> None:
     x, weight, bias = double(K, I, B), double(K, I, O), double(K, 1, O)

@@ -164,6 +164,20 @@ def test_where_capturing_fails_the_steps_are_run_as_they_are_and_it_is_said_once
     assert state(refused) == state(eager)
 
 
+def broken(body: Step, pack: Pack, dataset: Dataset, batches: Resident) -> Any:
+    """As torch's own: the end of a capture that broke inside raises an error in the place of what has broken it."""
+    try:
+        refusing(body, pack, dataset, batches)
+    finally:
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+
+def test_what_has_broken_a_capture_is_said_and_not_what_its_end_makes_of_it(digits: Dataset) -> None:
+    with pytest.warns(RuntimeWarning, match="capturing failed: RefusedError: operation not permitted"):
+        assert not replayed(small_pack(3, steps=99), digits, 30, broken)
+    captured.reasons()
+
+
 @pytest.mark.parametrize(
     ("count", "environ", "reason"),
     [

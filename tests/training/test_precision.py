@@ -13,6 +13,7 @@ from vmi.spec.errors import InputError
 from vmi.spec.resolving import resolve
 from vmi.training.pack import Pack
 from vmi.training.train import train
+from vmi.worker.work import prepare
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,20 @@ def test_precision_decides_identity_and_pack_and_float32_renames_no_trial() -> N
     assert kind_of(low.architecture, [low]) != kind_of(full.architecture, [full])
     with pytest.raises(InputError, match=r"one of bfloat16, float32|one of float32, bfloat16"):
         resolve({"precision": "bfloat"})
+
+
+def test_on_a_card_float32_is_float32_in_convolutions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's default is TF32 for these alone."""
+    monkeypatch.setattr("vmi.worker.work.keep_freed_memory", lambda: None)
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = cudnn.allow_tf32, matmul.allow_bf16_reduced_precision_reduction
+    cudnn.allow_tf32 = matmul.allow_bf16_reduced_precision_reduction = True
+    try:
+        prepare("cuda")
+        assert not cudnn.allow_tf32 and not matmul.allow_tf32
+        assert not matmul.allow_bf16_reduced_precision_reduction
+    finally:
+        cudnn.allow_tf32, matmul.allow_bf16_reduced_precision_reduction = before
 
 
 @pytest.mark.parametrize("network", [{"hidden": "24-12"}, {"network": "conv", "hidden": "4-8-16"}])

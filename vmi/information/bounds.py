@@ -18,8 +18,8 @@ from vmi.nn.ops import bmm
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """H(p) = -sum p log p over the last axis; 0 log 0 = 0."""
-    result: Tensor = torch.special.entr(probabilities).sum(-1)
+    """H(p) = -sum p log p over the last axis; 0 log 0 = 0, and a probability that is 0 has a gradient of 0, not inf."""
+    result: Tensor = torch.special.entr(torch.where(probabilities == 0, 1.0, probabilities)).sum(-1)
     return result
 
 

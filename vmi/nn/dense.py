@@ -25,6 +25,7 @@ from torch.nn.functional import leaky_relu_
 from vmi.nn.ops import bmm
 
 EPSILON, SLOPE = 1e-5, 0.2
+MAX_GROUPS = 65_535
 
 # What the factors of matrix products are rounded to; None: they stay as they are.
 Precision = torch.dtype | None
@@ -76,6 +77,29 @@ def frozen(module: nn.Module) -> Iterator[None]:
         module.requires_grad_(True)
 
 
+def _norm_backward(
+    gradient: Tensor, z: Tensor, mean: Tensor, inverse_std: Tensor, scale: Tensor, needs_weight: bool
+) -> tuple[Any, Any, Any]:
+    """Gradients of z, scale and bias of a group norm of [1, G, B], a group each of G; none depends on another's.
+
+    CUDA's kernel has a block for each group, along an axis of its grid that takes MAX_GROUPS.
+    """
+    _, groups, batch = z.shape
+    if groups > MAX_GROUPS:
+        pieces = [slice(start, start + MAX_GROUPS) for start in range(0, groups, MAX_GROUPS)]
+        planes = ([each[:, own] for each in (gradient, z, mean, inverse_std)] for own in pieces)
+        given = zip(planes, pieces, strict=True)
+        of_z, of_scale, of_bias = zip(
+            *(_norm_backward(g, p, m, d, scale[own], needs_weight) for (g, p, m, d), own in given), strict=True
+        )
+        joined = torch.cat if needs_weight else lambda _: None
+        return torch.cat(of_z, 1), joined(of_scale), joined(of_bias)
+    of: tuple[Any, Any, Any] = torch.ops.aten.native_group_norm_backward(
+        gradient, z, mean, inverse_std, scale, 1, groups, batch, groups, [True, needs_weight, needs_weight]
+    )
+    return of
+
+
 class _Hidden(Function):
     @staticmethod
     def forward(
@@ -103,10 +127,9 @@ class _Hidden(Function):
         groups, batch = scale.numel(), z.shape[-1]
         # The activation keeps the sign, so y says on which side of the bend its argument was.
         gradient = torch.ops.aten.leaky_relu_backward(gradient.contiguous(), y, SLOPE, True)
-        of_z, of_scale, of_bias = torch.ops.aten.native_group_norm_backward(
-            gradient.view(1, groups, batch), z.view(1, groups, batch), mean, inverse_std, scale.flatten(),
-            1, groups, batch, groups, [True, needs_weight, needs_weight],
-        )  # fmt: skip
+        of_z, of_scale, of_bias = _norm_backward(
+            gradient.view(1, groups, batch), z.view(1, groups, batch), mean, inverse_std, scale.flatten(), needs_weight
+        )
         of_z = in_precision(of_z.view_as(z), weight.dtype)
         of_x = in_precision(bmm(weight, of_z), z.dtype) if needs_x else None
         if not needs_weight:

@@ -12,8 +12,10 @@ Shapes: K member, B batch, D pixels, N training images.
 from __future__ import annotations
 
 import os
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -140,10 +142,22 @@ def replayed(
                 _SHORT.add(pack)
             else:
                 _EAGER.add(pack.architecture)
-            return _not(f"capturing failed: {type(error).__name__}: {error}")
+            return _not(f"capturing failed: {_cause(error)}")
         _CAPTURED[pack] = found
     found.run(pack, count)
     return True
+
+
+def _cause(error: BaseException) -> str:
+    """What has broken first, and where: the end of a broken capture raises an error of its own in its place."""
+    seen: set[int] = set()
+    while (before := error.__cause__ or error.__context__) is not None and id(before) not in seen:
+        seen.add(id(before))
+        error = before
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if f"{os.sep}vmi{os.sep}" in frame.filename]
+    at = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{at}"
 
 
 def has_graph(pack: Pack) -> bool:

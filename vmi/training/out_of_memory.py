@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 # torch has a type of its own for a GPU only; its allocator on a CPU and CUDA's libraries raise a RuntimeError.
-_SAID = ("out of memory", "can't allocate memory", "Cannot allocate memory", "not enough memory", "_ALLOC_FAILED")
+_SAID = (
+    "out of memory", "can't allocate memory", "Cannot allocate memory", "not enough memory",
+    "_ALLOC_FAILED", "_ALLOCATION_FAILED",
+    # What is left of it where a library had none for its handle, or for any of its ways to compute something.
+    "_STATUS_NOT_INITIALIZED", "unable to find an engine",
+)  # fmt: skip
 
 
 class ExhaustedError(MemoryError):

@@ -33,6 +33,7 @@ from vmi.spec.layout import parse
 from vmi.spec.reports import LEAST_STEPS, REPORTS
 from vmi.spec.trial import PackSpec, Trial
 from vmi.training import accuracy, cuda_graph
+from vmi.training.out_of_memory import is_out_of_memory
 from vmi.training.pack import Pack
 from vmi.training.train import launch_steps, run_steps
 from vmi.worker import own_images
@@ -149,12 +150,19 @@ class _Bench:
         for size, trials in packs.items():
             if bounded and made and size > asked and size * min(first[s].wall / 2 / s for s in made) > LONGEST_STEP:
                 break
-            pack = made[size] = Pack(trials, self.device)
-            pack.train_mode(True)
-            # Before a graph is: libraries make here what they need once, which is none of its cost.
-            first[size] = self._time(partial(launch_steps, pack, dataset, 2))
-            if self._captures:
-                capturing[size] = self._time(partial(run_steps, pack, dataset, LEAST_STEPS))
+            try:
+                pack = Pack(trials, self.device)
+                pack.train_mode(True)
+                # Before a graph is: libraries make here what they need once, which is none of its cost.
+                first[size] = self._time(partial(launch_steps, pack, dataset, 2))
+                if self._captures:
+                    capturing[size] = self._time(partial(run_steps, pack, dataset, LEAST_STEPS))
+            except Exception as error:  # the estimate of what memory holds is one
+                if not made or not is_out_of_memory(error):
+                    raise
+                first.pop(size, None)
+                break
+            made[size] = pack
         replaying = {size: pack for size, pack in made.items() if cuda_graph.has_graph(pack)}
         replayed = self._in_turns(run_steps, replaying, dataset)
         launched = self._in_turns(launch_steps, made, dataset, first)

@@ -16,6 +16,7 @@ from vmi.spec.datasets import spec_of
 from vmi.spec.trial import Judge
 from vmi.training import accuracy
 from vmi.training.out_of_memory import ExhaustedError, is_out_of_memory
+from vmi.training.precision import tf32
 from vmi.training.train import train
 from vmi.worker import own_images
 from vmi.worker.accounting import forget_gpu_bytes
@@ -78,10 +79,15 @@ def work(
 
 
 def prepare(device: str) -> None:
-    """What every worker needs before it trains: one thread, freed memory kept, denormal numbers flushed to zero."""
+    """What every worker needs before it trains: one thread, freed memory kept, denormal numbers flushed to zero.
+
+    On a GPU float32 is float32: PyTorch would have convolutions, and no matrix products, in TF32.
+    """
     keep_freed_memory()
     if device == "cpu":
         torch.set_num_threads(1)
+    else:
+        tf32(False)
     # Adam's moments decay into denormals, which cost ten times the time of a step.
     torch.set_flush_denormal(True)
 
@@ -129,6 +135,7 @@ def _attempt(
                     yield session.update()
                 if (parts := session.parts_asked) > 1 and (last := session.part(progress, parts)):
                     return last
+                del progress  # and with it the pack that its members have left, before the next one is captured
             members.go_on()
         return session.close()
     except HaltedError:
