@@ -214,6 +214,30 @@ def text_file(root: Path) -> Path:
     return root / "notes.txt"
 
 
+def flipped(root: Path) -> Path:
+    """Within what is compressed: no header says so."""
+    np.savez_compressed(root / "z.npz", images=pixels())
+    content = bytearray((root / "z.npz").read_bytes())
+    content[600:700] = bytes(255 - byte for byte in content[600:700])
+    (root / "z.npz").write_bytes(content)
+    return root / "z.npz"
+
+
+def announced(root: Path) -> Path:
+    with (root / "h.npy").open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**14, 8, 8)}
+        np.lib.format.write_array_header_1_0(file, header)
+    return root / "h.npy"
+
+
+def permuted(root: Path) -> Path:
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(pixels().reshape(-1)), HEIGHT * WIDTH)
+    kind = pa.fixed_shape_tensor(pa.uint8(), (HEIGHT, WIDTH), permutation=[1, 0])
+    table = pa.table({"image": pa.ExtensionArray.from_storage(kind, storage)})
+    pq.write_table(table, root / "t.parquet")
+    return root / "t.parquet"
+
+
 def empty(root: Path) -> Path:
     (root / "e.npz").touch()
     return root / "e.npz"
@@ -256,6 +280,12 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "an unknown side": (saved(images=GOOD, split=["train"] * 59 + ["later"]), "'later'"),
     "ambiguous channels": (saved(images=np.zeros((50, 3, 5, 4), np.uint8)), "declare CxHxW"),
     "five channels": (saved(images=np.zeros((50, 5, 8, 8), np.uint8)), "no 1 to 4 channels"),
+    "bytes of 0 and 1": (saved(images=(GOOD > 99).astype(np.uint8)), "0 and 1 alone"),
+    "a single number": (saved(images=np.float32(0.5)), "a single number"),
+    "flipped bytes": (flipped, "a whole .npz file"),
+    "more announced than there is": (announced, "128 bytes cannot hold"),
+    "a declared size beyond any": (lambda root: Path(f"{npz(root, GOOD, labels())}::99999x99999"), "99,999 x 99,999"),
+    "permuted tensors": (permuted, "in their order"),
 }
 
 

@@ -11,6 +11,7 @@ import typer
 from vmi.cli.arguments import Debug
 from vmi.cli.run import guarded
 from vmi.spec.errors import InputError, Problem, printable
+from vmi.spec.home import expanded
 from vmi.storage.paths import AnyPath, local, opened, path_of
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _export_model(folder: AnyPath, trial_id: str, dir: str, onnx: bool, problems
     from vmi.worker.work import prepare  # loads torch
 
     prepare("cpu")
-    target = Path(dir).expanduser()
+    target = expanded(dir, "DIR")
     row, pack = _found(folder, trial_id, [*problems, *_problems(dir, onnx)])
     _write(pack, row, target, onnx)
     typer.echo(f"model: {printable(str(target))}")

@@ -18,7 +18,7 @@ from vmi.results.store import Store
 from vmi.sources import kept
 from vmi.spec.config import FIELD_TYPES, TrialConfig
 from vmi.spec.datasets import DATASETS, data_folder, find
-from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean, near
+from vmi.spec.errors import InputError, Problem, did_you_mean, near
 from vmi.spec.trial import CUT_SHORT, Row, Trial
 from vmi.storage.paths import AnyPath
 from vmi.worker import own_images
@@ -83,10 +83,7 @@ def trial_of(row: Row, store: Store) -> Trial:
     if config.trial_id != row["trial_id"]:
         allowed = "a trial whose configuration has the same numbers in this program"
         raise InputError([Problem("trial_id", row["trial_id"], allowed, f"it is {config.trial_id} here")])
-    try:
-        own_images.hold(name)
-    except StoreError as error:
-        raise InputError([Problem("dataset", name, "the images that the trial was trained on", str(error))]) from error
+    own_images.hold(name)
     return Trial(config.trial_id, config.suggestion_id, config)
 
 

@@ -249,7 +249,10 @@ def _number(driver: Driver, name: str) -> float:
 
 
 def _is_study(folder: AnyPath) -> bool:
-    return any((folder / name).exists() for name in ("study.json", lock.FILE, "trials"))
+    try:
+        return any((folder / name).exists() for name in ("study.json", lock.FILE, "trials"))
+    except PermissionError:  # somebody else's, beside one's own
+        return False
 
 
 def _near(folder: AnyPath) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,15 +149,16 @@ class Store:
     def _others(self) -> Iterable[Store]:
         for name in sorted(self.files.names(self.root)) if self.root.is_dir() else ():
             other = Store(self.root, name, self.files)
-            if name != self.study and other.folder_of("trials").is_dir():
-                yield other
+            with contextlib.suppress(PermissionError):  # somebody else's
+                if name != self.study and other.folder_of("trials").is_dir():
+                    yield other
 
 
 def _completed_of(store: Store, trial_ids: Collection[str]) -> Mapping[str, pa.Table]:
-    """The completed ones of these trials with curves and arrays; none of a study that is damaged."""
+    """The completed ones of these trials with curves and arrays; none of one that is damaged or somebody else's."""
     try:
         tables = {table: store.read(table).checked() for table in TABLES}
-    except StoreError:
+    except (StoreError, PermissionError):
         tables = {table: schema_of(table, (), "").empty_table() for table in TABLES}
     trials = first_attempts(tables["trials"])
     completed = pc.equal(trials["outcome"], "completed")

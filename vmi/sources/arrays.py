@@ -80,11 +80,15 @@ def pixels_of(given: Array, shape: tuple[int, ...] | None = None, where: str = "
     if given.dtype.kind not in "buf" or (given.dtype.kind == "u" and given.dtype != np.uint8):
         hint = f"found {given.dtype}" + _range_of(given)
         raise refused(where, "uint8 from 0 to 255, floats in [0, 1], or booleans", hint)
+    if not given.ndim:
+        raise refused(where, "at least one image", "found a single number")
     planes = _planes(given, shape, where)
     check_size(planes.shape, where)
     if planes.dtype == bool:
         return planes.astype(np.uint8) * np.uint8(255)
     if planes.dtype == np.uint8:
+        if planes.max() == 1:
+            raise refused(where, "uint8 from 0 to 255, floats in [0, 1], or booleans", "found uint8 of 0 and 1 alone")
         return planes
     if not np.isfinite(planes).all():
         raise refused(where, "floats in [0, 1]", "found a value that is not finite")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,7 +134,7 @@ def _classes(given: Array | None, count: int) -> tuple[tuple[str, ...], NDArray[
 
 
 def _by_value(name: str) -> tuple[bool, int, str]:
-    whole = name.lstrip("-").isdecimal()
+    whole = bool(re.fullmatch(r"-?\d{1,1000}", name))
     return not whole, int(name) if whole else 0, name
 
 
@@ -150,14 +151,20 @@ def _check(images: Images, labels: NDArray[np.int64], classes: tuple[str, ...], 
 
 
 def _held_out(order: NDArray[np.int64], labels: NDArray[np.int64], keys: list[bytes]) -> NDArray[np.bool_]:
-    """The first fifth of each class by content, and at least one, with all copies of the last of them."""
+    """The first fifth of each class by content, and at least one, copies of an image on one side.
+
+    Copies of the last of them are held out with it, unless that would be twice what is to be.
+    """
     found = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         own = order[labels[order] == label]
-        end = max(1, round(HELD_OUT_SHARE * len(own)))
+        wanted = max(1, round(HELD_OUT_SHARE * len(own)))
+        first, end = wanted - 1, wanted
         while end < len(own) - 1 and keys[own[end]] == keys[own[end - 1]]:
             end += 1
-        found[own[:end]] = True
+        while first > 0 and keys[own[first]] == keys[own[first - 1]]:
+            first -= 1
+        found[own[: first if first and end > 2 * wanted else end]] = True
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ def read(text: str, skip_broken: bool = False) -> Images:
         return published.read_published(text)
     place = place_of(text)
     path = place.path
+    if place.shape is not None:
+        check_size((1, *place.shape), text)
     try:
         if path.is_dir():
             return _folder(place, skip_broken)
@@ -50,7 +54,7 @@ def _folder(place: Place, skip_broken: bool) -> Images:
 def _npy(place: Place) -> Images:
     where = str(place.path)
     with place.path.open("rb") as file:
-        _check_header(file, where)
+        _check_header(file, place.path.stat().st_size, where)
     try:
         found = np.load(place.path, allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -64,12 +68,13 @@ def _npz(place: Place) -> Images:
         with zipfile.ZipFile(place.path) as archive:
             for name in archive.namelist():
                 with archive.open(name) as member:
-                    _check_header(member, f"{where}: {name.removesuffix('.npy')}")
+                    size = archive.getinfo(name).file_size
+                    _check_header(member, size, f"{where}: {name.removesuffix('.npy')}")
         with np.load(place.path, allow_pickle=False) as held:
             found = {name.lower(): held[name] for name in held.files}
     except InputError:  # what an array's header tells, a ValueError too
         raise
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise refused(where, "a whole .npz file of numbers", str(error)) from error
     parts = [part for part in _PARTS if f"{part}_images" in found]
     if "images" in found:
@@ -83,8 +88,8 @@ def _npz(place: Place) -> Images:
     ], where)  # fmt: skip
 
 
-def _check_header(file: Any, where: str) -> None:
-    """The shape that a .npy file announces, before it takes any memory."""
+def _check_header(file: Any, size: int, where: str) -> None:
+    """The shape that a .npy file of so many bytes announces, before it takes any memory."""
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(file)
@@ -92,3 +97,5 @@ def _check_header(file: Any, where: str) -> None:
         raise refused(where, "an array of numbers", "found an array of objects, which would have to be unpickled")
     if len(shape) > 1:
         check_size(shape, where)
+    if math.prod(shape) * dtype.itemsize > size:
+        raise refused(where, "a whole file", f"{size:,} bytes cannot hold {' x '.join(map(str, shape))} of {dtype}")

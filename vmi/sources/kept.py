@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def class_names(name: str) -> tuple[str, ...]:
     """The names of its classes, in their order, of a data set whose place this process knows; of others none."""
     if not place_of(name):
         return ()
-    return tuple(json.loads((path_of(place_of(name)) / SPEC).read_text(encoding="utf-8"))["class_names"])
+    return tuple(_described(path_of(place_of(name)))["class_names"])
 
 
 def register_kept(root: AnyPath) -> None:
@@ -58,7 +59,7 @@ def register_kept(root: AnyPath) -> None:
     folder = root / FOLDER
     if folder.is_dir():
         for entry in folder.iterdir():
-            if (entry / SPEC).is_file():
+            if entry.name.startswith("data-") and (entry / SPEC).is_file():
                 register(kept_spec(entry), str(entry))
 
 
@@ -83,7 +84,24 @@ def damaged(root: AnyPath) -> dict[AnyPath, str]:
 
 
 def kept_spec(folder: AnyPath) -> DatasetSpec:
-    return spec_from_json(json.loads((folder / SPEC).read_text(encoding="utf-8")))
+    """What is kept in a folder. Raises StoreError naming a damaged description."""
+    try:
+        return spec_from_json(_described(folder))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _described(folder: AnyPath) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / SPEC).read_text(encoding="utf-8"))
+        return {**found, "class_names": [*found["class_names"]]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: AnyPath, error: Exception) -> StoreError:
+    why = f"it has no {error}" if isinstance(error, KeyError) else error
+    return StoreError(f"{folder / SPEC}: damaged, kept as it is: {why}")
 
 
 def _array(folder: AnyPath, name: str) -> Array:

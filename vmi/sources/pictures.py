@@ -5,17 +5,20 @@ Shapes: N images, C channels, H x W image plane.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vmi.sources.arrays import HELD_OUT, Array, Images, check_size, joined, refused
 from vmi.sources.places import Place
+from vmi.spec.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+OTHER_SUFFIXES = (".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".ppm", ".pgm")
 
 
 def read_folder(place: Place, skip_broken: bool) -> Images:
@@ -25,13 +28,19 @@ def read_folder(place: Place, skip_broken: bool) -> Images:
     if len(folders) > 1 and all(name in HELD_OUT for name in names) and any(HELD_OUT[name] for name in names):
         parts = [(folder.name.lower(), _pictures(Place(folder, place.shape), skip_broken)) for folder in folders]
         return joined(parts, str(place.path))
+    if sum(folder.name.lower() in HELD_OUT for folder in folders) > 1:
+        allowed = "train/ with test/ (or held_out/) and nothing else, or one folder for each class; val/ is trained on"
+        raise refused(str(place.path), allowed, f"found {', '.join(folder.name for folder in folders)}")
     return _pictures(place, skip_broken)
 
 
 def _pictures(place: Place, skip_broken: bool) -> Images:
     """One folder a class, or images without any."""
     where = str(place.path)
-    found = sorted(p for p in place.path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = list(_files(place.path))
+    found = sorted(p for p in files if p.suffix.lower() in SUFFIXES)
+    if others := sorted(p for p in files if p.suffix.lower() in OTHER_SUFFIXES):
+        raise refused(where, "PNG or JPEG alone", f"{len(others)} of another format, such as {others[0]}")
     depths = {len(p.relative_to(place.path).parts) for p in found}
     if not found or (not depths <= {2} and depths != {1}):
         said = "images lie at several depths" if found else "no PNG or JPEG is there"
@@ -41,6 +50,18 @@ def _pictures(place: Place, skip_broken: bool) -> Images:
     kept = [p for p in found if str(p) not in broken]
     labels = np.array([p.parent.name for p in kept]) if depths == {2} else None
     return Images(pixels, labels, None, broken)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder and what it links to; hidden ones are no images. Raises OSError."""
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if not any(parent.samefile(entry) for parent in (folder, *folder.parents)):  # a link to where it lies
+                yield from _files(entry)
+        else:
+            yield entry
 
 
 def decoded(
@@ -53,8 +74,11 @@ def decoded(
     for name, open_image in opened:
         try:
             with open_image() as file, Image.open(file) as image:
-                check_size((1, *image.size), name)
+                if place.shape is None:
+                    check_size((1, *image.size), name)
                 picture = _plain_picture(image, place.shape, name)
+        except InputError:  # a ValueError too; the picture is whole, and not of a kind that is read
+            raise
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if not skip_broken:
                 hint = f"{str(error).splitlines()[0]}; --skip-broken leaves such files out"
@@ -77,6 +101,7 @@ def _sides(shape: Sequence[int]) -> str:
 
 def _plain_picture(image: Any, shape: tuple[int, ...] | None, name: str) -> Array:
     """[C, H, W] uint8, at the declared size where there is one."""
+    image = ImageOps.exif_transpose(image)  # as whoever held the camera saw it
     modes = {"1": "L", "P": "RGBA" if "transparency" in image.info else "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
     image = image.convert(modes.get(image.mode, image.mode))
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
@@ -85,6 +110,9 @@ def _plain_picture(image: Any, shape: tuple[int, ...] | None, name: str) -> Arra
         channels = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(shape[0]) if len(shape) == 3 else image.mode
         if channels is None:
             raise refused(name, "a declared shape HxW, or CxHxW of 1 to 4 channels", f"found {shape}")
+        if image.mode.endswith("A") and not channels.endswith("A") and image.getextrema()[-1] != (255, 255):
+            allowed = f"{'2' if channels == 'L' else '4'} declared channels, or pictures without opacity"
+            raise refused(name, allowed, "some of its pixels are not opaque")
         if (shape[-1], shape[-2]) != image.size:
             image = image.resize((shape[-1], shape[-2]), Image.Resampling.BILINEAR)
         image = image.convert(channels)

@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from vmi.spec.home import expanded
+
 _SHAPE = re.compile(r"^(.*)::(\d+(?:x\d+){1,2})$", re.DOTALL)
 
 
@@ -20,8 +22,8 @@ class Place(NamedTuple):
 
 
 def place_of(text: str) -> Place:
-    """Path and declared shape of what a study calls its data set."""
+    """Path and declared shape of what a study calls its data set. Raises InputError for the home of nobody."""
     found = _SHAPE.match(text)
     if not found:
-        return Place(Path(text).expanduser())
-    return Place(Path(found[1]).expanduser(), tuple(int(side) for side in found[2].split("x")))
+        return Place(expanded(text, "dataset"))
+    return Place(expanded(found[1], "dataset"), tuple(int(side) for side in found[2].split("x")))

@@ -79,6 +79,8 @@ def _column(column: Any, place: Place, where: str) -> Array:
     if column.null_count:
         raise refused(where, "an image in every row", f"found {column.null_count} empty rows")
     if isinstance(kind, pa.FixedShapeTensorType):
+        if kind.permutation is not None and list(kind.permutation) != list(range(len(kind.shape))):
+            raise refused(where, "tensors whose dimensions are in their order", f"found {kind.permutation}")
         return np.asarray(column.combine_chunks().to_numpy_ndarray())
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         encoded = [row["bytes"] for row in column.to_pylist()]

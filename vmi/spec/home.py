@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vmi.spec.errors import InputError, Problem
+
 
 def home() -> Path:
     """By HOME, else by the system's users; "/" for whom neither knows, as containers have it."""
@@ -11,3 +13,13 @@ def home() -> Path:
         return Path.home()
     except RuntimeError:
         return Path("/")
+
+
+def expanded(text: str, name: str) -> Path:
+    """The path that a user named, "~" for a home. Raises InputError naming `name` where it is the home of nobody."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            [Problem(name, text, "a path; ~ and ~NAME are homes of users that the system knows")]
+        ) from error

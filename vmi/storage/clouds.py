@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
+from vmi.spec.home import expanded, home
+
 CONNECT_SECONDS = 4.0
 REGION_TRIES = 3
 HOW = {
@@ -136,7 +138,7 @@ def _s3(environ: Environ) -> Options:
 def _profile(environ: Environ) -> dict[str, str]:
     """What the files of ~/.aws say of the profile in use."""
     chosen = environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE")
-    name, home = chosen or "default", Path.home() / ".aws"
+    name, aws = chosen or "default", home() / ".aws"
     found: dict[str, str] = {}
     section = name if name == "default" else f"profile {name}"
     known = False
@@ -144,7 +146,7 @@ def _profile(environ: Environ) -> dict[str, str]:
         ("AWS_CONFIG_FILE", "config", section),
         ("AWS_SHARED_CREDENTIALS_FILE", "credentials", name),
     ):
-        path = Path(environ.get(variable) or home / file).expanduser()
+        path = expanded(str(environ.get(variable) or aws / file), variable)
         parser = configparser.RawConfigParser(default_section="", strict=False)
         try:
             parser.read(path, encoding="utf-8")
@@ -191,8 +193,8 @@ def _gs(environ: Environ) -> Options:
         url = host if "://" in host else f"http://{host}"
         return {"base_url": url, "bearer_token": "emulator"}
     named = environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-    home = Path(environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
-    file = Path(named or home / "application_default_credentials.json")
+    gcloud = Path(environ.get("CLOUDSDK_CONFIG") or home() / ".config" / "gcloud")
+    file = Path(named or gcloud / "application_default_credentials.json")
     if named and not file.is_file():
         raise _denied("gs", "GOOGLE_APPLICATION_CREDENTIALS names no file")
     if not file.is_file():
@@ -230,7 +232,7 @@ def _az(environ: Environ) -> Options:
         "sas_token": told.get("sharedaccesssignature"),
     }
     options = {name: value for name, value in options.items() if value}
-    logged_in = (Path(environ.get("AZURE_CONFIG_DIR") or Path.home() / ".azure") / "azureProfile.json").is_file()
+    logged_in = (Path(environ.get("AZURE_CONFIG_DIR") or home() / ".azure") / "azureProfile.json").is_file()
     if not {"account_key", "sas_token"} & options.keys() and not any(map(environ.get, _AZURE)) and logged_in:
         options["use_azure_cli"] = shutil.which("az") is not None
     return options

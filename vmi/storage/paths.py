@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vmi.spec.errors import InputError, Problem, StoreError
+from vmi.spec.home import expanded
 
 if TYPE_CHECKING:
     from vmi.storage.bucket import Bucket
@@ -220,7 +221,7 @@ def path_of(text: str | AnyPath, name: str = "--results") -> AnyPath:
     if not isinstance(text, str):
         return text
     if not found:
-        return Path(text).expanduser()
+        return expanded(text, name)
     scheme = found[1].lower()
     if scheme not in SIGNS:
         raise InputError([Problem(name, given, ALLOWED, f"no store of scheme {found[1]}:// is known")])
