@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from vmi.cost.forecast import Extent, PackSeconds, forecast
 from vmi.cost.measurements import Costs, Entry, Seconds, costs_on, kind_of, read, sizes_up_to, write
 from vmi.cost.packing import pack
-from vmi.cost.prediction import Target, prediction_lines, simulation_lines
+from vmi.cost.prediction import Target, cut_line, prediction_lines, simulation_lines
 from vmi.search.factory import searcher_for
 from vmi.spec.errors import StoreError
 from vmi.spec.resolving import resolve
@@ -190,11 +191,31 @@ def test_the_plan_says_time_cost_and_idle(tmp_path: Path) -> None:
 def test_without_a_measurement_there_is_the_command_and_no_figure(tmp_path: Path) -> None:
     for target in ({}, {"hardware": "other CPU"}, {"device": "cuda", "hardware": None}):
         said = lines(Extent(GRID, (), 16), tmp_path / "none.json", **target)
-        assert said[0].startswith("no prediction: a pack of 10 of digits n16+c10* mlp 128-64 was not measured on")
+        assert said[0].startswith("no prediction: a pack of 16 of digits n16+c10* mlp 128-64 was not measured on")
         assert said[1] == "  measure it there with: vmi calibrate x.py" and len(said) == 2
     write(tmp_path / "c.json", ENTRIES[:2])
-    assert lines(Extent(GRID, (), 16), tmp_path / "c.json")[0].startswith("no prediction: a pack of 10")
+    assert lines(Extent(GRID, (), 16), tmp_path / "c.json")[0].startswith("no prediction: a pack of 16")
     assert lines(Extent(GRID, (), 4), tmp_path / "c.json")[0].startswith("predicted")
+
+
+@pytest.mark.parametrize("prefer", ["time", "cost"])
+def test_a_pack_size_beyond_the_measured_ones_is_no_prediction_and_no_error(tmp_path: Path, prefer: str) -> None:
+    """The cut is an estimate's then, and its packs may be larger than any that was measured."""
+    write(tmp_path / "c.json", ENTRIES)
+    target = Target("cpu", 1, "test CPU")
+    costs = target.costs(tmp_path / "c.json")
+    assert costs is not None
+    said = set()
+    for seeds, size, workers in itertools.product((1, 4, 5, 9), (3, 16, 17, 19, 24, 64), (1, 2, 7)):
+        extent = Extent(replace(GRID, seeds=range(seeds)), (), size)
+        found = forecast(extent, costs, workers, extent.planner(costs, "cpu", prefer))
+        assert (found is None) == (min(size, extent.left) > 16)
+        wanted = replace(target, workers=workers)
+        (first, *_) = prediction_lines(extent, wanted, costs, "vmi calibrate x.py", prefer)
+        (cut,) = cut_line(extent, wanted, costs, prefer)
+        assert ("by what was measured" in cut) == (found is not None) == first.startswith("predicted")
+        said.add(found is None)
+    assert said == {True, False}
 
 
 def test_a_simulation_has_a_row_per_number_of_workers() -> None:

@@ -136,6 +136,19 @@ def test_no_pack_is_handed_out_that_is_predicted_to_end_after_the_deadline() -> 
     assert budget.ended_by(made.handed_out) == "--hours 1: nothing that is left is predicted to end in time"
 
 
+def test_one_that_was_begun_goes_on_where_no_other_ends_in_time() -> None:
+    """It may be nearly through; what it is predicted to take is that of all its steps."""
+    clock, whole = Clock(), run_all(ledger())
+    budget = within(3600, 2500, clock)
+    made = ledger(budget.choose, under_way=whole[:2])
+    assert made.next_pack() == whole[0]
+    clock.now += 1600
+    end(made, whole[0], map(completed, whole[0].trials))
+    assert made.next_pack() == whole[1]
+    end(made, whole[1], map(completed, whole[1].trials))
+    assert made.over and made.next_pack() is None, "the third was not begun"
+
+
 def test_a_smaller_pack_that_ends_in_time_goes_before_a_larger_one_that_does_not() -> None:
     clock = Clock()
     deadline = Deadline(clock=clock, at=clock.now + 100, name="--hours 1")

@@ -11,6 +11,7 @@ from support.worker_runs import Worker, same_rows, task_of
 
 from vmi.cost.packing import parts_of
 from vmi.in_flight.checkpoints import Checkpoints
+from vmi.in_flight.live import read_live
 from vmi.in_flight.parting import clear_parts
 from vmi.results.store import Store
 from vmi.spec.trial import PackSpec
@@ -55,9 +56,14 @@ def test_the_parts_end_as_the_whole_would_have(tmp_path: Path, whole: Path) -> N
     assert last.over and not last.ended and 8 <= last.step < 43
     (left,) = going_on(tmp_path)
     assert left == task.pack, "until the driver lets go of it, the pack is whole"
+    seen = {row["trial_id"]: row["step"] for one in read_live(Store(tmp_path, "s"), ()) for row in one.trials}
     *_, last = Worker("part_worker.py", task, "never").rest()
     Checkpoints(Store(tmp_path, "s"), task.pack.pack_id).retire()
     parts = going_on(tmp_path)
+    live = [*read_live(Store(tmp_path, "s"), ())]
+    assert {one.pack_id for one in live} == {part.pack_id for part in parts}, "what was reported stays in view"
+    assert {row["trial_id"] for one in live for row in one.trials} == seen.keys()
+    assert all(row["step"] >= seen[row["trial_id"]] >= 8 and len(one.curves) for one in live for row in one.trials)
     assert sorted(parts) == sorted(parts_of(task.pack, last.parted))
     assert all(step >= 8 for step in finish(task, parts)), "each goes on where the pack was"
     same_rows(tmp_path, whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -156,6 +157,45 @@ def test_trials_of_a_resumed_pack_that_have_a_row_are_done_once() -> None:
     assert display.rate == pytest.approx(0.27 / 20)  # from the first step that was seen on, in trials
     display.update(finish(ledger, spec))
     assert "3/6 trials" in display.line() and "| 900 of 1,800 steps, " in display.line()
+
+
+def test_trials_that_are_found_in_mid_run_say_nothing_about_speed() -> None:
+    """As where a study grows by what another one has trained."""
+    everything = [trial for s in searcher_for(STUDY, 0).ask(9) for trial in trials(STUDY, s)]
+    small = replace(STUDY, seeds=range(2))
+    own = [trial for s in searcher_for(small, 0).ask(9) for trial in trials(small, s)]
+    rows = {t.trial_id: _row(t) for t in everything if t not in own}
+    ledger = Ledger(small, searcher_for(small, 0), {}, lambda ids: rows, pack_size=4, workers=lambda: 1)
+    clock = Clock()
+    display = display_of(ledger, clock)
+    spec = taken(ledger)
+    for step in (1, 11, 21):
+        display.update(Update(spec.pack_id, step, 100))
+        clock.now += 10
+    before = display.rate
+    ledger.grow(STUDY, searcher_for(STUDY, 0), {})
+    display.under_way.grow()
+    assert not ledger.has_work() and ledger.reused == 2 and display.rate == pytest.approx(before)
+    display.update(Update(spec.pack_id, 31, 100))
+    assert display.rate == pytest.approx(0.04) and "| 972 of 1,800 steps, " in display.line()
+
+
+def test_packs_that_wait_with_a_checkpoint_have_their_steps() -> None:
+    ledger = ledger_of()
+    display = display_of(ledger, Clock())
+    spec = taken(ledger)
+    ledger.take(last := Update(spec.pack_id, 50, 100, saved=50))
+    display.update(last)
+    ids = tuple(trial.trial_id for trial in spec.trials)
+    parted = Update(spec.pack_id, 60, 100, saved=60, parted=(ids[:2], ids[2:]))
+    ledger.take(parted)
+    display.update(parted)
+    assert "| 540 of 1,800 steps | " in display.line()
+    assert ledger.going_on == dict.fromkeys(ids, 0.6)
+    first = taken(ledger)
+    assert len(first.trials) == 2 and "| 540 of 1,800 steps | " in display.line()
+    ledger.give_back(first.pack_id)
+    assert ledger.going_on == dict.fromkeys(ids, 0.6) and "| 540 of 1,800 steps | " in display.line()
 
 
 def test_off_a_terminal_lines_are_plain_and_few() -> None:

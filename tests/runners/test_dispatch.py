@@ -130,5 +130,10 @@ def test_a_pack_whose_worker_stops_as_it_was_asked_to_is_neither_lost_nor_handed
     assert set(ledger.running) == {first.pack.pack_id, second.pack.pack_id} and not ledger.outcomes.lost
     handing.halted(Update(first.pack.pack_id, 4, 8, saved=4))
     assert set(ledger.going_on.values()) == {0.5}
+    one, *_ = first.pack.trials
+    ledger.take(Update(first.pack.pack_id, 6, 8, saved=6, stored=(one.trial_id,)))
+    left, size = ledger.going_on, len(first.pack.trials)
+    assert len(left) == size - 1
+    assert set(left.values()) == {(0.75 * size - 1) / (size - 1)}, "in the mean it is a full one"
     handing.halted(Update(second.pack.pack_id, 9, 9, tuple(map(completed, second.pack.trials))))
     assert set(ledger.outcomes.finished) == {trial.trial_id for trial in second.pack.trials}

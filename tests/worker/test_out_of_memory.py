@@ -13,9 +13,12 @@ import torch
 from support.packs import varied
 from support.worker_runs import rows, same_rows, task_of
 
+from vmi.in_flight import steering
+from vmi.in_flight.parting import put_part
 from vmi.results.store import Store
 from vmi.training import checkpoint, train
 from vmi.training.pack import Pack
+from vmi.worker import session
 from vmi.worker.work import work
 
 SIZES = {"steps": 20}
@@ -55,6 +58,24 @@ def test_members_are_halved_until_there_is_room_and_end_with_the_same_rows(
     assert all(update.step > 0 for update in updates if update.warning), "from the checkpoint, not from the start"
     assert [ended.outcome for ended in updates[-1].ended] == ["completed"] * 8
     same_rows(tmp_path / "short", tmp_path / "whole")
+
+
+def test_a_pack_that_there_is_no_memory_to_part_goes_on_whole_and_as_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would only have saved time."""
+
+    def short(*given: object) -> None:
+        torch.empty(TOO_MUCH, dtype=torch.uint8)
+
+    task = task_of(tmp_path, varied(4, **SIZES))
+    monkeypatch.setattr(steering, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(session, "part", short)
+    put_part(Store(tmp_path, "s"), task.pack.pack_id, 2)
+    updates = list(work(task))
+    assert sum("gives no members away: no memory" in update.warning for update in updates) == 1
+    assert not any("ran out of memory" in update.warning for update in updates) and updates[-1].places == 4
+    assert [ended.outcome for ended in updates[-1].ended] == ["completed"] * 4
 
 
 def test_one_that_has_no_memory_by_itself_is_a_failed_row_and_the_others_complete(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from runners.test_ledger import completed, end, ids, ledger_of, none, row_of, run, sampled, study
 
+from vmi.cost.packing import pack_of
 from vmi.results.store import Store
 from vmi.runners.ledger import Ledger
 from vmi.search.factory import searcher_for
@@ -37,6 +38,17 @@ def test_a_pack_that_has_begun_is_found_until_its_trials_are_stored(tmp_path: Pa
     finished = {trial.trial_id for trial in first.trials}
     assert packs_under_way(store, finished) == [second]
     assert [path.name for path in store.checkpoints.iterdir()] == [second.pack_id], "the other one is cleared away"
+
+
+def test_a_retry_that_was_cut_short_is_no_part_of_the_pack_that_it_failed_in(tmp_path: Path) -> None:
+    """Both are under way; a real part of the pack, which the pack has the trials of, goes."""
+    (whole, *_) = run(ledger_of(study()))
+    retried = pack_of(whole.trials[:1], {whole.trials[0].trial_id: 1})
+    part, store = pack_of(whole.trials[2:]), Store(tmp_path, "s")
+    for spec in (whole, retried, part):
+        begin(task_of(tmp_path, spec))
+    found = packs_under_way(store, {}, {whole.trials[0].trial_id: 1})
+    assert sorted(found) == sorted([whole, retried])
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"trials": [["x", "y", {}]]}', b'{"trials": 3}', b"[]"])

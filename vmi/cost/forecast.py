@@ -140,12 +140,14 @@ def scheduled(extent: Extent, prices: Prices, workers: int, cut: Cutter) -> Sche
 
 
 def missing(extent: Extent, costs: Costs | None, workers: int) -> Iterator[tuple[Kind, int]]:
-    """Packs of whose like there is no measurement, as kind and members, as they are cut by architecture."""
+    """Packs of whose like there is no measurement, as kind and members: the largest that a cut may make of each kind.
+
+    Where there are any, packs are cut by an estimate (`vmi.cost.cutting.priced`), and some may have no measured price.
+    """
     for part in extent.rounds(workers, pack):
-        for spec in part:
-            kind = extent.kinds[_architecture(spec)]
-            members = min(len(spec.trials), extent.places(_architecture(spec)))
-            if costs is None or not costs.has(kind, members):
+        for architecture, of in by_architecture([trial for spec in part for trial in spec.trials]).items():
+            kind, members = extent.kinds[architecture], min(len(of), extent.places(architecture))
+            if costs is None or not Prices(extent.kinds, costs, costs.device).measured(kind, members):
                 yield kind, members
 
 

@@ -11,6 +11,7 @@ from vmi.cost.footprint import base_bytes, member_bytes, shared_bytes
 from vmi.cost.forecast import Extent
 from vmi.cost.prediction import Target, costs_or_none
 from vmi.cost.sizing import Room, gigabytes
+from vmi.spec.config import Architecture
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.trial import PackSpec
 from vmi.storage.paths import AnyPath
@@ -29,6 +30,15 @@ def best_count(step_seconds: Callable[[int], float | None]) -> int:
             break
         count, best = 2 * count, each
     return count
+
+
+def fitting(gpus: float, share: float) -> int:
+    """How many packs of a share of a GPU each fit on so many: none has parts of two.
+
+    >>> fitting(2, 0.6), fitting(2, 0.5), fitting(8, 0.3)
+    (2, 4, 24)
+    """
+    return int(gpus) * int(1 / share + 1e-9)
 
 
 def packs_a_gpu(study: Study, calibration: AnyPath) -> int:
@@ -52,10 +62,12 @@ def check(
     """
     if not share or share >= 1 or room is None or room.device != "cuda" or room.free is None:
         return
-    free, asked = room.free / share, int(1 / share + 1e-9)
-    for architecture, members in {
-        p.trials[0].config.architecture: min(size or 1, len(p.trials)) for p in packs
-    }.items():
+    free, asked = room.free / share, fitting(1, share)
+    most: dict[Architecture, int] = {}
+    for pack in packs:
+        architecture, members = pack.trials[0].config.architecture, min(size or 1, len(pack.trials))
+        most[architecture] = max(members, most.get(architecture, 0))
+    for architecture, members in most.items():
         needs = base_bytes(architecture.dataset, "cuda") + shared_bytes(architecture, "cuda")
         needs += members * member_bytes(architecture, terms, "cuda")
         if (holds := int(free / needs)) < asked:

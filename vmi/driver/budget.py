@@ -79,6 +79,7 @@ class Budget:
     def choose(self, waiting: Iterable[Waiting], handed_out: int) -> tuple[int, int] | None:
         """The first pack that ends in time, cut to the trials that are left: its index and size; None for none.
 
+        Where none does, one that was begun goes on: it may be nearly through, and has a checkpoint at the deadline.
         A pack of an earlier run is cut, and loses its checkpoint by that, only where no other one is left. One that
         takes more than all the time that there was at the first pack would never be trained: it is handed out.
         """
@@ -86,15 +87,20 @@ class Budget:
             return None
         left = min((deadline.left() for deadline in self._deadlines), default=math.inf)
         self._whole = self._whole if handed_out else left
+        late: tuple[int, int] | None = None
         cut: tuple[int, int] | None = None
         for index, pack in enumerate(waiting):
             count = self._allowed(pack, handed_out)
-            if not count or not self._ends_within(left, pack.missing[:count]):
+            is_whole = count == len(pack.missing)
+            if not count:
                 continue
-            if count == len(pack.missing) or not pack.begun:
+            if not self._ends_within(left, pack.missing[:count]):
+                late = late or ((index, count) if pack.begun and is_whole else None)
+            elif is_whole or not pack.begun:
                 return index, count
-            cut = cut or (index, count)
-        return cut
+            else:
+                cut = cut or (index, count)
+        return late or cut
 
     def ended_by(self, handed_out: int) -> str:
         """What has ended a run that has handed out so many trials, "" where nothing of this has."""

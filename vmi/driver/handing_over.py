@@ -114,7 +114,7 @@ class HandingOver:
         """Ask the pack that gains most by it, where workers are free and nothing waits for one."""
         coming = sum(parts - 1 for _, parts in self._asked.values())
         free = self._workers - len(self._ledger.running) - coming
-        if free < 1 or self._ledger.study.pruner or self._ledger.has_work():
+        if free < 1 or self._ledger.study.pruner or self._ledger.waits:
             return
         found = [(gain, parts, spec) for spec in self._candidates() for parts, gain in self._gains(spec, free)]
         gain, parts, spec = max(found, default=(0.0, 1, None), key=lambda one: one[0])

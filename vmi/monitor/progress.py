@@ -122,7 +122,7 @@ class Display:
     def _measure(self) -> None:
         """Keep how much is taken by now, once a step was taken; what is older than counts is let go of."""
         now, taken = self._clock(), self.under_way.taken
-        if taken <= self.ledger.reused or (self._seen and now - self._seen[-1][0] < 1):
+        if taken <= 0 or (self._seen and now - self._seen[-1][0] < 1):
             return
         self._seen.append((now, taken))
         self._first = self._first if self._first is not None else now

@@ -55,13 +55,15 @@ class UnderWay:
 
     @property
     def done(self) -> float:
-        """Finished trials and the shares of those that are running."""
-        return len(self._ledger.outcomes.finished) + sum(map(self._under_way, self._ledger.running.values()))
+        """Finished trials, the shares of those that are running, and of those that wait with a checkpoint."""
+        ledger = self._ledger
+        running = sum(map(self._under_way, ledger.running.values()))
+        return len(ledger.outcomes.finished) + running + sum(map(ledger.kept, ledger.ready))
 
     @property
     def taken(self) -> float:
-        """The same without what packs that were resumed had done before: what says how fast this run is."""
-        return self.done - sum(self._found.values())
+        """The same without what was found, stored or in checkpoints of before: what says how fast this run is."""
+        return self.done - self._ledger.reused - sum(self._found.values())
 
     def steps(self, planned: int, rate: float | None) -> Steps | None:
         """Of the study's trials, `rate` of which are done in a second; None where their numbers of steps differ."""
@@ -85,7 +87,7 @@ class UnderWay:
     def _under_way(self, spec: PackSpec) -> float:
         """The shares of its trials, added; without those that ended in an earlier run, which are full ones of them."""
         if (last := self._newest.get(spec.pack_id)) is None:
-            return 0.0
+            return self._ledger.kept(spec)
         finished = sum(trial.trial_id in self._ledger.outcomes.finished for trial in spec.trials)
         return max(len(spec.trials) * last.step / max(last.steps, 1) - finished, 0.0)
 

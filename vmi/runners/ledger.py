@@ -62,7 +62,7 @@ class Ledger:
         self._fitting: dict[Architecture, int] = {}
         self._ready: deque[PackSpec] = deque()
         self.running: dict[str, PackSpec] = {}
-        self._saved: dict[str, float] = {}  # the share of a running pack's steps that it would go on from
+        self._saved: dict[str, float] = {}  # the share of its steps that each trial without a row would go on from
         self.reused = self.adopted = 0
         self._retry = {i: attempt for i, attempt in (retry or {}).items() if i in stored and is_current(stored[i])}
         self.outcomes = Outcomes(self._retry)
@@ -78,7 +78,8 @@ class Ledger:
         """
         self.study, self._suggestions = study, Suggestions(study, searcher)
         self.ranking = self._suggestions.ranking
-        untold = {trial.trial_id for spec in self.running.values() for trial in self._missing(spec)}
+        begun = (*self.running.values(), *self._ready)  # what they have stored is told once they end
+        untold = {trial.trial_id for spec in begun for trial in self._missing(spec)}
         rows = {i: row for i, row in stored.items() if i not in untold and is_current(row)}
         again = self._retry.keys() - self.outcomes.finished.keys()
         self._known = rows.keys() - again
@@ -162,7 +163,9 @@ class Ledger:
             self._fitting[spec.trials[0].config.architecture] = update.places
         own = {trial.trial_id for trial in spec.trials}
         self.outcomes.commit(own.intersection(update.stored))
-        self._saved[update.pack_id] = update.saved / max(update.steps, 1)
+        left = len(self.going(spec))
+        saved = update.saved / max(update.steps, 1) * len(own) - (len(own) - left)  # those with a row are full ones
+        self._saved[update.pack_id] = max(0.0, saved) / max(left, 1)
         if update.over:
             del self.running[update.pack_id]
             by_id = {result.trial_id: result for result in update.ended}
@@ -192,15 +195,23 @@ class Ledger:
             self._lose(trial, reason)
 
     def going(self, spec: PackSpec) -> list[Trial]:
-        """The trials of a running pack that have no row yet."""
+        """The trials of a pack that have no row yet."""
         return [trial for trial in self._missing(spec) if not self.outcomes.has_row(trial.trial_id)]
 
     @property
     def going_on(self) -> dict[str, float]:
         """The share of its steps that it would go on from, of every trial without a row in whose pack that is any."""
-        shares = ((spec, self._saved.get(pack_id, 0.0)) for pack_id, spec in self.running.items())
-        ids = {trial.trial_id: share for spec, share in shares if share for trial in spec.trials}
-        return {i: share for i, share in ids.items() if not self.outcomes.has_row(i)}
+        shares = ((spec, self._saved.get(spec.pack_id, 0.0)) for spec in (*self.running.values(), *self._ready))
+        return {trial.trial_id: share for spec, share in shares if share for trial in self.going(spec)}
+
+    def kept(self, spec: PackSpec) -> float:
+        """The shares of its steps, added, that each trial of a pack without a row would go on from."""
+        return self._saved.get(spec.pack_id, 0.0) * len(self.going(spec))
+
+    @property
+    def waits(self) -> bool:
+        """Some pack is handed out to whoever asks for one now."""
+        return self._next() is not None
 
     @property
     def handed_out(self) -> int:

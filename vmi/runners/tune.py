@@ -22,6 +22,7 @@ from vmi.runners import ray_cluster, ray_private  # first: Ray is told of its se
 import ray
 from ray import tune
 
+from vmi.cost.sharing import fitting
 from vmi.cost.sizing import Room
 from vmi.results.store import Store
 from vmi.runners.dispatch import Handing, Worker
@@ -84,7 +85,7 @@ class TuneRunner:
             self.close()
             allowed = "a Ray cluster with CPUs, or whose workers join: each pack takes one CPU (see ray status)"
             raise InputError([Problem("--address", self._address, allowed)])
-        return max(1, min(cpus, int(gpus / self._gpus))) if self._gpus else cpus
+        return max(1, min(cpus, fitting(gpus, self._gpus))) if self._gpus else cpus
 
     @property
     def device(self) -> str:

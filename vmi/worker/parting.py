@@ -8,7 +8,7 @@ whole: whoever is killed meanwhile, it goes on from there, and what was written 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -32,14 +32,20 @@ def shares(count: int, parts: int) -> list[range]:
     return [range(start, end) for start, end in pairwise(ends)]
 
 
-def part(store: Store, spec: PackSpec, pack: Pack, parts: int, notes: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
-    """Write plan and checkpoint of each part of a pack: its trials. `notes` are the whole pack's. Raises OSError."""
+def part(
+    store: Store, spec: PackSpec, pack: Pack, parts: int, notes: Mapping[str, Any], live: Callable[[PackSpec], bytes]
+) -> tuple[tuple[str, ...], ...]:
+    """Write plan, checkpoint and live report of each part of a pack: its trials. `notes` are the whole pack's.
+
+    Raises OSError, and what there is no memory for.
+    """
     groups = [[pack.trials[k] for k in share] for share in shares(pack.size, parts)]
     ids = tuple(tuple(trial.trial_id for trial in group) for group in groups)
     for own, share, members in zip(parts_of(spec, ids), shares(pack.size, parts), ids, strict=True):
         kept = Checkpoints(store, own.pack_id)
         kept.write_plan(encoded(own))
         kept.write(checkpoint.encode(pack.keep(list(share)), json.dumps(_own(notes, members))))
+        kept.write_live(live(own))
     return ids
 
 

@@ -15,7 +15,7 @@ from vmi.results.kept_models import PACK, write_list
 from vmi.results.store import Store
 from vmi.results.writer import ParquetRecorder
 from vmi.search.leading import Race
-from vmi.spec.trial import Completed, Cost, Failed, Judge, Outcome, Pruned, Report, Stopped, Trial
+from vmi.spec.trial import Completed, Cost, Failed, Judge, Outcome, PackSpec, Pruned, Report, Stopped, Trial
 from vmi.storage.paths import path_of
 from vmi.training import checkpoint, cuda_graph
 from vmi.training.evaluation import evaluate
@@ -114,10 +114,13 @@ class Session:
         notes = {"reports": self.reports, "seconds": self.shares.seconds}
         try:
             rest = pack if len(going) == pack.size else pack.keep(going)
-            parted = part(self.store, self.task.pack, rest, parts, notes)
-        except OSError as error:
+            parted = part(self.store, self.task.pack, rest, parts, notes, self._live)
+        except Exception as error:  # the pack is whole, and goes on
+            if not (isinstance(error, OSError) or is_out_of_memory(error)):
+                raise
             self._parting.refuse()
-            self.warnings.append(f"pack {self.task.pack.pack_id} gives no members away: {error}")
+            said = "no memory" if is_out_of_memory(error) else str(error)
+            self.warnings.append(f"pack {self.task.pack.pack_id} gives no members away: {said}")
             return None
         cuda_graph.forget(pack)
         ended = tuple(self.stored[trial.trial_id] for trial in self.trials if trial.trial_id in self.stored)
@@ -239,7 +242,7 @@ class Session:
         try:
             self.kept.write(checkpoint.encode(pack, json.dumps(notes)), [group.name for group in self.members.parked])
             self.saved = dict(self.reached)
-            self.kept.write_live(self._live())
+            self.kept.write_live(self._live(self.task.pack))
         except Exception as error:  # a commit that fails is an error, this is not
             if not (isinstance(error, OSError) or is_out_of_memory(error)):
                 raise
@@ -248,17 +251,16 @@ class Session:
         if said := self.rhythm.wrote(began):
             self.warnings.append(f"pack {self.task.pack.pack_id}: {said}")
 
-    def _live(self) -> bytes:
-        """What the trials that are under way have reported, for who looks on."""
-        recorder = self._recorder()
+    def _live(self, pack: PackSpec) -> bytes:
+        """What those of its trials that are under way have reported, for who looks on."""
+        recorder, own = self._recorder(), {trial.trial_id for trial in pack.trials}
         for report in self.reports:
-            recorder.write(report)
+            if report.trial_id in own:
+                recorder.write(report)
         under_way = {i: step for i, step in self.reached.items() if i not in self.stored and i not in self.outcomes}
         waiting = dict.fromkeys((t.trial_id for t in self.trials if t.trial_id not in self.reached), 0)
-        pack, task = self.task.pack, self.task
-        return live.encoded(
-            pack.pack_id, task.attempt, self.steps, waiting | under_way, self.trials, recorder.reported()
-        )
+        standing, attempt = waiting | under_way, self.task.attempt
+        return live.encoded(pack.pack_id, attempt, self.steps, standing, pack.trials, recorder.reported())
 
     def fail(self, steps: Mapping[str, int], seconds: float) -> None:
         """These trials end here, by themselves in the pack and out of memory all the same; committed at once.

@@ -68,15 +68,17 @@ def packs_under_way(
             found.append(spec)
         else:
             kept.clear()
-    for part in [one for one in found if any(_ids(one) < _ids(other) for other in found)]:
+    left = {spec.pack_id: {trial.trial_id for trial in spec.missing(finished, failed)} for spec in found}
+    for part in [one for one in found if any(_is_part(one, other, left) for other in found)]:
         # Of a pack that was being parted (`vmi.worker.parting`), and that was not let go of.
         found.remove(part)
         Checkpoints(store, part.pack_id).clear()
     return found
 
 
-def _ids(spec: PackSpec) -> set[str]:
-    return {trial.trial_id for trial in spec.trials}
+def _is_part(one: PackSpec, other: PackSpec, left: Mapping[str, set[str]]) -> bool:
+    """Whether another, larger pack trains all that one has left; a retry is none of the pack that has failed."""
+    return len(one.trials) < len(other.trials) and left[one.pack_id] <= left[other.pack_id]
 
 
 def packs_planned(store: Store) -> list[PackSpec]:
