@@ -76,16 +76,23 @@ def data_folder() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def browser(opened: Browser) -> Iterator[Browser]:
+    """It leaves the page with the test: one that loads itself again and again would go on with it for the session."""
+    yield opened
+    opened.leave()
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def opened() -> Iterator[Browser]:
     """One Chromium for all tests of a page, as two in a process are one too many; skipped by name without one."""
     from tests.analysis.browsing import CHROMIUM, chromium
 
     pytest.importorskip("playwright.sync_api", reason="no playwright: the page is not tried in a browser")
     if CHROMIUM is None:
         pytest.skip("no Chromium: the page is not tried in a browser")
-    with chromium() as opened:
-        yield opened
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

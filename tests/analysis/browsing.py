@@ -37,8 +37,12 @@ class Browser:
         page.on("request", lambda request: self._now.requests.append(request.url))
         page.on("dialog", lambda dialog: (self._now.dialogs.append(dialog.message), dialog.dismiss()))
 
-    def visit(self, path: Path, size: tuple[int, int] = WIDE, scheme: str = "light") -> Visit:
+    def leave(self) -> None:
+        """Nothing is open."""
         self._page.goto("about:blank")
+
+    def visit(self, path: Path, size: tuple[int, int] = WIDE, scheme: str = "light") -> Visit:
+        self.leave()
         self._now = seen = Visit(self._page, [], [], [])
         self._page.set_viewport_size({"width": size[0], "height": size[1]})
         self._page.emulate_media(media="null", color_scheme=scheme)

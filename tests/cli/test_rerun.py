@@ -202,7 +202,7 @@ def test_images_of_the_user_s_own_are_read_from_beside_the_results(tmp_path: Pat
     pixels = next((root / kept.FOLDER).glob("*/train_pixels.npy"))
     pixels.write_bytes(pixels.read_bytes()[:-1] + b"x")
     said = command(tmp_path, "rerun", root / "own", trial_id)
-    assert said.code == 2 and "a file was changed" in said.err
+    assert said.code == 3 and "a file was changed" in said.err
     shutil.rmtree(root / kept.FOLDER)
     said = command(tmp_path, "rerun", root / "own", trial_id)
     assert said.code == 2 and "are missing" in said.err
