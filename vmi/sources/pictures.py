@@ -60,7 +60,7 @@ def _files(folder: Path) -> Iterator[Path]:
         if entry.is_dir():
             if not any(parent.samefile(entry) for parent in (folder, *folder.parents)):  # a link to where it lies
                 yield from _files(entry)
-        else:
+        elif entry.is_file():
             yield entry
 
 
