@@ -116,11 +116,8 @@ class Session:
             rest = pack if len(going) == pack.size else pack.keep(going)
             parted = part(self.store, self.task.pack, rest, parts, notes, self._live)
         except Exception as error:  # the pack is whole, and goes on
-            if not (isinstance(error, OSError) or is_out_of_memory(error)):
-                raise
+            self.warnings.append(f"pack {self.task.pack.pack_id} gives no members away: {_told(error)}")
             self._parting.refuse()
-            said = "no memory" if is_out_of_memory(error) else str(error)
-            self.warnings.append(f"pack {self.task.pack.pack_id} gives no members away: {said}")
             return None
         cuda_graph.forget(pack)
         ended = tuple(self.stored[trial.trial_id] for trial in self.trials if trial.trial_id in self.stored)
@@ -244,10 +241,7 @@ class Session:
             self.saved = dict(self.reached)
             self.kept.write_live(self._live(self.task.pack))
         except Exception as error:  # a commit that fails is an error, this is not
-            if not (isinstance(error, OSError) or is_out_of_memory(error)):
-                raise
-            said = "no memory" if is_out_of_memory(error) else str(error)
-            self.warnings.append(f"no checkpoint of pack {self.task.pack.pack_id} could be written: {said}")
+            self.warnings.append(f"no checkpoint of pack {self.task.pack.pack_id} could be written: {_told(error)}")
         if said := self.rhythm.wrote(began):
             self.warnings.append(f"pack {self.task.pack.pack_id}: {said}")
 
@@ -313,3 +307,10 @@ class Session:
         ended = tuple(self.stored[trial.trial_id] for trial in self.trials)
         last = self.update()
         return last._replace(step=self.steps, ended=ended)
+
+
+def _told(error: Exception) -> str:
+    """Why that was not written which would only have saved time. Raises what is neither the disk's nor memory's."""
+    if not (isinstance(error, OSError) or is_out_of_memory(error)):
+        raise error
+    return "no memory" if is_out_of_memory(error) else str(error)
