@@ -138,6 +138,16 @@ def test_copies_of_an_image_are_on_one_side_and_each_class_on_both() -> None:
     assert 0.15 <= found.spec.held_out_count / len(x) <= 0.4
 
 
+def test_the_first_images_are_a_random_sample_of_classes_and_of_copies() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (4000, 5, 5), dtype=np.uint8)
+    x[:1000] = x[0]
+    x[1000:3000] = x[1000]
+    found = Dataset.from_arrays(x, np.arange(4000) // 1000)
+    for _, labels_N in (found.train, found.held_out):
+        whole, first = (np.bincount(part, minlength=4) / len(part) for part in (labels_N, labels_N[:400]))
+        assert np.abs(first - whole).max() < 4 * (0.25 / 400) ** 0.5, "within four standard errors"
+
+
 def test_flat_images_are_square_or_declared_and_pictures_may_be_given_a_size(tmp_path: Path) -> None:
     np.save(tmp_path / "flat.npy", np.random.default_rng(0).random((50, 36)))
     assert Dataset.from_file(tmp_path / "flat.npy").spec.image_shape == (6, 6)

@@ -1,8 +1,9 @@
 """A data set of the user's own in one order, with one split and one name, whatever file or array it came from.
 
-Images are ordered by their content, class by class, and where nobody has declared a split the first fifth of each class
-is held out, copies of one image on the same side. So the name, which is the fingerprint of pixels, labels and split, is
-that of the content: no path, no format and no order of files is in it. Loads no torch.
+Images are ordered by a hash of their content, so that the first of them are a random sample, and where nobody has declared
+a split the first fifth of each class is held out, copies of one image on the same side. So the name, which is the
+fingerprint of pixels, labels and split, is that of the content: no path, no format and no order of files is in it. Loads
+no torch.
 Shapes: N images, C channels, H x W image plane, D pixels.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,8 +112,9 @@ def dataset_of(images: Images, source: str) -> Dataset:
     _check(images, labels, classes, source)
     rows = np.ascontiguousarray(images.pixels).reshape(count, -1)
     keys = [hashlib.sha256(row.tobytes()).digest() for row in rows]
-    order = np.array(sorted(range(count), key=lambda i: (labels[i], keys[i])))
+    order = np.array(sorted(range(count), key=lambda i: (keys[i], labels[i])))
     held_out = images.held_out if images.held_out is not None else _held_out(order, labels, keys)
+    order = _shuffled(order, keys)
     of_train, of_held_out = (order[side] for side in (~held_out[order], held_out[order]))
     if not len(of_train) or not len(of_held_out):
         raise refused(source, "a split with images on both sides", f"{len(of_train)} and {len(of_held_out)} of {count}")
@@ -166,6 +169,16 @@ def _held_out(order: NDArray[np.int64], labels: NDArray[np.int64], keys: list[by
             first -= 1
         found[own[: first if first and end > 2 * wanted else end]] = True
     return found
+
+
+def _shuffled(order: NDArray[np.int64], keys: list[bytes]) -> NDArray[np.int64]:
+    """By a hash of the content and of how many copies came before, so that copies of an image do not lie together."""
+    copies: Counter[bytes] = Counter()
+    hashes = []
+    for i in order:
+        hashes.append(hashlib.sha256(keys[i] + copies[keys[i]].to_bytes(8, "little")).digest())
+        copies[keys[i]] += 1
+    return order[sorted(range(len(order)), key=hashes.__getitem__)]
 
 
 def _described(
