@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -31,14 +31,20 @@ class Clock:
         return self.now
 
 
-def ledger_of(adopted: int = 0, stored: int = 0, under_way: Iterable[PackSpec] = ()) -> Ledger:
-    """Six trials in packs of three. The first are found in other studies, or stored; `under_way` were begun before."""
+def ledger_of(
+    adopted: int = 0, stored: int = 0, under_way: Iterable[PackSpec] = (), rows: Mapping[str, Ended] | None = None
+) -> Ledger:
+    """Six trials in packs of three. The first are found in other studies, or stored; `under_way` were begun before.
+
+    `rows`: what the store has of packs that break.
+    """
     everything = [trial for s in searcher_for(STUDY, 0).ask(9) for trial in trials(STUDY, s)]
-    rows = {t.trial_id: _row(t) for t in everything}
-    found, own = ({i: rows[i] for i in list(rows)[:count]} for count in (adopted, stored))
+    each = {t.trial_id: _row(t) for t in everything}
+    found, own = ({i: each[i] for i in list(each)[:count]} for count in (adopted, stored))
     return Ledger(
-        STUDY, searcher_for(STUDY, 0), own, lambda ids: found, pack_size=3, workers=lambda: 2, under_way=under_way
-    )
+        STUDY, searcher_for(STUDY, 0), own, lambda ids: found,
+        pack_size=3, workers=lambda: 2, under_way=under_way, stored_of=lambda spec: rows or {},
+    )  # fmt: skip
 
 
 def _row(trial: Trial) -> dict[str, object]:

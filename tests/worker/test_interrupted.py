@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,17 @@ from vmi.driver.summary import interrupted_lines
 from vmi.monitor import progress
 from vmi.monitor.lock import Heartbeat
 from vmi.results.store import Store
+from vmi.runners.ledger import Ledger
+from vmi.runners.local import LocalRunner
+from vmi.spec.trial import PackSpec
 from vmi.study.space import choice, uniform
 from vmi.study.study import Study
 from vmi.training import checkpoint
-from vmi.worker.messages import Update
+from vmi.worker.messages import Ended, Task, Update
+from vmi.worker.takeover import stored_of
+from vmi.worker.work import work
+
+TaskOf = Callable[[PackSpec], Task]
 
 # One pack of four, two of which are trained at a time; what has ended is committed at every report.
 QUEUED = Study(
@@ -139,8 +146,50 @@ def test_an_interrupted_run_counts_each_row_of_the_store_once(tmp_path: Path, mo
     assert {sum(counts) for counts in noted} == {0, 4}
 
 
+class Breaking(LocalRunner):
+    """Its worker dies as soon as the store has a row, before the driver has heard of it."""
+
+    def run(self, ledger: Ledger, task_of: TaskOf, show: Callable[[Update], None], spent: Callable[[], bool]) -> None:
+        while (spec := ledger.next_pack()) is not None:
+            for update in work(task := task_of(spec)):
+                if stored_of(spec, Store(Path(task.root), task.study)):
+                    break
+                ledger.take(update)
+                show(update)
+            ledger.lose(spec.pack_id, "its worker died")
+
+
+def test_what_a_pack_has_stored_before_it_broke_is_trained_and_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMI_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setattr(LocalRunner, "run", Breaking.run)
+    options = RunOptions(results=tmp_path, local=True, gpus_per_pack=0, pack_size=2)
+    assert launch(QUEUED, options, Console(file=(said := io.StringIO()), width=200)) == 1
+    rows = len(Store(tmp_path, "s").finished())
+    assert 0 < rows < 4
+    assert f"s: 4 trials = {rows} trained in this run + 0 found in the store, {4 - rows} failed" in said.getvalue()
+    assert f"{4 - rows} of the failed trials have no result: the next start trains them again" in said.getvalue()
+
+
+def test_a_pack_that_broke_beside_a_store_that_cannot_be_read_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(spec: PackSpec, store: Store) -> dict[str, Ended]:
+        raise TimeoutError("the bucket does not answer")
+
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setattr("vmi.driver.run.stored_of", away)
+    monkeypatch.setattr(LocalRunner, "run", lambda self, ledger, *_: ledger.lose(taken(ledger).pack_id, "it went"))
+    options = RunOptions(results=tmp_path, local=True, gpus_per_pack=0, pack_size=4)
+    assert launch(PLAIN, options, Console(file=(said := io.StringIO()), width=200)) == 1
+    assert "4 of the failed trials have no result" in said.getvalue()
+
+
 def test_a_committed_trial_counts_once_whether_its_pack_ends_or_is_lost() -> None:
-    ledger = ledger_of()
+    rows: dict[str, Ended] = {}
+    ledger = ledger_of(rows=rows)
     first, second = taken(ledger), taken(ledger)
     one, two = first.trials[0].trial_id, second.trials[0].trial_id
     for _ in range(2):
@@ -151,6 +200,8 @@ def test_a_committed_trial_counts_once_whether_its_pack_ends_or_is_lost() -> Non
     finish(ledger, first)
     ledger.take(Update(first.pack_id, 9, 9, stored=(one,)))  # comes after the end
     assert (ledger.outcomes.safe, ledger.in_training) == (4, 2)
+    rows[two] = Ended(two, "completed", 9, {"accuracy_majority": 0.5})
     ledger.lose(second.pack_id, "its worker died")
     outcomes = ledger.outcomes
-    assert (outcomes.safe, ledger.in_training, outcomes.without_result, len(outcomes.lost)) == (4, 0, 2, 3)
+    assert (outcomes.safe, ledger.in_training, outcomes.without_result, len(outcomes.lost)) == (4, 0, 2, 2)
+    assert two in outcomes.finished and two not in outcomes.failures and ledger.done

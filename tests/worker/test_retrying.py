@@ -73,7 +73,7 @@ def test_only_the_failure_that_is_retried_does_not_count_as_stored(tmp_path: Pat
     store_failed(tmp_path, "s", trials)
     store_failed(tmp_path, "s", trials[1:2], attempt=2)
     list(work(task_of(tmp_path, trials[2:], attempt=2)))
-    found = stored_of(retry_of(tmp_path, trials), Store(tmp_path, "s"))
+    found = stored_of(retry_of(tmp_path, trials).pack, Store(tmp_path, "s"))
     assert {i: ended.outcome for i, ended in found.items()} == {
         trials[1].trial_id: "failed", trials[2].trial_id: "completed"
     }  # fmt: skip

@@ -54,10 +54,12 @@ from vmi.runners.runner import Runner
 from vmi.runners.watchdog import ClusterLostError
 from vmi.search.factory import searcher_for
 from vmi.search.trial_count import values_of
-from vmi.spec.errors import InputError, Problem
+from vmi.spec.errors import InputError, Problem, StoreError
 from vmi.spec.requests import in_view
+from vmi.spec.trial import PackSpec
 from vmi.study.study import Study
-from vmi.worker.messages import Update, ended_of
+from vmi.worker.messages import Ended, Update, ended_of
+from vmi.worker.takeover import stored_of
 
 
 class TrialsFailedError(RuntimeError):
@@ -194,7 +196,14 @@ class Run:
             retry=retry,
             choose=self.budget.choose,
             stopper=self.stopping,
+            stored_of=self._stored_of,
         )
+
+    def _stored_of(self, spec: PackSpec) -> Mapping[str, Ended]:
+        """How those trials of a pack that broke ended which have a row; none where the store can't be read now."""
+        with contextlib.suppress(OSError, StoreError):  # other packs go on; the next start finds what there is
+            return stored_of(spec, self.store)
+        return {}
 
     def _adopt(self, presets: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
         """Rows of those trials that other studies under the same results have completed, copied and mirrored.

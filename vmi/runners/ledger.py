@@ -35,7 +35,8 @@ class Ledger:
     trials that have failed or were stopped and are to be trained again, in packs of their own, with the attempt of each
     one's row. `choose` says which of the packs that wait is next, and how many of its trials; where it wants none of
     them while none runs, the run is `over`. `stopper` is asked about trials before their pack is handed out; of a pack
-    that was, its worker hears by itself.
+    that was, its worker hears by itself. `stored_of` reads how those trials of a pack that broke ended which
+    have a row.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class Ledger:
         retry: Mapping[str, int] | None = None,
         choose: Choose = first,
         stopper: Stopper | None = None,
+        stored_of: Callable[[PackSpec], Mapping[str, Ended]] = lambda spec: {},
     ) -> None:
         self.pack_size, self.cut, self._choose = pack_size, cut, choose
-        self._workers, self._adopt = workers, adopt
+        self._workers, self._adopt, self._stored_of = workers, adopt, stored_of
         self._under_way, self._stopper = list(under_way), stopper or Nobody()
         self.resumed = frozenset(spec.pack_id for spec in self._under_way)  # their workers may have left checkpoints
         self._begun = set(self.resumed)
@@ -190,9 +192,14 @@ class Ledger:
         self._begun.add(pack_id)
 
     def lose(self, pack_id: str, reason: str) -> None:
-        """A pack broke as a whole: none of its trials is finished, and each counts as failed in this run."""
-        for trial in self._missing(self.running.pop(pack_id)):
-            self._lose(trial, reason)
+        """A pack broke as a whole: those of its trials that have no row count as failed in this run."""
+        spec = self.running.pop(pack_id)
+        stored = self._stored_of(spec)
+        for trial in self._missing(spec):
+            if trial.trial_id in stored:
+                self._settle(trial, stored[trial.trial_id])
+            else:
+                self._lose(trial, reason)
 
     def going(self, spec: PackSpec) -> list[Trial]:
         """The trials of a pack that have no row yet."""

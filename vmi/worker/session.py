@@ -276,7 +276,7 @@ class Session:
             raise SupersededError(f"pack {self.task.pack.pack_id} was given to another worker meanwhile")
         if self._again:
             # Whoever had the pack before may have been about to commit when this session began.
-            self.stored |= stored_of(self.task, self.store)
+            self.stored |= stored_of(self.task.pack, self.store)
         ended = [trial for trial in self.trials if trial.trial_id in self.outcomes.keys() - self.stored.keys()]
         task, ids = self.task, {trial.trial_id for trial in ended}
         recorder = self._recorder()

@@ -42,13 +42,13 @@ def begin(task: Task) -> Begun:
         kept.clear_torn()
     else:
         kept.write_plan(plan)
-    return Begun(kept, stored_of(task, store) if again else {}, again)
+    return Begun(kept, stored_of(task.pack, store) if again else {}, again)
 
 
-def stored_of(task: Task, store: Store) -> dict[str, Ended]:
-    """How those of the task's trials ended that are stored; a row that is to be replaced is none."""
-    rows, retried = store.finished(), task.pack.retried
-    found = (rows[trial.trial_id] for trial in task.pack.trials if trial.trial_id in rows)
+def stored_of(spec: PackSpec, store: Store) -> dict[str, Ended]:
+    """How those of the pack's trials ended that are stored; a row that is to be replaced is none."""
+    rows, retried = store.finished(), spec.retried
+    found = (rows[trial.trial_id] for trial in spec.trials if trial.trial_id in rows)
     counted = (r for r in found if r["outcome"] not in RETRIABLE or (r["attempt"] or 0) != retried.get(r["trial_id"]))
     return {row["trial_id"]: ended_of(row) for row in counted}
 
