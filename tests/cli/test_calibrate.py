@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cost.test_measurements import entry
 from support.runs import SMOKE, run
 from typer.testing import CliRunner
 
 from vmi.cli.app import app
 from vmi.cost.footprint import base_bytes, member_bytes, shared_bytes
 from vmi.cost.forecast import Extent
-from vmi.cost.measurements import Seconds, costs_on, monotone, read
+from vmi.cost.measurements import ZERO, Seconds, costs_on, monotone, read, write
 from vmi.cost.sizing import SHARE, Room
 from vmi.data import dataset
+from vmi.spec.trial import Trial
 from vmi.study.loading import load
 from vmi.worker import measure
 from vmi.worker.measure import _Bench, _pack_of
@@ -32,6 +36,7 @@ class Done(NamedTuple):
     code: int
     out: str
     err: str
+    cpu: float = 0.0  # seconds of a process of its own
 
 
 def alone(cwd: Path, *arguments: object) -> Done:
@@ -41,8 +46,15 @@ def alone(cwd: Path, *arguments: object) -> Done:
         f"try:\n    app({[str(a) for a in arguments]!r})\nexcept SystemExit as ended:\n    code = ended.code or 0\n"
         f"print([name for name in {HEAVY} if name in sys.modules])\nsys.exit(code)"
     )
+    before = spent()
     done = subprocess.run([sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True)
-    return Done(done.returncode, done.stdout.rstrip("\n"), done.stderr)
+    return Done(done.returncode, done.stdout.rstrip("\n"), done.stderr, spent() - before)
+
+
+def spent() -> float:
+    """CPU seconds of the processes that have ended."""
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return of_children.ru_utime + of_children.ru_stime
 
 
 def vmi(cwd: Path, *arguments: object) -> Done:
@@ -70,7 +82,8 @@ def test_calibrate_measures_every_size_and_keeps_it_without_ray(home: Path, meas
     entries = read(home / "results" / "calibration.json")
     assert [(e.device, e.kind.dataset) for e in entries] == [("cpu", "digits")] * 3
     assert [e.pack_size for e in entries] == [1, 4, 16], "up to what was asked for, and what is taken without measuring"
-    assert all(0 < e.step.cpu < 1 and 0 < e.rest.cpu < 60 and 0.5 < e.start.cpu < 120 for e in entries)
+    assert all(e.step.cpu > 0 and e.rest.cpu > 0 and e.start.cpu > 0 for e in entries)
+    assert all(e.start.cpu + e.data.cpu + e.reference.cpu + e.step.cpu < measured.cpu for e in entries)
     assert [p.name for p in (home / "results").iterdir()] == ["calibration.json"]  # no store was touched
 
 
@@ -157,6 +170,36 @@ def test_without_a_number_sizes_are_measured_as_far_as_memory_and_long_steps_all
     assert [*bench._steps(packs, digits, bounded=True)] == [1], "the smallest in any case"
     assert [*bench._steps(packs, digits, bounded=False)] == [1, 2]
     assert [*bench._steps(packs, digits, bounded=True, asked=2)] == [1, 2], "what was asked for in any case"
+
+
+def test_what_is_beyond_the_steps_is_never_nothing_however_slow_steps_were_when_they_were_timed(tmp_path: Path) -> None:
+    """As where others use the machine meanwhile: a step that took longer than the whole task."""
+    bench, extent = _Bench("cpu", tmp_path), Extent(load(SMOKE), (), 16)
+    (members,) = extent.members.values()
+    pack = _pack_of(members, 1)
+    slow, whole = bench._rest(pack, Seconds(1e3, 1e3)), bench._rest(pack, ZERO)
+    assert slow.cpu > 0 and whole.cpu > 0 and bench._timed(pack)[1] > 0
+
+
+def test_what_was_measured_is_kept_before_the_next_size_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the second size is measured: the first one is there, beside what was there before."""
+    asked: list[int] = []
+
+    def shared(self: _Bench, trials: Sequence[Trial], step: Seconds) -> int:
+        asked.append(len(trials))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return 1
+
+    monkeypatch.setattr(_Bench, "_packs_a_gpu", shared)
+    monkeypatch.setattr(measure, "CHUNK_SECONDS", 0.0)
+    path = tmp_path / "kept.json"
+    write(path, [before := entry(7, 0.01)])
+    said = vmi(tmp_path, "calibrate", SMOKE, "--pack-size", 2, "--out", path.name)
+    assert said.code == 130 and asked == [1, 2]
+    assert [e.pack_size for e in read(path)] == [1, 7] and before in read(path)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ SHARED = 1.25
 
 
 def calibrated(study: Study, pack_size: int | str, device: str, path: AnyPath) -> Iterator[str]:
-    """Measure the study's packs and keep that; what was found, line by line.
+    """Measure the study's packs and keep each as it is measured; what was found, line by line.
 
     Raises InputError for what cannot be measured here, StoreError for a damaged file at `path`, before measuring.
     """
@@ -37,8 +37,10 @@ def calibrated(study: Study, pack_size: int | str, device: str, path: AnyPath) -
         raise InputError([Problem("space", study.name, "no wide range of a field that decides the Architecture")])
     say = lambda line: print(f"measuring: {line}", file=sys.stderr, flush=True)  # noqa: E731, T201
     largest = pack_size if isinstance(pack_size, int) else None
-    entries = measure(extent, device, largest, began, say)
-    write(path, entries)
+    entries: list[Entry] = []
+    for entry in measure(extent, device, largest, began, say):
+        write(path, [entry])  # at once: on a GPU the next one takes minutes
+        entries.append(entry)
     yield from _table(entries)
     yield f"kept in {path} ({entries[0].hardware}); the cost of a trial is linear in its steps"
 

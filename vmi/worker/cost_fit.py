@@ -35,6 +35,11 @@ def beyond(whole: Seconds, step: Seconds, steps: int) -> Seconds:
     return Seconds(max(0.0, whole.cpu - steps * step.cpu), max(0.0, whole.wall - steps * step.wall))
 
 
+def no_more_than(most: float, step: Seconds, device: str) -> Seconds:
+    """The step, of which no more than `most` counts on this device."""
+    return step._replace(wall=min(step.wall, most)) if device == "cuda" else step._replace(cpu=min(step.cpu, most))
+
+
 def median(times: Sequence[Seconds]) -> Seconds:
     return Seconds(statistics.median(t.cpu for t in times), statistics.median(t.wall for t in times))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +27,7 @@ from vmi.cost.measurements import ZERO, Entry, Kind, Seconds, sizes_up_to
 from vmi.cost.sharing import best_count
 from vmi.cost.sizing import DEFAULT_PACK_SIZE, SHARE, room_here
 from vmi.data.dataset import Dataset, forget, load
+from vmi.results.store import Store
 from vmi.spec.config import COSTLY, Architecture, TrialConfig
 from vmi.spec.datasets import data_folder, spec_of
 from vmi.spec.layout import parse
@@ -37,7 +38,7 @@ from vmi.training.out_of_memory import is_out_of_memory
 from vmi.training.pack import Pack
 from vmi.training.train import launch_steps, run_steps
 from vmi.worker import own_images
-from vmi.worker.cost_fit import Stepped, beyond, linear, median, stepped
+from vmi.worker.cost_fit import Stepped, beyond, linear, median, no_more_than, stepped
 from vmi.worker.messages import Task
 from vmi.worker.together import step_seconds
 from vmi.worker.work import prepare, work
@@ -57,8 +58,10 @@ Say = Callable[[str], None]
 Run = Callable[[Pack, Dataset, int], None]
 
 
-def measure(extent: Extent, device: str, largest: int | None, began: Seconds, say: Say) -> list[Entry]:
-    """One entry per kind of pack of the study and pack size. `began`: what this process has cost until now.
+def measure(extent: Extent, device: str, largest: int | None, began: Seconds, say: Say) -> Iterator[Entry]:
+    """One entry per kind of pack of the study and pack size, each as soon as it is complete.
+
+    `began`: what this process has cost until now.
 
     largest  of the sizes that are measured in any case; above it, or where it is None, those that memory holds and
              that may help (UNMEASURED, LARGEST, LONGEST_STEP)
@@ -70,11 +73,9 @@ def measure(extent: Extent, device: str, largest: int | None, began: Seconds, sa
         bench = _Bench(device, Path(scratch))
         say("start-up of a worker")
         start = began + bench.start()
-        found: list[Entry] = []
         for kind, members in _kinds(extent).items():
             say(f"{kind.dataset} {kind.layout} {kind.network} {kind.hidden}{' ' if kind.terms else ''}{kind.terms}")
-            found += bench.entries(kind, members, start, largest)
-        return found
+            yield from bench.entries(kind, members, start, largest)
 
 
 def _kinds(extent: Extent) -> dict[Kind, list[Trial]]:
@@ -103,16 +104,15 @@ class _Bench:
         first, second = self._task([_trial(_DIGITS, 0)]), self._task([_trial(_DIGITS, 1)])
         return Seconds(max(0.0, first.cpu - second.cpu), max(0.0, first.wall - second.wall))
 
-    def entries(self, kind: Kind, members: Sequence[Trial], start: Seconds, largest: int | None) -> list[Entry]:
+    def entries(self, kind: Kind, members: Sequence[Trial], start: Seconds, largest: int | None) -> Iterator[Entry]:
+        """Of each size; how many share a GPU, which takes longest, is measured for one size after the other."""
         loaded, reference = self._load(kind.dataset), self._reference(kind)
         dataset = load(kind.dataset, self._folder).to(torch.device(self.device))
         wanted = self._sizes(members[0].config.architecture, kind, largest)
         steps = self._steps({size: _pack_of(members, size) for size in wanted}, dataset, True, largest or 0)
-        sizes = [*steps]
-        shared = {size: self._packs_a_gpu(_pack_of(members, size), steps[size].step) for size in sizes}
-        rests = {size: self._rest(_pack_of(members, size), steps[size].alone) for size in sizes[:2]}
-        return [
-            Entry(
+        rests = {size: self._rest(_pack_of(members, size), steps[size].alone) for size in [*steps][:2]}
+        for size in steps:
+            yield Entry(
                 device=self.device,
                 hardware=_name(self.device),
                 cores=hardware.cores(),
@@ -125,10 +125,8 @@ class _Bench:
                 start=start,
                 data=loaded,
                 reference=reference,
-                packs_a_gpu=shared[size],
+                packs_a_gpu=self._packs_a_gpu(_pack_of(members, size), steps[size].step),
             )
-            for size in sizes
-        ]
 
     def _sizes(self, architecture: Architecture, kind: Kind, largest: int | None = None) -> list[int]:
         """Those up to the given one; above those that memory holds beside the smaller ones, all at the same time."""
@@ -185,8 +183,13 @@ class _Bench:
         return {size: median(found) for size, found in times.items()}
 
     def _rest(self, trials: Sequence[Trial], step: Seconds) -> Seconds:
-        """What a whole task of REPORTS steps costs beyond its steps: all that a longer one costs beyond its own."""
-        return beyond(self._task(trials), step, REPORTS)
+        """What a whole task of REPORTS steps costs beyond its steps: all that a longer one costs beyond its own.
+
+        Its steps count as no more than they took in it: timed apart, on a machine that others use, they may take longer
+        than all of it.
+        """
+        whole, own = self._timed(trials)
+        return beyond(whole, no_more_than(own / REPORTS, step, self.device), REPORTS)
 
     def _packs_a_gpu(self, trials: Sequence[Trial], step: Seconds) -> int:
         """How many such packs at a time train most on this GPU; on a CPU a pack has a core of its own."""
@@ -209,12 +212,19 @@ class _Bench:
         )
 
     def _task(self, trials: Sequence[Trial]) -> Seconds:
+        return self._timed(trials)[0]
+
+    def _timed(self, trials: Sequence[Trial]) -> tuple[Seconds, float]:
+        """What a whole task takes, and what its steps took in it on this device."""
+        clock = lambda: self._now().on(self.device)  # noqa: E731
         with tempfile.TemporaryDirectory(dir=self._scratch) as root:
             task = self._task_of(trials, root)
             with warnings.catch_warnings():
                 # That so few steps are not captured is known, and nothing that a user could mend.
                 warnings.filterwarnings("ignore", ".*fewer than", RuntimeWarning)
-                return self._time(lambda: [*work(task)])
+                whole = self._time(lambda: [*work(task, clock=clock)])
+            rows = Store(Path(root), task.study).finished().values()
+            return whole, sum(row["train_seconds"] for row in rows)
 
     def _load(self, name: str) -> Seconds:
         if name not in self._loaded:
