@@ -14,6 +14,7 @@ from support.packs import trial, varied
 from torch import Tensor
 
 from vmi.data import dataset as data
+from vmi.data import random_streams
 from vmi.data.dataset import Dataset
 from vmi.spec.trial import Failed, Pruned, Report, Trial
 from vmi.training import checkpoint
@@ -230,6 +231,31 @@ def test_admitted_members_join_bitwise_and_another_architecture_is_refused(digit
             assert torch.equal(tensor[2:], fresh.tensors()[name]), name
     with pytest.raises(ValueError, match="one Architecture"):
         last.pack.admit([trial(batch_size=32)])
+
+
+@pytest.mark.parametrize("fields", [{}, {"network": "conv", "hidden": "4-8-16"}], ids=["mlp", "conv"])
+def test_no_network_is_drawn_for_members_whose_state_is_copied(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    """Neither where some leave, nor where others join, nor from a checkpoint; and nothing of them is left unset."""
+    pack, fresh = (
+        Pack([trial(seed=seed, factor_weight=1.0, **fields) for seed in seeds]) for seeds in ((0, 1, 2), (9,))
+    )
+    checkpoint.save(pack, tmp_path / "pack.pt")
+    empty, uniform, drawn = torch.empty, Tensor.uniform_, set[int]()
+
+    def noted(weight: Tensor, *bounds: float, generator: torch.Generator) -> Tensor:
+        drawn.add(generator.initial_seed())
+        return uniform(weight, *bounds, generator=generator)
+
+    monkeypatch.setattr(Tensor, "uniform_", noted)
+    monkeypatch.setattr(torch, "empty", lambda *size, **given: empty(*size, **given).fill_(7))
+    kept, joined, (restored, _) = pack.keep([0, 2]), pack.admit(fresh.trials), checkpoint.restore(tmp_path / "pack.pt")
+    of = {seed: random_streams.seeded(seed, "initialise").initial_seed() for seed in (0, 1, 2, 9)}
+    assert drawn & set(of.values()) == {of[9]}
+    for name, tensor in pack.tensors().items():
+        assert torch.equal(kept.tensors()[name], tensor[[0, 2]]) and torch.equal(restored.tensors()[name], tensor), name
+        assert torch.equal(joined.tensors()[name], torch.cat([tensor, fresh.tensors()[name]])), name
 
 
 def test_a_refilled_pack_goes_on_from_a_checkpoint_bitwise(digits: Dataset, tmp_path: Path) -> None:

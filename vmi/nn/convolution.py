@@ -19,13 +19,13 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import batch_norm, conv2d, conv_transpose2d, fold, leaky_relu_, unfold
 
 from vmi.nn import ops
 from vmi.nn.dense import EPSILON, SLOPE, in_precision
-from vmi.nn.layers import Norm, Product, StackedMLP
+from vmi.nn.layers import Generators, Norm, Product, StackedMLP, draw_
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
 
@@ -39,7 +39,7 @@ class StackedConvolution(Product):
         self,
         inputs: int,
         outputs: int,
-        generators: Sequence[Generator],
+        generators: Generators,
         dtype: torch.dtype,
         transposed: bool = False,
         odd: Plane = (0, 0),
@@ -54,9 +54,7 @@ class StackedConvolution(Product):
         shape = (inputs, outputs) if transposed else (outputs, inputs)
         weight = torch.empty(len(generators), *shape, KERNEL, KERNEL, dtype=dtype)
         bias = torch.empty(len(generators), outputs, dtype=dtype)
-        for k, generator in enumerate(generators):
-            weight[k].uniform_(-bound, bound, generator=generator)
-            bias[k].uniform_(-bound, bound, generator=generator)
+        draw_(weight, bias, bound, generators)
         self.weight_K, self.bias_KC = nn.Parameter(weight), nn.Parameter(bias)
 
     def forward(self, parts: Sequence[Tensor]) -> list[Tensor]:
@@ -135,7 +133,7 @@ class ConvolutionalEncoder(nn.Module):
         shape: tuple[int, int, int],
         hidden: Sequence[int],
         outputs: int,
-        generators: Sequence[Generator],
+        generators: Generators,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
@@ -169,7 +167,7 @@ class ConvolutionalDecoder(nn.Module):
         shape: tuple[int, int, int],
         code_width: int,
         hidden: Sequence[int],
-        generators: Sequence[Generator],
+        generators: Generators,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()

@@ -16,6 +16,9 @@ from torch.nn.functional import leaky_relu_
 
 from vmi.nn import dense
 
+# One for each member; None for one whose parameters whoever makes the layer copies into it.
+Generators = Sequence[Generator | None]
+
 
 class Product(nn.Module):
     """A layer whose products may be computed in a lower precision than its parameters have (None: they are not)."""
@@ -23,20 +26,26 @@ class Product(nn.Module):
     lower: torch.dtype | None = None
 
 
+def draw_(weight: Tensor, bias: Tensor, bound: float, generators: Generators) -> None:
+    """Weight and bias from U(-bound, bound) for each member that has a generator; the others stay as they are."""
+    for k, generator in enumerate(generators):
+        if generator is not None:
+            weight[k].uniform_(-bound, bound, generator=generator)
+            bias[k].uniform_(-bound, bound, generator=generator)
+
+
 class StackedLinear(Product):
     """y = x W + b per member; W [K, I, O], b [K, 1, O]. Initialised as torch.nn.Linear: U(-1/sqrt I, 1/sqrt I)."""
 
     def __init__(
-        self, inputs: int, outputs: int, generators: Sequence[Generator], dtype: torch.dtype, rows: bool = False
+        self, inputs: int, outputs: int, generators: Generators, dtype: torch.dtype, rows: bool = False
     ) -> None:
         super().__init__()
         self.rows = rows
         bound = inputs**-0.5
         members = len(generators)
         weight, bias = torch.empty(members, inputs, outputs, dtype=dtype), torch.empty(members, 1, outputs, dtype=dtype)
-        for k, generator in enumerate(generators):
-            weight[k].uniform_(-bound, bound, generator=generator)
-            bias[k].uniform_(-bound, bound, generator=generator)
+        draw_(weight, bias, bound, generators)
         self.weight_KIO = nn.Parameter(weight)
         self.bias_K1O = nn.Parameter(bias)
 
@@ -102,7 +111,7 @@ class StackedMLP(nn.Module):
         inputs: int,
         hidden: Sequence[int],
         outputs: int,
-        generators: Sequence[Generator],
+        generators: Generators,
         dtype: torch.dtype,
         rows: bool = False,
     ) -> None:

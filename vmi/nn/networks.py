@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from vmi.nn.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
-from vmi.nn.layers import StackedMLP
+from vmi.nn.layers import Generators, StackedMLP
 from vmi.spec.config import Architecture
 from vmi.spec.datasets import spec_of
 from vmi.spec.layout import Block, parse
@@ -22,7 +22,7 @@ class Inference(nn.Module):
     """From images to one distribution per block: the encoder q(z,c|x) (all blocks), or Q(.|x) (informed blocks)."""
 
     def __init__(
-        self, architecture: Architecture, blocks: Sequence[Block], generators: Sequence[Generator], dtype: torch.dtype
+        self, architecture: Architecture, blocks: Sequence[Block], generators: Generators, dtype: torch.dtype
     ) -> None:
         super().__init__()
         self.blocks = tuple(blocks)
@@ -42,7 +42,7 @@ class Inference(nn.Module):
 class Decoder(nn.Module):
     """From the code, blocks side by side [K, B, L], to pixel logits [K, B, D]; the mean image is their sigmoid."""
 
-    def __init__(self, architecture: Architecture, generators: Sequence[Generator], dtype: torch.dtype) -> None:
+    def __init__(self, architecture: Architecture, generators: Generators, dtype: torch.dtype) -> None:
         super().__init__()
         spec, width, mirrored = (
             spec_of(architecture.dataset),
@@ -61,12 +61,12 @@ class Decoder(nn.Module):
         return logits_KBD
 
 
-def encoder(architecture: Architecture, generators: Sequence[Generator], dtype: torch.dtype) -> Inference:
+def encoder(architecture: Architecture, generators: Generators, dtype: torch.dtype) -> Inference:
     """q(z,c|x): one distribution for every block of the layout."""
     return Inference(architecture, parse(architecture.layout).blocks, generators, dtype)
 
 
-def auxiliary(architecture: Architecture, generators: Sequence[Generator], dtype: torch.dtype) -> Inference:
+def auxiliary(architecture: Architecture, generators: Generators, dtype: torch.dtype) -> Inference:
     """Q(.|x): one distribution for every informed block of the layout (none: it has no output and is not trained)."""
     return Inference(architecture, parse(architecture.layout).informed, generators, dtype)
 

@@ -71,7 +71,8 @@ class Saved:
             if trial_id not in ids:
                 raise KeyError(f"{trial_id} is not in {self._name}, which holds {', '.join(ids)}")
         chosen = [k for k, trial_id in enumerate(ids) if members is None or trial_id in members]
-        pack = Pack([self.trials[k] for k in chosen], device, getattr(torch, self._content["dtype"]))
+        dtype = getattr(torch, self._content["dtype"])
+        pack = Pack([self.trials[k] for k in chosen], device, dtype, given=len(chosen))
         for name, tensor in pack.tensors().items():
             tensor.copy_(self._tensor(name, tensor, chosen))
         # A CPU draws from generators that a card, which draws from the step's own number, has no states of.

@@ -34,8 +34,13 @@ class Pack:
     """Everything that training changes, for K members, and the trials that they are."""
 
     def __init__(
-        self, trials: Sequence[Trial], device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        trials: Sequence[Trial],
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        given: int = 0,
     ) -> None:
+        """`given`: whoever makes the pack copies the state of so many first members into it; no network is drawn."""
         self.trials = tuple(trials)
         self.architecture = _one_architecture(trials)
         self.device, self.dtype = torch.device(device), dtype
@@ -43,7 +48,7 @@ class Pack:
         # The same numbers twice: on the host they decide what is due, on the device they are computed with.
         self.steps = [0] * self.size
         self.step_K = torch.zeros(self.size, dtype=torch.int64, device=self.device)
-        self._build_networks()
+        self._build_networks(given)
         self._build_randomness()
         configs = [trial.config for trial in self.trials]
         members = Members(configs, self.layout, self.minibatches.count, self.device, dtype, self.counted)
@@ -65,9 +70,10 @@ class Pack:
         """K, the number of members still here."""
         return len(self.trials)
 
-    def _build_networks(self) -> None:
+    def _build_networks(self, given: int) -> None:
         """Initialise on the CPU, so that a seed gives the same start on every device."""
-        initial = [seeded(trial.config.seed, "initialise") for trial in self.trials]
+        fresh = [seeded(trial.config.seed, "initialise") for trial in self.trials[given:]]
+        initial = [*[None] * given, *fresh]
         self.encoder = networks.encoder(self.architecture, initial, self.dtype).to(self.device)
         self.decoder = networks.Decoder(self.architecture, initial, self.dtype).to(self.device)
         self.auxiliary = networks.auxiliary(self.architecture, initial, self.dtype).to(self.device)
@@ -217,7 +223,7 @@ class Pack:
     def renewed(self, members: Sequence[int], trials: Sequence[Trial] = ()) -> Pack:
         """A pack of these members (indices), bitwise as they were, followed by these trials at step 0."""
         stay = [self.trials[k] for k in members]
-        return self.copied_into(Pack([*stay, *trials], self.device, self.dtype), members)
+        return self.copied_into(Pack([*stay, *trials], self.device, self.dtype, given=len(stay)), members)
 
     def copied_into(self, other: Pack, members: Sequence[int]) -> Pack:
         """Copy the state of `members` into `other`, whose first members they are; returns `other`."""
