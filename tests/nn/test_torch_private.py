@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.optim.adam import adam
+from torch.torch_version import TorchVersion
 
-from vmi.nn.torch_private import fused_adam_
+from vmi.nn.torch_private import end_failed_capture, fused_adam_
 
 
 def test_the_fused_kernel_is_the_one_of_torch_s_own_adam() -> None:
@@ -20,3 +22,29 @@ def test_the_fused_kernel_is_the_one_of_torch_s_own_adam() -> None:
              amsgrad=False, maximize=False, **options)  # fmt: skip
     for one, other in zip(ours, theirs, strict=True):
         assert all(map(torch.equal, one, other))
+
+
+POOL = (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("version", "told", "done"),
+    [("2.11.0", False, ["end", "release"]), ("2.12.1+cu130", True, ["end"]), ("2.15.0+cu132", False, [])],
+)
+def test_the_allocator_is_told_once_that_a_capture_failed_and_a_pool_that_it_knows_of_is_not_released(
+    monkeypatch: pytest.MonkeyPatch, version: str, told: bool, done: list[str]
+) -> None:
+    calls: list[str] = []
+
+    def end(device: int, pool: tuple[int, int]) -> None:
+        calls.append("end")
+        assert (device, pool) == (3, POOL)
+        if told:
+            raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+
+    monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda device, pool: calls.append("release"), raising=False)
+    end_failed_capture(POOL)
+    assert calls == done

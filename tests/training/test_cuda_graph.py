@@ -6,7 +6,9 @@ import gc
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
+from unittest.mock import Mock
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -162,6 +164,51 @@ def test_where_capturing_fails_the_steps_are_run_as_they_are_and_it_is_said_once
     (reason,) = captured.reasons()
     assert str(said[0].message) == reason and captured.reasons() == []
     assert state(refused) == state(eager)
+
+
+class Card:
+    """In place of torch.cuda: streams and pools of graphs, which are noted; what is captured is run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.streams, self.pools, self.ended = list[object](), list[object](), list[object]()
+        captured._beside.cache_clear()
+        stand_ins = {
+            "Stream": self._stream, "stream": nullcontext, "current_stream": lambda device: Mock(), "CUDAGraph": Mock,
+            "graph": self._capture, "graph_pool_handle": lambda: (0, len(self.pools) + 1),
+            "synchronize": lambda device: None, "empty_cache": lambda: None,
+        }  # fmt: skip
+        for name, stand_in in stand_ins.items():
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        monkeypatch.setattr(captured, "end_failed_capture", self.ended.append)
+
+    def _stream(self, device: object) -> Mock:
+        self.streams.append(made := Mock())
+        return made
+
+    def _capture(self, graph: object, pool: object) -> nullcontext[None]:
+        self.pools.append(pool)
+        return nullcontext()
+
+
+def test_packs_warm_up_on_one_stream_and_the_allocator_hears_of_a_capture_that_failed(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, packs = Card(monkeypatch), [small_pack(members, steps=100) for members in (1, 2, 3)]
+
+    def step(pack: Pack, dataset: Dataset, batches: Resident) -> None:
+        if pack is packs[2]:  # and not the copy that warms up
+            raise RefusedError("operation not permitted when stream is capturing")
+
+    def capture(pack: Pack) -> None:
+        captured.cuda_graph(step, pack, digits, pack.minibatches.resident(pack.device))
+
+    capture(packs[0])
+    capture(packs[1])
+    assert len(card.streams) == 1 and card.pools == [(0, 1), (0, 2)] and not card.ended
+    with pytest.raises(RefusedError):
+        capture(packs[2])
+    assert card.ended == [(0, 3)] and len(card.streams) == 1
+    captured._beside.cache_clear()
 
 
 def broken(body: Step, pack: Pack, dataset: Dataset, batches: Resident) -> Any:

@@ -15,6 +15,7 @@ import os
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 from weakref import WeakKeyDictionary, WeakSet
@@ -23,6 +24,7 @@ import torch
 
 from vmi.data.dataset import Dataset
 from vmi.data.minibatches import Resident
+from vmi.nn.torch_private import end_failed_capture
 from vmi.spec.config import Architecture
 from vmi.spec.reports import LEAST_STEPS
 from vmi.training.out_of_memory import is_out_of_memory
@@ -58,7 +60,7 @@ def step(pack: Pack, data: Dataset, batches: Resident) -> None:
 
 def cuda_graph(body: Step, pack: Pack, data: Dataset, batches: Resident) -> Graph:
     """The step as a CUDA graph. The pack is left as it was: capturing computes nothing, and a copy of it warms up."""
-    stream = torch.cuda.Stream(pack.device)  # type: ignore[no-untyped-call]
+    stream = _beside(pack.device)
     warm = pack.keep(range(pack.size))
     warm.train_mode(True)
     stream.wait_stream(torch.cuda.current_stream(pack.device))
@@ -73,11 +75,21 @@ def cuda_graph(body: Step, pack: Pack, data: Dataset, batches: Resident) -> Grap
     del warm, own
     # What the warm-up took and gave back would lie beside the graph's own memory.
     torch.cuda.empty_cache()
-    graph = torch.cuda.CUDAGraph()
-    # Before torch 2.15 a capture that fails leaves its own stream the current one.
-    with torch.cuda.stream(torch.cuda.current_stream(pack.device)), torch.cuda.graph(graph):
-        body(pack, data, batches)
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+    try:
+        # Before torch 2.15 a capture that fails leaves its own stream the current one.
+        with torch.cuda.stream(torch.cuda.current_stream(pack.device)), torch.cuda.graph(graph, pool=pool):
+            body(pack, data, batches)
+    except Exception:
+        end_failed_capture(pool)
+        raise
     return graph
+
+
+@cache
+def _beside(device: torch.device) -> torch.cuda.Stream:
+    """Where packs warm up, one for all of them: cuBLAS keeps a workspace for every stream that it was used on."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class Captured:
