@@ -248,6 +248,25 @@ def permuted(root: Path) -> Path:
     return root / "t.parquet"
 
 
+def broken_row(root: Path) -> Path:
+    place = huggingface(root, pixels(), labels())
+    table = pq.read_table(place)
+    rows = table["image"].to_pylist()
+    rows[1]["bytes"] = rows[1]["bytes"][:40]
+    pq.write_table(table.set_column(0, "image", [rows]), place)
+    return place
+
+
+def broken_row_of_a_shard(root: Path) -> Path:
+    """Of two, which say by their names what is held out."""
+    images, classes = [encoded(image) for image in pixels()], labels().tolist()
+    images[42] = b"no image"
+    (root / "sided").mkdir()
+    for name, part in (("train-0", slice(0, 40)), ("test-1", slice(40, None))):
+        pq.write_table(pa.table({"image": images[part], "label": classes[part]}), root / "sided" / f"{name}.parquet")
+    return root / "sided"
+
+
 def empty(root: Path) -> Path:
     (root / "e.npz").touch()
     return root / "e.npz"
@@ -296,6 +315,12 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "more announced than there is": (announced, "128 bytes cannot hold"),
     "a declared size beyond any": (lambda root: Path(f"{npz(root, GOOD, labels())}::99999x99999"), "99,999 x 99,999"),
     "permuted tensors": (permuted, "in their order"),
+    "a broken row": (broken_row, "hf.parquet: row 1'"),
+    "a broken row of a shard": (broken_row_of_a_shard, "test-1.parquet: row 2'"),
+    "bytes of another shape than declared": (
+        lambda root: Path(f"{lists(root, GOOD, labels())}::9x9"),
+        "the declared shape 9x9",
+    ),
 }
 
 
@@ -320,3 +345,34 @@ def test_paths_may_have_any_name(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     npz(tmp_path, pixels(), labels()).rename(tmp_path / name / "größe #1.npz")
     assert Dataset.from_file(tmp_path / name / "größe #1.npz").name == Dataset.from_arrays(pixels(), labels()).name
+
+
+@pytest.mark.parametrize(
+    ("written", "row"), [(broken_row, "hf.parquet: row 1"), (broken_row_of_a_shard, "test-1.parquet: row 2")]
+)
+def test_broken_rows_of_tables_are_left_out_and_named_where_that_is_asked_for(
+    written: Callable[[Path], Path], row: str, tmp_path: Path
+) -> None:
+    """What is left is the data set that it is without that row, whose class and side go with it."""
+    x, y, broken = pixels(), labels(), 1 if written is broken_row else 42
+    sides = None if written is broken_row else np.arange(COUNT) >= 40
+    rest = np.arange(COUNT) != broken
+    found = Dataset.from_file(written(tmp_path), skip_broken=True)
+    assert found.name == Dataset.from_arrays(x[rest], y[rest], None if sides is None else sides[rest]).name
+    (skipped,) = found.skipped
+    assert skipped.endswith(row) and skipped.startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("written", [lists, tensors])
+def test_a_declared_shape_says_how_bytes_of_a_table_lie(
+    written: Callable[[Path, Any, Any], Path], tmp_path: Path
+) -> None:
+    """3 x 5 x 4 may be channels first or last: which, only a declaration can say."""
+    x = np.random.default_rng(0).integers(0, 256, (COUNT, 3, 5, 4), dtype=np.uint8)
+    place = written(tmp_path, x, labels())
+    with pytest.raises(InputError, match="declare CxHxW"):
+        Dataset.from_file(place)
+    for shape in ((3, 5, 4), (4, 3, 5)):
+        found = Dataset.from_file(f"{place}::{'x'.join(map(str, shape))}")
+        assert (found.spec.channels, *found.spec.image_shape) == shape
+        assert found.name == Dataset.from_arrays(x, labels(), shape=shape).name

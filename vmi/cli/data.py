@@ -65,7 +65,7 @@ def _classes(dataset: Dataset) -> str:
 
 def _notes(dataset: Dataset, across: int) -> Iterator[str]:
     if dataset.skipped:
-        yield f"note: {len(dataset.skipped)} broken files left out, the first {dataset.skipped[0]}"
+        yield f"note: {len(dataset.skipped)} broken images left out, the first {dataset.skipped[0]}"
     if is_binary(dataset.train[0]):
         yield "note: every pixel is black or white, so the likelihood is Bernoulli by default"
     if across:

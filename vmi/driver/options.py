@@ -43,7 +43,7 @@ class StudyOptions:
 
     smoke: bool = option(False, "A tiny version: 20 steps, 2 seeds, ends of each axis.")
     data: str | None = option(None, "Data set: digits, mnist, fashion_mnist, or a file or folder of your own images.")
-    skip_broken: bool = option(False, "Leave broken images out of a folder of your own.")
+    skip_broken: bool = option(False, "Leave broken images out of a folder or table of your own.")
     steps: int | None = option(None, "Training steps of every trial.", "INTEGER")
     seeds: int | str | Iterable[int] | None = option(None, f"Replicates: {SEEDS}.")
     restarts: int | None = option(None, "Seeds that form one replicate, the one chosen without labels.", "INTEGER")

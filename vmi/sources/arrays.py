@@ -30,7 +30,7 @@ class Images(NamedTuple):
     """What a place holds: pixels [N, C, H, W], uint8 or float32 in [0, 1]; a label and a side of each, if any.
 
     labels    whole numbers or strings [N]; `held_out`: [N]
-    skipped   files that are no image, where they were to be skipped
+    skipped   files, and rows of tables, that are no image, where they were to be skipped
     """
 
     pixels: Array

@@ -42,7 +42,7 @@ class Dataset(NamedTuple):
         train: rows of pixels [N, D], uint8 or float32 in [0, 1], and classes [N]
         held_out: the same of the held-out split
         classes: the label of each class, in their order; empty where no image has one
-        skipped: files that are no image, where these were to be left out
+        skipped: files, and rows of tables, that are no image, where these were to be left out
     """
 
     spec: DatasetSpec
@@ -85,7 +85,7 @@ class Dataset(NamedTuple):
 
         Arguments:
             path: where it lies; with a shape where the file does not say it: "photos::32x32"
-            skip_broken: leave broken images out of a folder, and name them in `skipped`
+            skip_broken: leave broken images out, and name their files or rows in `skipped`
 
         Raises:
             vmi.InputError: with all that is wrong with it

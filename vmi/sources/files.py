@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,9 +34,9 @@ def read(text: str, skip_broken: bool = False) -> Images:
         if not path.exists():
             near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [])
             raise refused(text, KINDS, near or "no such file")
-        reader = {".npz": _npz, ".npy": _npy, **dict.fromkeys(tables.SUFFIXES, tables.read_table)}.get(
-            path.suffix.lower()
-        )
+        readers: dict[str, Callable[[Place], Images]] = {".npz": _npz, ".npy": _npy}
+        readers |= dict.fromkeys(tables.SUFFIXES, partial(tables.read_table, skip_broken=skip_broken))
+        reader = readers.get(path.suffix.lower())
         if reader is None:
             raise refused(text, KINDS, f"found a file {path.suffix or 'without a suffix'}")
         if not path.stat().st_size:
@@ -48,7 +50,7 @@ def read(text: str, skip_broken: bool = False) -> Images:
 
 def _folder(place: Place, skip_broken: bool) -> Images:
     shards = sorted(p for p in place.path.iterdir() if p.suffix.lower() in tables.SUFFIXES and p.name[0] != ".")
-    return tables.read_shards(place, shards) if shards else pictures.read_folder(place, skip_broken)
+    return tables.read_shards(place, shards, skip_broken) if shards else pictures.read_folder(place, skip_broken)
 
 
 def _npy(place: Place) -> Images:

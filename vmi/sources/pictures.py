@@ -81,7 +81,7 @@ def decoded(
             raise
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if not skip_broken:
-                hint = f"{str(error).splitlines()[0]}; --skip-broken leaves such files out"
+                hint = f"{str(error).splitlines()[0]}; --skip-broken leaves such images out"
                 raise refused(name, "a whole PNG or JPEG", hint) from error
             broken.append(name)
             continue

@@ -20,11 +20,12 @@ from vmi.sources.places import Place
 SUFFIXES = (".parquet", ".arrow", ".feather")
 
 
-def read_table(place: Place) -> Images:
-    return _of_table(_rows(place.path), place, str(place.path))
+def read_table(place: Place, skip_broken: bool = False) -> Images:
+    table = _rows(place.path)
+    return _of_table(table, place, str(place.path), _named(place.path, table), skip_broken)
 
 
-def read_shards(place: Place, shards: Sequence[Path]) -> Images:
+def read_shards(place: Place, shards: Sequence[Path], skip_broken: bool = False) -> Images:
     """One table of several files; the split is that of their names, "train-00000-of-00002", where all have one."""
     where = str(place.path)
     tables = [_rows(shard) for shard in shards]
@@ -34,7 +35,14 @@ def read_shards(place: Place, shards: Sequence[Path]) -> Images:
         table = pa.concat_tables(tables)
     except pa.ArrowInvalid as error:
         raise refused(where, "shards with the same columns", str(error).splitlines()[0]) from error
-    return _of_table(table, place, where, np.concatenate(sides) if len(sides) == len(shards) else None)
+    rows = [row for shard, part in zip(shards, tables, strict=True) for row in _named(shard, part)]
+    side = np.concatenate(sides) if len(sides) == len(shards) else None
+    return _of_table(table, place, where, rows, skip_broken, side)
+
+
+def _named(path: Path, table: Any) -> list[str]:
+    """What a row of the file is called where its picture is broken."""
+    return [f"{path}: row {i}" for i in range(len(table))]
 
 
 def _rows(path: Path) -> Any:
@@ -52,17 +60,28 @@ def _rows(path: Path) -> Any:
         raise refused(path, "a whole Parquet or Arrow file", str(error).splitlines()[0]) from error
 
 
-def _of_table(table: Any, place: Place, where: str, side: Array | None = None) -> Images:
+def _of_table(
+    table: Any, place: Place, where: str, rows: Sequence[str], skip_broken: bool, side: Array | None = None
+) -> Images:
+    """`rows`: what each is called."""
     names = {name.lower(): name for name in table.column_names}
     column = next((names[name] for name in ("image", "images", "img") if name in names), None)
     if column is None:
         raise refused(where, "a column 'image'", f"found {', '.join(table.column_names) or 'none'}")
     label = next((names[name] for name in ("label", "labels", "class") if name in names), None)
-    images = _column(table[column], place, f"{where}: {column}")
+    shape, broken = place.shape, tuple[str, ...]()
+    if (encoded := _encoded(table[column], f"{where}: {column}")) is None:
+        images = _numbers(table[column], f"{where}: {column}")
+    else:
+        opened = [(row, partial(io.BytesIO, data)) for row, data in zip(rows, encoded, strict=True)]
+        images, broken = decoded(opened, place, f"{where}: {column}", skip_broken)
+        if left_out := {*broken}:
+            whole = np.array([row not in left_out for row in rows])
+            table, side = table.filter(pa.array(whole)), None if side is None else side[whole]
+        shape = images.shape[1:]  # as they are declared, or as they came
     labels = None if label is None else _plain_column(table[label])
     split = side if side is not None else (_plain_column(table[names["split"]]) if "split" in names else None)
-    shape = place.shape if images.dtype != np.uint8 or images.ndim == 2 else None
-    return arrays(images, labels, split, shape, where)
+    return arrays(images, labels, split, shape, where)._replace(skipped=broken)
 
 
 def _plain_column(column: Any) -> Array:
@@ -73,21 +92,23 @@ def _plain_column(column: Any) -> Array:
     return np.array(column.to_pylist())
 
 
-def _column(column: Any, place: Place, where: str) -> Array:
-    """Tensors of one shape, lists of numbers, or images as PNG or JPEG, as Hugging Face stores them."""
+def _encoded(column: Any, where: str) -> list[bytes] | None:
+    """The images as PNG or JPEG, as Hugging Face stores them; None where they are numbers."""
     kind = column.type
     if column.null_count:
         raise refused(where, "an image in every row", f"found {column.null_count} empty rows")
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        return [row["bytes"] for row in column.to_pylist()]
+    return [*column.to_pylist()] if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else None
+
+
+def _numbers(column: Any, where: str) -> Array:
+    """Tensors of one shape, or lists of numbers."""
+    kind = column.type
     if isinstance(kind, pa.FixedShapeTensorType):
         if kind.permutation is not None and list(kind.permutation) != list(range(len(kind.shape))):
             raise refused(where, "tensors whose dimensions are in their order", f"found {kind.permutation}")
         return np.asarray(column.combine_chunks().to_numpy_ndarray())
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        encoded = [row["bytes"] for row in column.to_pylist()]
-        return decoded([(f"row {i}", partial(io.BytesIO, data)) for i, data in enumerate(encoded)], place, where)[0]
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        encoded = column.to_pylist()
-        return decoded([(f"row {i}", partial(io.BytesIO, data)) for i, data in enumerate(encoded)], place, where)[0]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         try:
             return np.array(column.to_pylist(), dtype=_innermost(kind).to_pandas_dtype())
