@@ -186,6 +186,24 @@ def test_a_folder_that_is_no_study_names_what_is_beside(results: Path, command: 
     refused(results, 2, lambda: vmi(command, "results/smoke/study.json", *more), "folder = ")
 
 
+@pytest.mark.parametrize("below", ["", "/deeper"])
+@pytest.mark.parametrize(
+    "command",
+    [("status",), ("watch",), ("watch", "--page"), ("report",), ("mirror",), ("compare", "results/smoke"), ("presets",),
+     ("compact",), ("fsck",), ("drop", "--where", "seed = 0", "--yes"), ("stop", "--where", "seed = 0", "--yes"),
+     ("export", "--csv", "new.csv"), ("rerun", "0" * 16), ("evaluate",)],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_a_file_in_place_of_results_is_a_bad_input_and_no_damaged_store(
+    results: Path, command: tuple[str, ...], below: str
+) -> None:
+    (results / "mine").write_text("mine")
+    name, *more = command
+    said = refused(results, 2, lambda: vmi(name, f"results/mine{below}", *more), "results/mine")
+    allowed = ("a study's results", "a checkpoint (.pt)", "a path that can be used")
+    assert any(f": {words}" in said.err for words in allowed), said.err
+
+
 def test_evaluate_without_a_model_says_how_to_keep_one(results: Path) -> None:
     refused(results, 2, lambda: vmi("evaluate", "results/smoke"), "--keep-models")
     refused(results, 2, lambda: vmi("evaluate", "results/smoke/study.json"), "a checkpoint (.pt) of a pack")

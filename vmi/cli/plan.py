@@ -24,7 +24,7 @@ from vmi.spec.layout import parse
 from vmi.spec.requests import in_view
 from vmi.spec.resolving import AUTOMATIC, resolve
 from vmi.spec.words import counted
-from vmi.storage.paths import AnyPath, local
+from vmi.storage.paths import AnyPath, file_on
 from vmi.study.checks import validate
 from vmi.study.study import Study
 
@@ -167,10 +167,7 @@ def _wanted(study: Study) -> Iterator[str]:
 
 def _store(study: Study, results: AnyPath) -> Store:
     store = Store(results.absolute(), study.name)
-    if (folder := local(store.folder)) is None:
-        return store
-    path = next(path for path in (folder, *folder.parents) if path.exists())
-    if not path.is_dir():
+    if path := file_on(store.folder):
         raise InputError([Problem("results", str(results), "a folder", f"{path} is a file")])
     return store
 

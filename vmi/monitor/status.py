@@ -21,7 +21,7 @@ from vmi.results.dropped import Drop, in_force
 from vmi.results.store import Store
 from vmi.search.ranking import Ranking
 from vmi.search.score import restarts_of
-from vmi.spec.errors import StoreError, near, printable
+from vmi.spec.errors import InputError, Problem, StoreError, near, printable
 from vmi.spec.goals import DIRECTIONS
 from vmi.spec.metrics import METRICS
 from vmi.spec.requests import in_view
@@ -29,7 +29,7 @@ from vmi.spec.trial import Row
 from vmi.spec.version import STUDY_VERSION
 from vmi.spec.words import duration
 from vmi.storage.durable import LOCAL, storage
-from vmi.storage.paths import AnyPath
+from vmi.storage.paths import AnyPath, file_on
 from vmi.study.study import Study
 from vmi.study.study_json import study_of
 
@@ -88,7 +88,14 @@ class Status:
 
 
 def status_of(folder: AnyPath, now: float) -> Status:
-    """The state of the study in a folder, which need not be there. Raises StoreError naming a damaged file."""
+    """The state of the study in a folder, which need not be there.
+
+    Raises InputError where a file is in its place, and StoreError naming a damaged one.
+    """
+    if path := file_on(folder):
+        raise InputError(
+            [Problem("folder", str(folder), "a study's results, or a folder of them", f"{path} is a file")]
+        )
     store = Store(folder.absolute().parent, folder.absolute().name)
     spec = store.read_study()
     finished = store.finished()

@@ -204,6 +204,13 @@ def local(path: AnyPath) -> Path | None:
     return path if isinstance(path, Path) else None
 
 
+def file_on(path: AnyPath) -> Path | None:
+    """The file that this path is or leads through, where no folder can be; None where there is none of this machine."""
+    own = local(path)
+    there = next((each for each in (own, *own.parents) if each.exists()), None) if own else None
+    return there if there and not there.is_dir() else None
+
+
 def hasty(path: AnyPath) -> AnyPath:
     """The same place, for what must not wait long for an object store."""
     return path if isinstance(path, Path) else replace(path, hasty=True)
