@@ -10,8 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from support.runs import SMOKE
+from support.runs import ROOT, SMOKE
 
 from vmi.process.console import ASCII, sayable
 from vmi.results.store import Store
@@ -78,6 +79,24 @@ def test_a_command_ends_with_0_and_without_a_complaint(name: str, end: str, stud
 def test_a_command_that_only_says_something_ends_with_1_where_a_full_disk_has_lost_it(name: str, study: Path) -> None:
     done = shell(on(name, study), FULL)
     assert (done.returncode, done.stderr) == (1, b"error: standard output: No space left on device\n")
+
+
+def said_alone(name: str, folder: Path) -> list[str]:
+    """A command that needs no results, and whose output is all that it makes but for a picture of `data`."""
+    if name != "data":
+        dry = [str(ROOT / "cluster" / "slurm.sh"), str(SMOKE), "--dry-run"]
+        return [*VMI, *({"submit": ["submit", *dry]}.get(name) or [name])]
+    np.save(folder / "own.npy", np.random.default_rng(0).integers(0, 256, (50, 4, 4), dtype=np.uint8))
+    return [*VMI, "data", str(folder / "own.npy"), "--preview", str(folder / "own.png")]
+
+
+@pytest.mark.parametrize("name", ["data", "version", "--version", "submit"])
+def test_so_does_one_that_needs_no_results(name: str, tmp_path: Path) -> None:
+    command = said_alone(name, tmp_path)
+    done = shell(command, FULL)
+    assert (done.returncode, done.stderr) == (1, b"error: standard output: No space left on device\n")
+    for end in ("", "| true"):
+        assert shell(command, end).returncode == 0
 
 
 @pytest.mark.parametrize("end", [f"{FULL} 2>&1", "2>&-", GONE])

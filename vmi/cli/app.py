@@ -36,8 +36,12 @@ app = typer.Typer(
 
 def _said(wanted: bool) -> None:
     if wanted:
-        typer.echo(installed())
-        raise typer.Exit
+        raise typer.Exit(guarded(_say_version, only_says=True))
+
+
+def _say_version() -> int:
+    typer.echo(installed())
+    return 0
 
 
 @app.callback()
@@ -163,7 +167,7 @@ def submit(
         ask = choose if sys.stdin.isatty() else None
         return send(place, study_file, arguments or [], on=on, dry_run=dry_run, ask=ask, say=typer.echo)
 
-    raise typer.Exit(guarded(action, debug))
+    raise typer.Exit(guarded(action, debug, only_says=dry_run))
 
 
 @app.command(cls=Command)
@@ -253,13 +257,13 @@ def data(
 
         return describe(place, skip_broken, preview, Console(width=None if sys.stdout.isatty() else PIPED_WIDTH))
 
-    raise typer.Exit(guarded(action, debug))
+    raise typer.Exit(guarded(action, debug, only_says=True))
 
 
 @app.command(cls=Command)
 def version() -> None:
     """Print the version."""
-    typer.echo(installed())
+    raise typer.Exit(guarded(_say_version, only_says=True))
 
 
 def main() -> None:
