@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from support.commands import vmi
+
+from vmi.sources.dataset import Dataset
+from vmi.spec.errors import InputError
 
 
 def test_it_says_what_is_there_and_warns_of_copies_across_the_split(tmp_path: Path) -> None:
@@ -29,3 +33,16 @@ def test_it_says_what_is_there_and_warns_of_copies_across_the_split(tmp_path: Pa
 def test_what_is_none_ends_with_2(tmp_path: Path) -> None:
     said = vmi(tmp_path, "data", tmp_path / "nothing.npz")
     assert said.code == 2 and "no such file" in said.err
+
+
+@pytest.mark.parametrize("place", ["", " ", "::8x8", " ::3x8x8"])
+def test_no_place_is_not_the_current_folder(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may have images, as that of who forgot to set a variable of the shell."""
+    for i in range(50):
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    assert vmi(tmp_path, "data", ".").code == 0
+    said = vmi(tmp_path, "data", place)
+    assert said.code == 2 and "'.' is the current folder" in said.err and not said.out
+    with pytest.raises(InputError, match="the current folder"):
+        Dataset.from_file(place)

@@ -240,6 +240,7 @@ ROWS: dict[str, list[Variant]] = {
         fields("fixed={'dataset': 'mnits'}", "one of digits, fashion_mnist, mnist", "did you mean 'mnist'?"),
         options("--local --data mnits", "one of digits, fashion_mnist, mnist", "did you mean 'mnist'?"),
         Options(("--local", "--data", ""), ("one of digits",)),
+        Options(("--local", "--data", "::8x8"), ("dataset = '': a path; '.' is the current folder",)),
         command("evaluate x --data mnits", "--data = 'mnits'", "did you mean 'mnist'?"),
         fields("searcher='gird'", "searcher = 'gird': one of grid, random, tpe", "did you mean 'grid'?"),
         fields("searcher=None", "searcher = None: one of"),

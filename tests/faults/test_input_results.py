@@ -204,6 +204,17 @@ def test_a_file_in_place_of_results_is_a_bad_input_and_no_damaged_store(
     assert any(f": {words}" in said.err for words in allowed), said.err
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(("status", ""), "FOLDER"), (("fsck", "", "--quarantine"), "FOLDER"), (("report", " "), "FOLDER"),
+     (("drop", "", "--where", "seed = 0", "--yes"), "FOLDER"), (("evaluate", ""), "MODEL"),
+     (("compare", "results/smoke", ""), "SECOND"), (("plan", SMOKE, "--results", ""), "--results")],
+)  # fmt: skip
+def test_no_results_are_not_the_current_folder(results: Path, command: tuple[str, ...], name: str) -> None:
+    with elsewhere(results / "smoke"):
+        refused(results, 2, lambda: vmi(*command), f"  {name} = '", "'.' is the current folder")
+
+
 def test_evaluate_without_a_model_says_how_to_keep_one(results: Path) -> None:
     refused(results, 2, lambda: vmi("evaluate", "results/smoke"), "--keep-models")
     refused(results, 2, lambda: vmi("evaluate", "results/smoke/study.json"), "a checkpoint (.pt) of a pack")

@@ -68,8 +68,8 @@ def _missing(
 
 def _taken(*files: str | None) -> Iterator[Problem]:
     for name, file in zip(("--csv", "--optuna"), files, strict=True):
-        if file is not None and ((path := path_of(file, name)).exists() or not file):
-            yield Problem(name, str(path), "a file that does not exist yet")
+        if file is not None and (not file.strip() or path_of(file, name).exists()):
+            yield Problem(name, file, "a file that does not exist yet")
     if files[0] is not None and files[0] == files[1]:
         yield Problem("--optuna", files[1], "another file than --csv")
 

@@ -16,7 +16,9 @@ def home() -> Path:
 
 
 def expanded(text: str, name: str) -> Path:
-    """The path that a user named, "~" for a home. Raises InputError naming `name` where it is the home of nobody."""
+    """The path that a user named, "~" for a home. Raises InputError naming `name` for none, or for nobody's home."""
+    if not text.strip():  # as of a variable of the shell that is not set: Path would take it for the current folder
+        raise InputError([Problem(name, text, "a path; '.' is the current folder")])
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
