@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from runners.test_ledger import completed, ledger_of, study
@@ -158,12 +159,15 @@ class Clock:
         return self.now
 
 
-def asked_after(root: Path, seconds: float, done: float = 0.1, workers: int = 2) -> tuple[int, list[str]]:
+def asked_after(
+    root: Path, seconds: float, done: float = 0.1, workers: int = 2, present: int | None = None
+) -> tuple[int, list[str]]:
     """Into how many packs a pack of four is to be parted whose first steps, of 10,000, took so long; what is said."""
     made = study(space={"mi_weight": vmi.choice(0, 1)}, seeds=range(2))
     ledger, said, clock = ledger_of(made, pack_size=100), list[str](), Clock()
     store = Store(root, "s")
-    driving = HandingOver(ledger, store, workers, lambda: Prices(MappingProxyType({}), None, "cpu"), said.append, clock)
+    prices = Prices(MappingProxyType({}), None, "cpu")
+    driving = HandingOver(ledger, store, workers, lambda: prices, said.append, lambda: present or workers, clock)
     spec = ledger.next_pack()
     assert spec is not None and ledger.next_pack() is None
     for step in (1, 1 + int(done * 10_000)):
@@ -188,3 +192,34 @@ def test_a_pack_is_asked_where_the_gain_exceeds_the_cost(tmp_path: Path) -> None
     assert asked_after(tmp_path / "soon", 50.0, done=0.9) == (1, []), "six seconds are left"
     assert asked_after(tmp_path / "alone", 1000.0, workers=1) == (1, [])
     assert asked_after(tmp_path / "many", 1000.0, workers=9)[0] == 4, "no more than it has members"
+    assert asked_after(tmp_path / "gone", 1000.0, workers=9, present=1) == (1, []), "nodes have gone since the start"
+    assert asked_after(tmp_path / "fewer", 1000.0, workers=9, present=2)[0] == 2
+    assert asked_after(tmp_path / "more", 1000.0, workers=2, present=9)[0] == 2, "no more run at a time than at first"
+
+
+def test_a_pack_that_does_not_part_keeps_no_worker_free_for_it(tmp_path: Path) -> None:
+    """Another one is asked in its place, and it itself not again."""
+    ledger, said, clock = ledger_of(study(), pack_size=100, workers=lambda: 1), list[str](), Clock()
+    store, prices = Store(tmp_path, "s"), Prices(MappingProxyType({}), None, "cpu")
+    driving = HandingOver(ledger, store, 3, lambda: prices, said.append, lambda: 3, clock)
+    packs = [ledger.next_pack(), ledger.next_pack()]
+    assert ledger.next_pack() is None
+
+    def go_on(step: int, **told: Any) -> None:
+        for spec in packs:
+            assert spec is not None
+            update = Update(spec.pack_id, step, 10_000, **told if said and spec.pack_id in said[0] else {})
+            ledger.take(update)
+            driving.update(update)
+        clock.now += 1000.0
+
+    go_on(1)
+    go_on(1000)
+    assert len(said) == 1
+    go_on(1500)
+    assert len(said) == 1, "the only free worker is for the one that was asked"
+    go_on(2000, whole=True)
+    go_on(2500)
+    first, second = packs if packs[0] and packs[0].pack_id in said[0] else reversed(packs)
+    assert len(said) == 2 and first and second and first.pack_id in said[0] and second.pack_id in said[1]
+    assert len(list((tmp_path / "s" / FOLDER).iterdir())) == 1, "what was asked of the first is taken back"

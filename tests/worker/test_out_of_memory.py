@@ -74,6 +74,7 @@ def test_a_pack_that_there_is_no_memory_to_part_goes_on_whole_and_as_large(
     put_part(Store(tmp_path, "s"), task.pack.pack_id, 2)
     updates = list(work(task))
     assert sum("gives no members away: no memory" in update.warning for update in updates) == 1
+    assert sum(update.whole and update.news for update in updates) == 1, "the driver keeps no worker free for it"
     assert not any("ran out of memory" in update.warning for update in updates) and updates[-1].places == 4
     assert [ended.outcome for ended in updates[-1].ended] == ["completed"] * 4
 

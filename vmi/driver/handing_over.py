@@ -58,15 +58,17 @@ def handing_over(
     prices: Callable[[], Prices],
     budget: Budget,
     say: Callable[[str], object],
+    present: Callable[[], int],
 ) -> Callable[[Update], None]:
     """What sees to it, at every update, that no worker is free beside a pack that could give it members.
 
+    `workers` there were when packs were planned, and no more run at a time; `present` asks how many there are now.
     With a deadline a part might not be begun any more, where the whole would have gone on.
     """
     if workers < 2 or budget.has_deadline:
         clear_parts(store)
         return lambda update: None
-    return HandingOver(ledger, store, workers, prices, say).update
+    return HandingOver(ledger, store, workers, prices, say, present).update
 
 
 class HandingOver:
@@ -79,12 +81,14 @@ class HandingOver:
         workers: int,
         prices: Callable[[], Prices],
         say: Callable[[str], object],
+        present: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger, self._store, self._workers = ledger, store, workers
-        self._prices, self._say, self._clock = prices, say, clock
+        self._prices, self._say, self._present, self._clock = prices, say, present, clock
         self._paces: dict[str, Pace] = {}
         self._asked: dict[str, tuple[AnyPath, int]] = {}
+        self._whole: set[str] = set()  # packs that were asked and did not part: another time they would not either
         self._parted: set[str] = set()  # packs that others have taken the place of, and that are not removed yet
         clear_parts(store)
 
@@ -97,7 +101,9 @@ class HandingOver:
                 Checkpoints(self._store, pack_id).retire()
                 self._parted.discard(pack_id)
         self._note(update)
-        for pack_id in self._asked.keys() - self._ledger.running.keys():
+        if update.whole:
+            self._whole.add(update.pack_id)
+        for pack_id in self._asked.keys() - (self._ledger.running.keys() - self._whole):
             with contextlib.suppress(OSError):
                 self._store.files.unlink(self._asked.pop(pack_id)[0])
         self._ask()
@@ -112,14 +118,16 @@ class HandingOver:
 
     def _ask(self) -> None:
         """Ask the pack that gains most by it, where workers are free and nothing waits for one."""
-        coming = sum(parts - 1 for _, parts in self._asked.values())
-        free = self._workers - len(self._ledger.running) - coming
-        if free < 1 or self._ledger.study.pruner or self._ledger.waits:
+        busy = len(self._ledger.running) + sum(parts - 1 for _, parts in self._asked.values())
+        if self._workers <= busy or self._ledger.study.pruner or self._ledger.waits:
             return
-        found = [(gain, parts, spec) for spec in self._candidates() for parts, gain in self._gains(spec, free)]
-        gain, parts, spec = max(found, default=(0.0, 1, None), key=lambda one: one[0])
-        if spec is None or gain <= 0:
+        free = self._workers - busy
+        best = self._best(free)
+        if best and (left := self._present() - busy) < free:  # asked of a cluster only where something is gained
+            free, best = left, self._best(left)
+        if best is None:
             return
+        gain, parts, spec = best
         with contextlib.suppress(OSError):  # it would only save time
             self._asked[spec.pack_id] = put_part(self._store, spec.pack_id, parts), parts
             self._say(
@@ -127,9 +135,16 @@ class HandingOver:
                 f"about {gain:.0f} s sooner"
             )
 
+    def _best(self, free: int) -> tuple[float, int, PackSpec] | None:
+        """The pack that gains most: by how many seconds, and as how many packs; None where none gains."""
+        found = [(gain, parts, spec) for spec in self._candidates() for parts, gain in self._gains(spec, free)]
+        best = max(found, default=None, key=lambda one: one[0])
+        return best if best and best[0] > 0 else None
+
     def _candidates(self) -> list[PackSpec]:
-        """Packs that run, are not asked, and whose members are all trained at a time."""
-        running = (spec for pack_id, spec in self._ledger.running.items() if pack_id not in self._asked)
+        """Packs that run, were not asked, and whose members are all trained at a time."""
+        asked = self._asked.keys() | self._whole
+        running = (spec for pack_id, spec in self._ledger.running.items() if pack_id not in asked)
         return [spec for spec in running if len(spec.trials) <= self._ledger.places_of(spec)]
 
     def _gains(self, spec: PackSpec, free: int) -> list[tuple[int, float]]:

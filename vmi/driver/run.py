@@ -280,7 +280,9 @@ class Run:
         with Display(ledger, self.asked["planned"], self.console, time.monotonic) as display:
             driving = Driving(ledger, display, self.heartbeat, kept, self.mirror, self.models)
 
-            hand_over = handing_over(ledger, self.store, target.workers, lambda: self.prices(), self.budget, self._say)
+            hand_over = handing_over(
+                ledger, self.store, target.workers, lambda: self.prices(), self.budget, self._say, runner.present
+            )
 
             def show(update: Update) -> None:
                 hand_over(update)

@@ -29,6 +29,9 @@ class LocalRunner:
             raise InputError([Problem("--gpus-per-pack", self._gpus_per_pack, "0: this machine has no GPU")])
         return 1
 
+    def present(self) -> int:
+        return 1
+
     @property
     def device(self) -> str:
         wanted = self._gpus_per_pack is None or self._gpus_per_pack > 0

@@ -17,6 +17,9 @@ class Runner(Protocol):
     def workers(self) -> int:
         """How many packs run at a time. May start what is needed to know; InputError when it cannot be had."""
 
+    def present(self) -> int:
+        """How many packs could run at a time now: of a cluster nodes may have gone, or come, since `workers`."""
+
     @property
     def device(self) -> str:
         """Where a pack trains: "cpu" or "cuda"; known once `workers` was asked."""

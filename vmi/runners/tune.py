@@ -85,6 +85,12 @@ class TuneRunner:
             self.close()
             allowed = "a Ray cluster with CPUs, or whose workers join: each pack takes one CPU (see ray status)"
             raise InputError([Problem("--address", self._address, allowed)])
+        return self._fitting(cpus, gpus)
+
+    def present(self) -> int:
+        return self._fitting(*ray_cluster.capacity())
+
+    def _fitting(self, cpus: int, gpus: float) -> int:
         return max(1, min(cpus, fitting(gpus, self._gpus))) if self._gpus else cpus
 
     @property

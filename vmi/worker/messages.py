@@ -82,6 +82,7 @@ class Update(NamedTuple):
     pack would go on, were its worker killed now (the mean over its trials). `leading`: which of its trials under way
     has reported the best. `gpu_bytes`: the most that the pack has held of a GPU's memory so far, 0 without one.
     `parted`: the trials of each pack that goes on with a part of this one, which is over (`vmi.worker.parting`).
+    `whole`: it was asked to part, and stays as it is.
     """
 
     pack_id: str
@@ -97,6 +98,7 @@ class Update(NamedTuple):
     leading: Leading | None = None
     gpu_bytes: int = 0
     parted: tuple[tuple[str, ...], ...] = ()
+    whole: bool = False
 
     @property
     def over(self) -> bool:
@@ -106,7 +108,7 @@ class Update(NamedTuple):
     @property
     def news(self) -> bool:
         """Whether it has more to say than how far the pack is; that it has begun, too."""
-        return bool(self.over or self.warning or self.stored) or not self.step
+        return bool(self.over or self.warning or self.stored or self.whole) or not self.step
 
     def to_json(self) -> str:
         return json.dumps([*self[:3], [ended._asdict() for ended in self.ended], *self[4:]])

@@ -61,7 +61,7 @@ class Session:
         self.outcomes: dict[str, Outcome] = {}
         self.reached: dict[str, int] = {}
         self._stops, self._dismissed = StopRequests(self.store), dict[str, str]()
-        self._parting = PartRequests(self.store, task.pack.pack_id)
+        self._parting, self._whole = PartRequests(self.store, task.pack.pack_id), False
         self.shares = Shares()
         self.judge: Remembering | None = None
         self.stop: Stop | None = None
@@ -97,15 +97,15 @@ class Session:
 
     @property
     def parts_asked(self) -> int:
-        """Into how many packs the driver wants this one to be parted; 1: none of it, or it can't be."""
-        if self.has_queue or self.judge or self.members.parked or self.members.waiting:
-            return 1
+        """Into how many packs the driver wants this one to be parted; 1: none of it."""
         return self._parting.parts(self._stops.names)
 
     def part(self, progress: Progress, parts: int) -> Update | None:
         """Make several packs of the members that are trained further: the last update; None where it can't be done."""
         pack, going = progress.pack, progress.going
-        if pack is None or len(going) < 2:
+        is_queued = self.has_queue or self.members.parked or self.members.waiting
+        if pack is None or len(going) < 2 or is_queued or self.judge:
+            self._stay_whole()
             return None
         self._last = progress
         self.keep()
@@ -117,11 +117,16 @@ class Session:
             parted = part(self.store, self.task.pack, rest, parts, notes, self._live)
         except Exception as error:  # the pack is whole, and goes on
             self.warnings.append(f"pack {self.task.pack.pack_id} gives no members away: {_told(error)}")
-            self._parting.refuse()
+            self._stay_whole()
             return None
         cuda_graph.forget(pack)
         ended = tuple(self.stored[trial.trial_id] for trial in self.trials if trial.trial_id in self.stored)
         return self.update()._replace(ended=ended, parted=parted)
+
+    def _stay_whole(self) -> None:
+        """What the driver has asked for can't be done, and it is to hear of it: it keeps a worker free."""
+        self._parting.refuse()
+        self._whole = True
 
     def _judge(self, judge: Judge | None, seen: Iterable[Observation]) -> tuple[Remembering | None, Stop | None]:
         pruning = self.task.pruning
@@ -136,10 +141,12 @@ class Session:
         warning = "; ".join([*self.warnings, *cuda_graph.reasons()])
         self.warnings.clear()
         stored, self.committed = tuple(self.committed), []
+        whole, self._whole = self._whole, False
         pack_id, places = self.task.pack.pack_id, self.members.places
         return Update(
             pack_id, step, self.steps, warning=warning, places=places, stored=stored, saved=saved,
             leading=self.race.leader({**self.stored, **self.outcomes}), gpu_bytes=gpu_bytes(self.task.device),
+            whole=whole,
         )  # fmt: skip
 
     def note(self, progress: Progress, dataset: Dataset, look: Callable[[], None]) -> Iterator[None]:
