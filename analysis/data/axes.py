@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from analysis.data import labels
-from analysis.data.settings import Setting, order_of, settings
+from analysis.data.baseline import baseline_of
+from analysis.data.settings import Setting, apart, order_of, settings
 from analysis.data.study_json import conditional
 from analysis.data.study_results import StudyResults
 
@@ -40,11 +41,17 @@ class Axis(NamedTuple):
 
 @dataclass(frozen=True)
 class Design:
-    """The settings of a study, its x axes (the main one first) and the settings that each line joins."""
+    """The settings of a study, its x axes (the main one first) and the settings that each line joins.
+
+    `searched` are the settings without the baseline where it lies beside the space, and without the fields by which it
+    is `apart`: nothing was swept over these, so none of them is an axis.
+    """
 
     settings: tuple[Setting, ...]
     axes: tuple[Axis, ...]
     lines: tuple[tuple[str, tuple[Setting, ...]], ...]
+    searched: tuple[Setting, ...]
+    apart: tuple[str, ...] = ()
 
     @property
     def x(self) -> Axis:
@@ -70,16 +77,23 @@ class Design:
 
 def design(results: StudyResults) -> Design:
     """The design of what was completed. x is mi_weight or the preset where varied, else the first varied parameter."""
-    found = settings(results.compared, results.spec)
-    names = [name for name, _ in found[0].params] if found else []
-    some = conditional(results.spec)
+    found, spec = settings(results.compared, results.spec), results.spec
+    beside = apart(results.compared, spec)
+    searched = _searched(found, beside, spec)
+    names = [name for name, _ in found[0].params if name not in beside] if found else []
+    some = conditional(spec)
     names.sort(key=lambda name: (name in some, name not in ("mi_weight", "preset")))
-    axes = [_axis(name, found, results.spec) for name in names]
-    if not axes:
-        return Design(found, (Axis("", "", False, False, (None,)),), (("", found),) if found else ())
+    axes = [_axis(name, found, spec) for name in names] or [Axis("", "", False, False, (None,))]
     shown = [axis for axis in axes if axis.continuous] if axes[0].continuous else axes[:1]
     rest = [axis.name for axis in axes if axis not in shown and not axis.continuous]
-    return Design(found, tuple(shown), _lines(found, rest, results.spec))
+    lines = _lines(found, [*beside, *rest], spec) if found else ()
+    return Design(found, tuple(shown), lines, searched, beside)
+
+
+def _searched(found: Sequence[Setting], beside: Sequence[str], spec: Mapping[str, Any]) -> tuple[Setting, ...]:
+    base = baseline_of(spec)
+    inside = [s for s in found if base is None or not base.own or not base.has(s.rows[0])]
+    return tuple(replace(s, params=tuple((n, v) for n, v in s.params if n not in beside)) for s in inside)
 
 
 def _axis(name: str, found: Sequence[Setting], spec: Mapping[str, Any]) -> Axis:

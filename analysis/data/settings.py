@@ -5,11 +5,12 @@ chosen one of each group of restarts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.data.study_json import restarts_of
+from analysis.data.baseline import baseline_of
+from analysis.data.study_json import part_of, restarts_of
 from vmi.results.schema import trials_schema
 from vmi.spec.intervals import Interval as Interval
 from vmi.spec.intervals import interval as interval
@@ -71,10 +72,10 @@ def paired_gain(setting: Setting, reference: Setting, metric: str) -> Interval |
 
 def settings(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[Setting, ...]:
     """The settings of a study, ordered by their parameters; of restarts those with a chosen trial."""
-    names = varied(rows, spec)
+    names, value_of = varied(rows, spec), values_in(spec)
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(value_of(row, name, spec) for name in names), []).append(row)
+        groups.setdefault(tuple(value_of(row, name) for name in names), []).append(row)
     made = [setting_of(tuple(zip(names, key, strict=True)), members, spec) for key, members in groups.items()]
     return tuple(sorted((s for s in made if s.rows), key=lambda s: tuple(order_of(n, v, spec) for n, v in s.params)))
 
@@ -93,19 +94,40 @@ def setting_of(params: tuple[tuple[str, Any], ...], rows: Sequence[Row], spec: M
 def varied(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[str, ...]:
     """Configuration columns that tell settings apart, seed aside: those of the space first, in its order.
 
-    A column that follows from others (a final temperature equal to the initial one) is left out.
+    Then those by which the baseline is `apart`. A column that follows from others (a final temperature equal to the
+    initial one) is left out.
     """
-    space = [name for name in spec.get("space", {}) if name in (*CONFIG_COLUMNS, "preset")]
-    names = [name for name in space if len({value_of(row, name, spec) for row in rows}) > 1]
+    space, value_of = [name for name in spec.get("space", {}) if name in (*CONFIG_COLUMNS, "preset")], values_in(spec)
+    names = [name for name in space if len({value_of(row, name) for row in rows}) > 1]
+    names += apart(rows, spec)
     for name in CONFIG_COLUMNS:
         if name not in names and _splits(rows, names, name):
             names.append(name)
     return tuple(names)
 
 
-def value_of(row: Row, name: str, spec: Mapping[str, Any]) -> Any:
-    """The parameter's value; None where it was not searched, and so only takes a default."""
-    return row.get(name) if is_searched(name, row, spec) else None
+def apart(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns outside of the space by which the baseline alone differs from all else: nothing was swept there."""
+    base, space = baseline_of(spec), part_of(spec, "space")
+    others = [row for row in rows if base is not None and not base.has(row)]
+    if base is None or not 0 < len(others) < len(rows):
+        return ()
+    names = [name for name in CONFIG_COLUMNS if name in base.own and name not in space]
+    return tuple(name for name in names if {row.get(name) for row in others} <= {others[0].get(name)})
+
+
+def values_in(spec: Mapping[str, Any]) -> Callable[[Row, str], Any]:
+    """How a parameter's value is read off a row; None where it was not searched, and so only takes a default.
+
+    The baseline may give a parameter a value of its own where the space does not search it.
+    """
+    base = baseline_of(spec)
+
+    def value_of(row: Row, name: str) -> Any:
+        given = is_searched(name, row, spec) or (base is not None and name in base.own and base.has(row))
+        return row.get(name) if given else None
+
+    return value_of
 
 
 def order_of(name: str, value: Any, spec: Mapping[str, Any]) -> tuple[int, float, str]:

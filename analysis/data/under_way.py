@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from analysis.data.settings import Setting, order_of, value_of, varied
+from analysis.data.settings import Setting, order_of, values_in, varied
 from vmi.in_flight.live import read_live
 from vmi.results.store import Store
 from vmi.spec.requests import in_view
@@ -36,10 +36,10 @@ def settings(under_way: Sequence[Row], compared: Sequence[Row], spec: Mapping[st
 
     A replicate is a seed here, with restarts too: nothing is chosen before it has ended.
     """
-    names = _names(under_way, compared, spec)
+    names, value_of = _names(under_way, compared, spec), values_in(spec)
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in under_way:
-        groups.setdefault(tuple(value_of(row, name, spec) for name in names), []).append(row)
+        groups.setdefault(tuple(value_of(row, name) for name in names), []).append(row)
     made = [Setting(tuple(zip(names, key, strict=True)), tuple(rows)) for key, rows in groups.items()]
     return tuple(sorted(made, key=lambda s: tuple(order_of(n, v, spec) for n, v in s.params)))
 
@@ -48,7 +48,8 @@ def params_beside(
     setting: Setting, under_way: Sequence[Row], compared: Sequence[Row], spec: Mapping[str, Any]
 ) -> tuple[tuple[str, Any], ...]:
     """The parameters of a finished setting, as those of `settings` beside it are told apart."""
-    return tuple((name, value_of(setting.rows[0], name, spec)) for name in _names(under_way, compared, spec))
+    value_of = values_in(spec)
+    return tuple((name, value_of(setting.rows[0], name)) for name in _names(under_way, compared, spec))
 
 
 def reached(setting: Setting) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from analysis.data import labels
 from analysis.data.axes import Design
+from analysis.data.baseline import baseline_of
 from analysis.data.settings import Interval, Setting, paired_gain
 from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
@@ -61,9 +62,8 @@ def reference_of(results: StudyResults, plan: Design, found: Findings) -> tuple[
     """What settings are compared with, and how it is called: the study's baseline, else their own like at λ = 0 or
     without the regulariser, else the best setting."""
     by_params = {s.params: s for s in plan.settings}
-    baseline = results.spec.get("baseline")
-    if isinstance(baseline, dict) and baseline:
-        fits = [s for s in plan.settings if all(s.rows[0].get(n) == v for n, v in baseline.items())]
+    if baseline := baseline_of(results.spec):
+        fits = [s for s in plan.settings if baseline.has(s.rows[0])]
         if len(fits) == 1:
             return f"the baseline ({labels.setting(fits[0])})", lambda setting: fits[0]
     for name, neutral in NEUTRAL.items():

@@ -53,7 +53,8 @@ def section(plan: Design, found: Findings) -> Markup:
 
 def pairs(plan: Design) -> list[tuple[str, str]]:
     """Pairs of swept parameters whose values are numbers and few; the one with more values is x."""
-    values = {name: _values(plan.settings, name) for name, _ in (plan.settings[0].params if plan.settings else ())}
+    names = [name for name, _ in (plan.settings[0].params if plan.settings else ()) if name not in plan.apart]
+    values = {name: _values(plan.settings, name) for name in names}
     numeric = {
         name: found
         for name, found in values.items()

@@ -20,17 +20,17 @@ SURE = 0.95
 
 def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
     """Parameter importance of a search, and of a grid that is large enough; empty for any other."""
-    several = bool(plan.settings) and len(plan.settings[0].params) > 1
-    enough = len(plan.settings) >= importance.MIN_SUGGESTIONS
+    several = bool(plan.searched) and len(plan.searched[0].params) > 1
+    enough = len(plan.searched) >= importance.MIN_SUGGESTIONS
     searched = results.spec.get("searcher", "grid") != "grid"
-    if found.score is None or not (searched or (several and enough)) or not plan.settings:
+    if found.score is None or not (searched or (several and enough)) or not plan.searched:
         return Markup("")
     head = element("h2", "Which parameters matter")
     if not several:
         return join([head, element("p", "One parameter varied, so there is nothing to weigh it against.")])
-    made = importance.importance(plan.settings, found.score, results.spec)
+    made = importance.importance(plan.searched, found.score, results.spec)
     if made is None:
-        return join([head, element("p", _too_few(plan.settings, found.score), "note")])
+        return join([head, element("p", _too_few(plan.searched, found.score), "note")])
     name = labels.metric(found.score).short
     first, word = made.losses[0], "depends most on" if _is_sure(made) else "may depend most on"
     title = f"{name[0].upper()}{name[1:]} {word} {labels.symbol(first.name)}"

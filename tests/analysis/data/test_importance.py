@@ -90,3 +90,14 @@ def test_a_small_search_says_why_there_is_none(space: int, says: str, tmp_path: 
 
 def test_a_small_grid_has_no_section(tmp_path: Path) -> None:
     assert said(temperatures(tmp_path)) == ""
+
+
+def test_a_baseline_beside_the_space_and_its_fields_are_not_weighed(tmp_path: Path) -> None:
+    space = {"temperature": choice(*(i / 20 for i in range(1, 13))), "kl_weight": choice(1, 2)}
+    points = [
+        {"temperature": i / 20, "temperature_final": i / 20, "kl_weight": k} for i in range(1, 13) for k in (1, 2)
+    ]
+    rows = [trial("s", **p) for p in (*points, {"mi_weight": 0})]
+    asked = {"fixed": {"mi_weight": 4.0}, "baseline": {"mi_weight": 0.0}, "searcher": "tpe", "with_arrays": False}
+    text = said(store(tmp_path, rows, name="s", space=space, **asked))
+    assert "From the means of 24 suggestions" in text and "λ" not in text

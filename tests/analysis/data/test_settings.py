@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.data.axes import design
 from analysis.data.settings import CONFIG_COLUMNS, Interval, interval, paired_gain, settings, varied
 from analysis.data.study_results import open_study
 from tests.analysis.cases import restarted
-from tests.analysis.factory import LAMBDA_SPACE, lambda_rows, trial
+from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
 
 SPEC = {"space": LAMBDA_SPACE}
 
@@ -70,6 +71,53 @@ def test_a_column_that_splits_settings_is_shown_though_it_is_not_in_the_space() 
     rows = [trial(mi_weight=w, steps=n) for w in (0, 4) for n in (300, 600)]
     assert varied(rows, SPEC) == ("mi_weight", "steps")
     assert len(settings(rows, SPEC)) == 4
+
+
+TEMPERATURES = {"temperature": choice(0.1, 0.2)}
+
+
+def heated(*baselines: dict[str, object]) -> list[dict[str, object]]:
+    """λ = 4 at two temperatures, and what stands beside them."""
+    points = [{**point, "temperature_final": point["temperature"]} for point in grid(TEMPERATURES, range(2))]
+    return [trial("s", **point) for point in (*points, *({**b, "seed": seed} for b in baselines for seed in range(2)))]
+
+
+def test_a_baseline_is_told_apart_by_what_the_space_has_not_and_that_is_no_axis(tmp_path: Path) -> None:
+    """At τ = 0.5, its default, with λ = 0 and β = 2: neither was swept, and it is no further temperature of λ = 4."""
+    asked = {"fixed": {"mi_weight": 4.0}, "space": TEMPERATURES, "baseline": {"mi_weight": 0.0, "kl_weight": 2.0}}
+    rows = heated({"mi_weight": 0, "kl_weight": 2, "mi_weight_normal": 0.0})
+    read = open_study(store(tmp_path, rows, name="s", with_arrays=False, **asked))
+    plan = design(read)
+    assert varied(read.compared, read.spec) == ("temperature", "mi_weight", "kl_weight")
+    assert [axis.name for axis in plan.axes] == ["temperature"] and plan.joined
+    lines = {name: [s.get("temperature") for s in group] for name, group in plan.lines}
+    assert lines == {"λ = 0, β = 2": [0.5], "λ = 4, β = 1": [0.1, 0.2]}
+    assert [s.params for s in plan.searched] == [(("temperature", 0.1),), (("temperature", 0.2),)]
+
+
+def test_a_baseline_that_is_a_point_of_the_axes_is_one_of_them() -> None:
+    rows = [trial("s", mi_weight=w, seed=s) for w in (0, 1, 4) for s in range(2)]
+    spec = {"space": {"mi_weight": choice(1, 4)}, "baseline": {"preset": "vae"}}
+    assert varied(rows, spec) == ("mi_weight",), "it differs from them in nothing that is not swept"
+    final = {"space": TEMPERATURES, "fixed": {"mi_weight": 4.0}, "baseline": {"temperature": 0.5}}
+    assert varied(heated({"temperature": 0.5}), final) == ("temperature",), "the final one follows"
+
+
+def test_a_baseline_of_a_conditional_field_is_no_seed_of_the_point_with_its_default() -> None:
+    space = {"layout": choice("n16+c10*", "n2*+c10*"), "mi_weight_normal": choice(0.5, 2.0)}
+    spec = {"space": space, "conditions": {"mi_weight_normal": {"layout": ["n2*+c10*"]}}}
+    baseline = {"layout": "n16+c10*", "mi_weight_normal": 3.0}
+    points = [{"layout": "n16+c10*", "mi_weight_normal": 4.0}, {"layout": "n2*+c10*", "mi_weight_normal": 2.0}]
+    rows = [trial("s", **p, seed=s) for p in (baseline, *points) for s in range(2)]
+    found = settings(rows, {**spec, "fixed": {"mi_weight": 4.0}, "baseline": baseline})
+    assert [(s.get("mi_weight_normal"), len(s.rows)) for s in found] == [(3.0, 2), (None, 2), (2.0, 2)]
+
+
+def test_a_baseline_of_images_that_nobody_has_made_known_is_told_apart_too() -> None:
+    own = {"dataset": "own:0123456789abcdef"}
+    spec = {"space": TEMPERATURES, "fixed": {**own, "mi_weight": 4.0}, "baseline": {"mi_weight": 0.0}}
+    rows = [row | own for row in heated({"mi_weight": 0})]
+    assert varied(rows, spec) == ("temperature", "mi_weight")
 
 
 def test_names_keep_the_order_of_the_space() -> None:
