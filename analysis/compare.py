@@ -11,7 +11,7 @@ from analysis.data import labels
 from analysis.data.classes import with_share
 from analysis.data.goals import restarts_said
 from analysis.data.requests import HEADS, requests
-from analysis.data.settings import CONFIG_COLUMNS, Setting, order_of, paired_gain, setting_of, varied
+from analysis.data.settings import CONFIG_COLUMNS, Setting, apart, order_of, paired_gain, setting_of, varied
 from analysis.data.study_results import StudyResults
 from analysis.paper.presets import said
 from vmi.spec.errors import printable
@@ -45,7 +45,9 @@ class Pair(NamedTuple):
 def markdown(a: StudyResults, b: StudyResults, fields: Sequence[str]) -> str:
     """The comparison; differences are `b` minus `a`. `fields` names what the two asked for differently."""
     spec = {"space": {**a.spec.get("space", {}), **b.spec.get("space", {})}}
-    names = varied([*a.completed, *b.completed], spec)
+    names = varied([*a.compared, *b.compared], spec)
+    # A baseline of one of the two is told apart by the same fields as on that study's own page.
+    names = tuple(dict.fromkeys((*names, *(n for r in (a, b) for n in apart(r.compared, r.spec)))))
     first, second = (_by_configuration(results, names, spec) for results in (a, b))
     shared = [Pair(first[key], second[key]) for key in first if key in second]
     lines = [f"# {_cell(a.name)} and {_cell(b.name)}", "", *_overview(a, b, len(first), len(second), len(shared))]
@@ -61,7 +63,7 @@ def markdown(a: StudyResults, b: StudyResults, fields: Sequence[str]) -> str:
 def _by_configuration(results: StudyResults, names: Sequence[str], spec: Mapping[str, Any]) -> dict[Key, Setting]:
     """Settings by all that decides their numbers but the seed; a preset's name decides none."""
     groups: dict[Key, list[Row]] = {}
-    for row in results.counted:
+    for row in results.compared:
         groups.setdefault(tuple(row.get(name) for name in CONFIG_COLUMNS), []).append(row)
     made = {
         key: setting_of(tuple((n, rows[0].get(n)) for n in names if n != "preset"), rows, results.spec)

@@ -66,7 +66,7 @@ def groups(results: StudyResults) -> tuple[Group, ...]:
     if len(asked(results)) < 2:
         return ()
     found: dict[tuple[object, ...], dict[str, Setting]] = {}
-    for setting in settings(results.counted, results.spec):
+    for setting in settings(results.compared, results.spec):
         preset = setting.rows[0]["preset"]
         if preset in PRESETS and layout_of(setting.rows[0]) is not None:
             key = tuple((n, v) for n, v in setting.params if n != "preset")

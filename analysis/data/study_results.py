@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -90,10 +90,21 @@ class StudyResults:
 
     @cached_property
     def cut_short(self) -> Mapping[str, frozenset[str]]:
-        """Suggestions of which some seed was pruned or stopped, with which; a restart that was is only not chosen."""
+        """Suggestions of which some seed of the search was pruned or stopped, with which.
+
+        A restart that was is only not chosen, and a fresh seed takes nothing from what the search has found.
+        """
+        return self._cut_short(lambda seed: seed not in fresh_seeds(self.spec))
+
+    @cached_property
+    def unconfirmed(self) -> Mapping[str, frozenset[str]]:
+        """As `cut_short`, of the seeds of the confirmation: the others would flatter such a suggestion there."""
+        return self._cut_short(lambda seed: seed in fresh_seeds(self.spec))
+
+    def _cut_short(self, of: Callable[[int], bool]) -> Mapping[str, frozenset[str]]:
         found: dict[str, frozenset[str]] = {}
         for row in self.trials if restarts_of(self.spec).size == 1 else ():
-            if row["outcome"] in CUT_SHORT:
+            if row["outcome"] in CUT_SHORT and of(row["seed"]):
                 found[row["suggestion_id"]] = found.get(row["suggestion_id"], frozenset()) | {row["outcome"]}
         return found
 

@@ -21,11 +21,14 @@ class Confirmed(NamedTuple):
 
 
 def confirmed(results: StudyResults, plan: Design, score: str | None, maximize: bool) -> tuple[Confirmed, ...]:
-    """What was trained again, best on fresh seeds first; what breaks a constraint there, or has no value, last."""
+    """What was trained again, best on fresh seeds first; what breaks a constraint there, or has no value, last.
+
+    Without what was stopped on a fresh seed: the mean over the others would be too good.
+    """
     goals = goals_of(results.spec)
     by_id = {row["suggestion_id"]: setting for setting in plan.settings for row in setting.rows}
     groups: dict[str, list[Row]] = {}
-    for row in results.confirmed:
+    for row in (row for row in results.confirmed if row["suggestion_id"] not in results.unconfirmed):
         groups.setdefault(row["suggestion_id"], []).append(row)
     made = {i: setting_of(by_id[i].params, rows, results.spec) for i, rows in groups.items() if i in by_id}
     found = [Confirmed(by_id[i], fresh) for i, fresh in made.items() if fresh.rows]
@@ -38,14 +41,13 @@ def best_of(found: tuple[Confirmed, ...], goals: Goals, score: str | None) -> Co
     return held[0] if held else None
 
 
-def sentences(found: tuple[Confirmed, ...], goals: Goals, score: str | None) -> Iterator[str]:
-    """The confirmed best with the search's own figure beside it, or that there is none."""
+def sentences(found: tuple[Confirmed, ...], goals: Goals, score: str | None, stopped: int) -> Iterator[str]:
+    """The confirmed best with the search's own figure beside it, or that there is none; how many were `stopped`."""
     if not goals.confirm or score is None:
         return
     best, name = best_of(found, goals, score), labels.metric(score)
     if best is None:
-        why = "what was trained again breaks a constraint there" if found else "nothing was trained again yet"
-        yield f"Nothing is confirmed on fresh seeds: {why}."
+        yield f"Nothing is confirmed on fresh seeds: {why_none(found, stopped)}."
         return
     fresh, searched = best.fresh.interval(score), best.searched.interval(score)
     assert fresh is not None and searched is not None
@@ -56,6 +58,12 @@ def sentences(found: tuple[Confirmed, ...], goals: Goals, score: str | None) -> 
         f"{labels.number(fresh.mean, name.decimals)} ({ends}). The search had read "
         f"{labels.plus_minus(searched, name.decimals)} there (selected, optimistic)."
     )
+
+
+def why_none(found: tuple[Confirmed, ...], stopped: int) -> str:
+    if found:
+        return "what was trained again breaks a constraint there"
+    return "what was trained again was stopped on one of them" if stopped else "nothing was trained again yet"
 
 
 def _order(fresh: Setting, goals: Goals, score: str | None, maximize: bool) -> tuple[bool, bool, float]:

@@ -53,8 +53,9 @@ def findings(results: StudyResults, plan: Design) -> Findings:
     majority = _reference(SHARE, plan, unused_only=False) if unbalanced(results.completed) else None
     beside = _beside(unused, kmeans, majority) if score == "accuracy_majority" else ""
     broken = violations(results.completed)
+    again = confirmation.confirmed(results, plan, score, maximize)
     parts = [
-        *confirmation.sentences(confirmation.confirmed(results, plan, score, maximize), goals, score),
+        *confirmation.sentences(again, goals, score, len(results.unconfirmed)),
         *_best_sentences(able, score, maximize, beside, bool(goals.confirm)),
         *_chosen(results, best, score),
         *selection.sentences(results, plan, goals, able),

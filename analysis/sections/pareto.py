@@ -12,7 +12,7 @@ from analysis.data.goals import Goals, goals_of
 from analysis.data.settings import Interval, Setting
 from analysis.data.study_results import StudyResults
 from analysis.figures.style import GREY, RED, STYLES, figure, plotted
-from analysis.findings.confirmation import Confirmed, confirmed
+from analysis.findings.confirmation import Confirmed, confirmed, why_none
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, join, plot, table
 
@@ -23,7 +23,7 @@ def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
     """Empty where a study has one objective and confirms nothing."""
     goals = goals_of(results.spec)
     again = confirmed(results, plan, found.score, found.maximize)
-    return join([*_front(plan, goals, again), *_confirmed(goals, again, found.score)])
+    return join([*_front(plan, goals, again), *_confirmed(goals, again, found.score, len(results.unconfirmed))])
 
 
 def _front(plan: Design, goals: Goals, again: Sequence[Confirmed]) -> Iterator[Markup]:
@@ -85,12 +85,13 @@ def _hover(setting: Setting, *values: tuple[str, Interval]) -> str:
     return "<br>".join(labels.in_plot(line) for line in (labels.setting(setting), *lines))
 
 
-def _confirmed(goals: Goals, again: Sequence[Confirmed], score: str | None) -> Iterator[Markup]:
+def _confirmed(goals: Goals, again: Sequence[Confirmed], score: str | None, stopped: int) -> Iterator[Markup]:
     if not goals.confirm or score is None:
         return
     yield element("h2", "Confirmed on fresh seeds")
     if not again:
-        yield element("p", "Nothing was trained again yet: a search’s own best figure is selected, and optimistic.")
+        why = why_none((), stopped)
+        yield element("p", f"{why[0].upper()}{why[1:]}: a search’s own best figure is selected, and optimistic.")
         return
     metrics = tuple(dict.fromkeys((score, *goals.objectives, *goals.constraints)))
     heads = ["setting", "search (selected, optimistic)", "n"]

@@ -53,6 +53,28 @@ def test_only_seeds_of_both_are_paired(tmp_path: Path) -> None:
     assert "+0.000 [+0.000, +0.000], 2 seeds: not decided" in text
 
 
+def test_neither_fresh_seeds_nor_survivors_of_what_was_cut_short_are_compared(tmp_path: Path) -> None:
+    """Of four seeds the last is fresh; at λ = 8 one was pruned."""
+    space = {"mi_weight": choice(4, 8)}
+    rows = [trial("one", **point) for point in grid(space, range(4))]
+    rows[4] |= {"outcome": "pruned"}
+    first = store(tmp_path, rows, name="one", space=space, with_arrays=False, confirm=1, confirm_seeds=[3])
+    text = compared(first, study(tmp_path, "two", (4, 8)))
+    assert "### λ = 4\n" in text and "3 seeds" in text and "| settings | 1 | 2 |" in text
+    assert "### λ = 8\n" not in text and "- second: λ = 8 (4 seeds)" in text
+
+
+def test_a_baseline_is_named_by_what_sets_it_apart(tmp_path: Path) -> None:
+    space = {"temperature": choice(0.1, 0.2)}
+    points = [{**p, "temperature_final": p["temperature"]} for p in grid(space, range(2))]
+    rows = [
+        trial("one", **p) for p in (*points, *({"mi_weight": 0, "mi_weight_normal": 0.0, "seed": s} for s in (0, 1)))
+    ]
+    asked = {"fixed": {"mi_weight": 4.0}, "baseline": {"mi_weight": 0.0}}
+    first = store(tmp_path, rows, name="one", space=space, with_arrays=False, **asked)
+    assert "- first: τ = 0.5, λ = 0 (2 seeds)" in compared(first, study(tmp_path, "two", (16,)))
+
+
 def test_two_studies_with_nothing_in_common_say_so(tmp_path: Path) -> None:
     text = compared(study(tmp_path, "one", (1, 2)), study(tmp_path, "two", (4, 8)))
     assert "no setting in common" in text and "- first: λ = 1 (4 seeds)" in text

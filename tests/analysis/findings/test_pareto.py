@@ -197,6 +197,19 @@ def test_suggestions_of_which_a_seed_was_stopped_are_no_settings_and_are_counted
     assert made[-2]["trial_id"] in text_of(render(results)), "its other seed is listed among the trials"
 
 
+def test_a_stopped_fresh_seed_takes_no_leader_from_the_search_and_confirms_nothing(tmp_path: Path) -> None:
+    again = rows({4: 0.9}, FRESH)
+    again[0] |= {"outcome": "stopped"}
+    results = study(tmp_path, [*rows(SEARCHED, range(2)), *again], **CONFIRM)
+    made = found(results)
+    assert made.best is not None and made.best.get("mi_weight") == 4.0 and not results.cut_short
+    assert confirmed(results, design(results), "accuracy_majority", True) == (), (
+        "its other fresh seeds would flatter it"
+    )
+    assert made.sentences[0].startswith("Nothing is confirmed on fresh seeds: what was trained again was stopped")
+    assert not any("stopped on some seed" in s for s in made.sentences)
+
+
 @pytest.mark.parametrize("odd", [3, [], {"nmi": 3}, {"nmi": {}}, {"nmi": {"low": "x"}}, None, "<script>"])
 def test_a_malformed_description_is_refused_by_name(tmp_path: Path, odd: Any) -> None:
     spec = {"objectives": odd, "constraints": odd, "conditions": odd, "confirm": odd, "confirm_seeds": odd}

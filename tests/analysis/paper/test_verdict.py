@@ -160,6 +160,17 @@ def test_neither_has_one_that_has_trained_neither_of_the_two(tmp_path: Path) -> 
         assert verdict.section(results) == ""
 
 
+def test_groups_have_no_fresh_seed_and_no_survivor_of_what_was_cut_short(tmp_path: Path) -> None:
+    weights = {"vae": 0, "paper": 2, "corrected": 8}
+    rows = [trial("p", preset=p, seed=s, mi_weight=w) for p, w in weights.items() for s in range(3)]
+    rows[-2] |= {"outcome": "stopped"}
+    asked = {"space": {"preset": choice(*weights)}, "confirm": 1, "confirm_seeds": [2], "with_arrays": False}
+    (group,) = groups(open_study(store(tmp_path, rows, **asked)))
+    assert {preset: [row["seed"] for row in s.rows] for preset, s in group.settings.items()} == {
+        "vae": [0, 1], "paper": [0, 1],
+    }  # fmt: skip
+
+
 def test_hostile_text_is_inert_and_breaks_no_table(tmp_path: Path) -> None:
     space = {"preset": choice("vae", "paper"), "likelihood": choice(*cases.PAYLOADS)}
     bad = {"dataset": cases.PAYLOADS[0], "hidden": "a|b`c", "network": cases.PAYLOADS[1]}
