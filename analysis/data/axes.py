@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from analysis.data import labels
 from analysis.data.baseline import baseline_of
-from analysis.data.settings import Setting, apart, order_of, settings
+from analysis.data.settings import Setting, apart, gathered, order_of, settings
 from analysis.data.study_json import conditional
 from analysis.data.study_results import StudyResults
 
@@ -111,10 +111,8 @@ def _lines(
     found: Sequence[Setting], names: Sequence[str], spec: Mapping[str, Any]
 ) -> tuple[tuple[str, tuple[Setting, ...]], ...]:
     """Settings that agree in `names`, in the order of values; in the first of the names alone where lines are too many,
-    and one line of all where they still are."""
-    groups: dict[tuple[Any, ...], list[Setting]] = {}
-    for setting in found:
-        groups.setdefault(tuple(setting.get(name) for name in names), []).append(setting)
+    and one line of all where they still are. A setting without one of them is on each line that it fits."""
+    groups = gathered((tuple(setting.get(name) for name in names), setting) for setting in found)
     if len(groups) > MAX_LINES:
         return _lines(found, names[:-1], spec)
     ordered = sorted(groups, key=lambda key: [order_of(n, v, spec) for n, v in zip(names, key, strict=True)])

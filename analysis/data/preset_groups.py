@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from analysis.data import labels
 from analysis.data.mi_checks import layout_of, primary
-from analysis.data.settings import Setting, settings
+from analysis.data.settings import Setting, gathered, settings
 from analysis.data.study_results import StudyResults
 from vmi.spec import layout as latents
 from vmi.spec.restarts import Group as SeedGroup
@@ -65,15 +65,30 @@ def groups(results: StudyResults) -> tuple[Group, ...]:
     """
     if len(asked(results)) < 2:
         return ()
-    found: dict[tuple[object, ...], dict[str, Setting]] = {}
-    for setting in settings(results.compared, results.spec):
-        preset = setting.rows[0]["preset"]
-        if preset in PRESETS and layout_of(setting.rows[0]) is not None:
-            key = tuple((n, v) for n, v in setting.params if n != "preset")
-            found.setdefault(key, {})[preset] = setting
-    if not any({"paper", "corrected"} & set(members) for members in found.values()):
+    able = [s for s in settings(results.compared, results.spec) if _of(s) in PRESETS and layout_of(s.rows[0])]
+    found = [(others, {_of(s): s for s in members}) for others, members in side_by_side(able)]
+    if not any({"paper", "corrected"} & set(members) for _, members in found):
         return ()
-    return tuple(_group(members) for members in found.values())
+    return tuple(_group(others, members) for others, members in found)
+
+
+def side_by_side(found: Sequence[Setting]) -> list[tuple[str, list[Setting]]]:
+    """Settings that are equal in all but their preset, and in what (data set and layout aside).
+
+    A preset without a parameter that is searched for others alone is beside all their values of it.
+    """
+    names = [n for n, _ in found[0].params if n != "preset"] if found else []
+    groups = gathered((tuple(s.get(n) for n in names), s) for s in found)
+    return [(_others(dict(zip(names, key, strict=True))), members) for key, members in groups.items()]
+
+
+def _others(params: Mapping[str, object]) -> str:
+    rest = [(n, v) for n, v in params.items() if n not in ("dataset", "layout") and v is not None]
+    return "".join(f", {labels.symbol(n)} = {labels.value(v)}" for n, v in rest)
+
+
+def _of(setting: Setting) -> str:
+    return str(setting.rows[0]["preset"])
 
 
 def asked(results: StudyResults) -> tuple[str, ...]:
@@ -86,11 +101,8 @@ def absent(group: Group, presets: Sequence[str]) -> list[str]:
     return [preset for preset in presets if preset not in group.settings]
 
 
-def _group(members: Mapping[str, Setting]) -> Group:
+def _group(others: str, members: Mapping[str, Setting]) -> Group:
     ordered = {preset: members[preset] for preset in PRESETS if preset in members}
-    first = next(iter(ordered.values()))
-    row = first.rows[0]
+    row = next(iter(ordered.values())).rows[0]
     dataset, layout = (labels.value(row[name]) for name in ("dataset", "layout"))
-    rest = [(n, v) for n, v in first.params if n not in ("preset", "dataset", "layout")]
-    others = [f"{labels.symbol(n)} = {labels.value(v)}" for n, v in rest]
-    return Group(", ".join([dataset, layout, *others]), dataset, layout, ordered)
+    return Group(f"{dataset}, {layout}{others}", dataset, layout, ordered)

@@ -5,9 +5,9 @@ chosen one of each group of restarts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from analysis.data.baseline import baseline_of
 from analysis.data.study_json import part_of, restarts_of
@@ -17,6 +17,9 @@ from vmi.spec.intervals import interval as interval
 from vmi.spec.requests import is_searched
 from vmi.spec.restarts import Group
 from vmi.spec.trial import Row
+
+T = TypeVar("T")
+Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def paired_gain(setting: Setting, reference: Setting, metric: str) -> Interval |
 def settings(rows: Sequence[Row], spec: Mapping[str, Any]) -> tuple[Setting, ...]:
     """The settings of a study, ordered by their parameters; of restarts those with a chosen trial."""
     names, value_of = varied(rows, spec), values_in(spec)
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    groups: dict[Key, list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(value_of(row, name) for name in names), []).append(row)
     made = [setting_of(tuple(zip(names, key, strict=True)), members, spec) for key, members in groups.items()]
@@ -130,6 +133,32 @@ def values_in(spec: Mapping[str, Any]) -> Callable[[Row, str], Any]:
     return value_of
 
 
+def gathered(items: Iterable[tuple[Key, T]]) -> dict[Key, list[T]]:
+    """Items by their values of some parameters, in their order.
+
+    What lacks a parameter (None: it is not searched there) is in the group of each that agrees in the values it has,
+    and in one of its own only where there is none.
+    """
+    listed = list(items)
+    homes = _homes(list(dict.fromkeys(key for key, _ in listed)))
+    groups: dict[Key, list[T]] = {}
+    for key, item in listed:
+        for home in homes[key]:
+            groups.setdefault(home, []).append(item)
+    return groups
+
+
+def _homes(keys: Sequence[Key]) -> dict[Key, list[Key]]:
+    """By key those that have all its values and lack nothing that another such one has: itself where it is one."""
+    had = {key: tuple(i for i, v in enumerate(key) if v is not None) for key in keys}
+    alike: dict[tuple[tuple[int, ...], Key], list[Key]] = {}
+    for places in set(had.values()):
+        for key in keys:
+            alike.setdefault((places, tuple(key[i] for i in places)), []).append(key)
+    near = {key: alike[had[key], tuple(key[i] for i in had[key])] for key in keys}
+    return {key: [k for k in near[key] if len(near[k]) == 1] for key in keys}
+
+
 def order_of(name: str, value: Any, spec: Mapping[str, Any]) -> tuple[int, float, str]:
     """Sort key of a parameter's value: numbers by size, names as the space lists them; absent ones last."""
     if value is None:
@@ -141,11 +170,11 @@ def order_of(name: str, value: Any, spec: Mapping[str, Any]) -> tuple[int, float
 
 
 def _splits(rows: Sequence[Row], names: Sequence[str], extra: str) -> bool:
-    seen: dict[tuple[Any, ...], Any] = {}
+    seen: dict[Key, Any] = {}
     return any(seen.setdefault(_key(row, names), row.get(extra)) != row.get(extra) for row in rows)
 
 
-def _key(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
+def _key(row: Row, names: Sequence[str]) -> Key:
     return tuple(row.get(name) for name in names)
 
 

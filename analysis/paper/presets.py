@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from analysis.data import labels
 from analysis.data.classes import with_share
 from analysis.data.goals import restarts_said
+from analysis.data.preset_groups import side_by_side
 from analysis.data.settings import Interval, Setting, paired_gain, settings
 from analysis.data.study_results import StudyResults
 from analysis.findings.published import FIGURES, published
@@ -17,7 +18,7 @@ from vmi.spec.metrics import Shown, shown
 
 
 def markdown(results: StudyResults, reference: str, command: str) -> str:
-    """One table per data set and layout; differences are against `reference`, paired by seed.
+    """One table per data set, layout and values of all else that varies; differences are against `reference`, by seed.
 
     Raises InputError when the study does not vary its preset, or not to `reference`.
     """
@@ -27,15 +28,14 @@ def markdown(results: StudyResults, reference: str, command: str) -> str:
         raise InputError([Problem("--against", reference, allowed, did_you_mean(reference, presets))])
     rows = settings(results.compared, results.spec)
     unseen = [p for p in presets if p not in {_of(s, "preset") for s in rows}]
-    groups = dict.fromkeys((_of(s, "dataset"), _of(s, "layout")) for s in rows)
     lines = [f"# {results.name}", "", *_made(results, command)]
     if unseen:
         lines += ["", f"Without a completed trial (or equal in every number to another): {', '.join(unseen)}."]
     beside = verdict(results)
     lines += ["", *beside] if beside else []
-    for dataset, layout in groups:
-        members = [s for s in rows if (_of(s, "dataset"), _of(s, "layout")) == (dataset, layout)]
-        lines += ["", f"## {dataset}, {layout}", "", *_table(members, dataset, layout)]
+    for others, members in side_by_side(rows):
+        dataset, layout = (_of(members[0], name) for name in ("dataset", "layout"))
+        lines += ["", f"## {dataset}, {layout}{others}", "", *_table(members, dataset, layout)]
         lines += ["", *_differences(members, reference)]
     return "\n".join(lines) + "\n"
 

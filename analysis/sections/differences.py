@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from analysis.data import labels
 from analysis.data.axes import Design
 from analysis.data.baseline import baseline_of
-from analysis.data.settings import Interval, Setting, paired_gain
+from analysis.data.settings import Interval, Key, Setting, paired_gain
 from analysis.data.study_results import StudyResults
 from analysis.findings.findings import Findings
 from analysis.html.cells import Cell, Head
@@ -61,21 +61,40 @@ def _table(pairs: Sequence[Pair], metric: str) -> Markup:
 def reference_of(results: StudyResults, plan: Design, found: Findings) -> tuple[str, Reference]:
     """What settings are compared with, and how it is called: the study's baseline, else their own like at λ = 0 or
     without the regulariser, else the best setting."""
-    by_params = {s.params: s for s in plan.settings}
     if baseline := baseline_of(results.spec):
         fits = [s for s in plan.settings if baseline.has(s.rows[0])]
         if len(fits) == 1:
             return f"the baseline ({labels.setting(fits[0])})", lambda setting: fits[0]
     for name, neutral in NEUTRAL.items():
-        if any(s.get(name) == neutral for s in plan.settings):
-            said = f"the same setting with {labels.symbol(name)} = {neutral}"
-            return said, lambda s, name=name, neutral=neutral: by_params.get(_with(s, name, neutral))
+        if without := [s for s in plan.settings if s.get(name) == neutral]:
+            return f"the same setting with {labels.symbol(name)} = {neutral}", _like(without, name)
     best = found.best
     return "the best setting (selected on these seeds)" if best else "no other", lambda setting: best
 
 
-def _with(setting: Setting, name: str, value: Any) -> tuple[tuple[str, Any], ...]:
-    return tuple((n, value if n == name else v) for n, v in setting.params)
+def _like(found: Sequence[Setting], name: str) -> Reference:
+    """Of these the one that is equal in all but `name`: what is not searched for one of two tells them not apart.
+
+    None where several are, as long as none of them is equal throughout.
+    """
+    by_rest = {_rest(s, name): s for s in found}
+
+    def reference(setting: Setting) -> Setting | None:
+        rest = _rest(setting, name)
+        if rest in by_rest:
+            return by_rest[rest]
+        fits = [s for other, s in by_rest.items() if _agree(rest, other)]
+        return fits[0] if len(fits) == 1 else None
+
+    return reference
+
+
+def _agree(one: Key, other: Key) -> bool:
+    return all(a == b or a is None or b is None for a, b in zip(one, other, strict=True))
+
+
+def _rest(setting: Setting, name: str) -> Key:
+    return tuple(v for n, v in setting.params if n != name)
 
 
 def _cells(pair: Pair, metric: str) -> Sequence[Cell]:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.data import labels
 from analysis.data.axes import MAX_TICKS, Design
-from analysis.data.settings import Interval, Setting
+from analysis.data.settings import Interval, Setting, gathered
 from analysis.figures.style import figure, plotted
 from analysis.findings.findings import Findings
 from analysis.html.markup import Markup, element, join, plot, wrap
@@ -65,14 +65,13 @@ def pairs(plan: Design) -> list[tuple[str, str]]:
 
 def panels(plan: Design, x: str, y: str) -> Iterator[Panel]:
     """One panel per combination of the other parameters; those with a single cell show nothing that varies."""
-    groups: dict[tuple[tuple[str, Any], ...], dict[tuple[Any, Any], Setting]] = {}
-    for setting in plan.settings:
-        if setting.get(x) is not None and setting.get(y) is not None:
-            rest = tuple((n, v) for n, v in setting.params if n not in (x, y))
-            groups.setdefault(rest, {})[setting.get(x), setting.get(y)] = setting
-    for rest, cells in groups.items():
+    names = [name for name, _ in plan.settings[0].params if name not in (x, y)] if plan.settings else []
+    placed = [s for s in plan.settings if s.get(x) is not None and s.get(y) is not None]
+    for key, members in gathered((tuple(s.get(name) for name in names), s) for s in placed).items():
+        cells = {(s.get(x), s.get(y)): s for s in members}
         columns, rows = (tuple(sorted({pair[i] for pair in cells})) for i in (0, 1))
         if len(columns) > 1 and len(rows) > 1:
+            rest = tuple(zip(names, key, strict=True))
             yield Panel(labels.setting(Setting(rest, ())) if rest else "", x, y, columns, rows, cells)
 
 

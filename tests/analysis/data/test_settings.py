@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from analysis.data.axes import design
-from analysis.data.settings import CONFIG_COLUMNS, Interval, interval, paired_gain, settings, varied
+from analysis.data.settings import CONFIG_COLUMNS, Interval, gathered, interval, paired_gain, settings, varied
 from analysis.data.study_results import open_study
 from tests.analysis.cases import restarted
 from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
@@ -118,6 +118,13 @@ def test_a_baseline_of_images_that_nobody_has_made_known_is_told_apart_too() -> 
     spec = {"space": TEMPERATURES, "fixed": {**own, "mi_weight": 4.0}, "baseline": {"mi_weight": 0.0}}
     rows = [row | own for row in heated({"mi_weight": 0})]
     assert varied(rows, spec) == ("temperature", "mi_weight")
+
+
+def test_what_lacks_a_parameter_is_beside_all_values_of_it() -> None:
+    items = [((1, None), "a"), ((1, 3), "b"), ((2, None), "c"), ((1, 4), "d"), ((None, None), "e"), ((None, 4), "f")]
+    assert gathered(items) == {(1, 3): ["a", "b", "e"], (1, 4): ["a", "d", "e", "f"], (2, None): ["c", "e"]}
+    apart = [((None, 4), "one"), ((1, None), "other")]
+    assert gathered(apart) == {(None, 4): ["one"], (1, None): ["other"]}, "neither has all of the other's values"
 
 
 def test_names_keep_the_order_of_the_space() -> None:

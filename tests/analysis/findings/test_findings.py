@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.data.axes import design
 from analysis.data.study_results import open_study
 from analysis.findings.findings import Findings, findings
-from tests.analysis.factory import choice, grid, store, trial
+from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
 
 
 def found(root: Path, rows: list[dict[str, object]], space: dict[str, object]) -> Findings:
@@ -49,3 +49,14 @@ def test_a_searched_preset_is_what_a_setting_is_called(tmp_path: Path) -> None:
     plan = design(results)
     assert [setting.params for setting in plan.settings] == [(("preset", "vae"),), (("preset", "corrected"),)]
     assert plan.x.name == "preset"
+
+
+def test_where_eta_is_searched_beside_lambda_alone_each_line_starts_at_the_unused_code(tmp_path: Path) -> None:
+    rows = [row for row in lambda_rows() if row["mi_weight"] or row["entropy_weight"]]
+    where = {"entropy_weight": {"mi_weight": [1, 2, 4, 8]}}
+    results = open_study(store(tmp_path, rows, space=LAMBDA_SPACE, conditions=where, with_arrays=False))
+    plan = design(results)
+    lines = {name: [s.get("mi_weight") for s in group] for name, group in plan.lines}
+    assert lines == {"η = 0": [0, 1, 2, 4, 8], "η = 1": [0, 1, 2, 4, 8]} and plan.joined
+    used = [s for s in findings(results, plan).sentences if "the code is used" in s]
+    assert [s.split(",")[0] for s in used] == ["With η = 0", "With η = 1"]

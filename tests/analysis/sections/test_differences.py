@@ -30,6 +30,25 @@ def test_a_setting_is_beside_its_like_at_lambda_zero(tmp_path: Path) -> None:
     assert "Without a row, as references or for want of one: 2 settings." in text
 
 
+def test_a_parameter_that_is_searched_beside_lambda_alone_leaves_each_setting_its_like(tmp_path: Path) -> None:
+    rows = [row for row in lambda_rows(range(2)) if row["mi_weight"] or row["entropy_weight"]]
+    where = {"entropy_weight": {"mi_weight": [1, 2, 4, 8]}}
+    parts = opened(store(tmp_path, rows, conditions=where, with_arrays=False))
+    said, reference = reference_of(*parts)
+    (unused,) = [s for s in parts[1].settings if s.get("mi_weight") == 0]
+    assert said == "the same setting with λ = 0" and unused.get("entropy_weight") is None
+    assert len(parts[1].settings) == 9 and all(reference(s) is unused for s in parts[1].settings)
+
+
+def test_of_several_that_could_be_its_like_none_is_taken(tmp_path: Path) -> None:
+    rows = [row for row in lambda_rows(range(2)) if row["mi_weight"] == 0 or row["entropy_weight"]]
+    where = {"entropy_weight": {"mi_weight": [0]}}
+    parts = opened(store(tmp_path, rows, conditions=where, with_arrays=False))
+    _, reference = reference_of(*parts)
+    assert [reference(s) is s for s in parts[1].settings] == [True, True, False, False, False, False]
+    assert reference(parts[1].settings[-1]) is None
+
+
 def test_only_seeds_of_both_are_paired_and_the_others_counted(tmp_path: Path) -> None:
     rows = [
         trial("s", mi_weight=w, seed=s) | {"accuracy_majority": 0.1 * s + 0.02 * w}

@@ -44,6 +44,16 @@ def test_panels_of_a_quantity_share_their_scale_and_count_what_is_missing(tmp_pa
     assert text.count('id="heatmap-0-') == text.count('id="heatmap-1-') == 2
 
 
+def test_a_setting_that_lacks_the_panels_parameter_is_in_each_of_its_panels(tmp_path: Path) -> None:
+    space = {"mi_weight": choice(0, 1, 4), "temperature": choice(0.2, 0.5), "entropy_weight": choice(0, 1)}
+    points = [p for p in grid(space, range(2)) if p["mi_weight"] or p["entropy_weight"]]
+    rows = [trial("s", **p, temperature_final=p["temperature"]) for p in points]
+    where = {"entropy_weight": {"mi_weight": [1, 4]}}
+    plan = design(open_study(store(tmp_path, rows, space=space, conditions=where, with_arrays=False)))
+    found = list(heatmaps.panels(plan, "mi_weight", "temperature"))
+    assert [(p.name, p.columns, len(p.cells)) for p in found] == [("η = 0", (0, 1, 4), 6), ("η = 1", (0, 1, 4), 6)]
+
+
 def test_lambda_and_eta_are_two_numbers_too(tmp_path: Path) -> None:
     assert heatmaps.pairs(design(open_study(usual(tmp_path)))) == [("mi_weight", "entropy_weight")]
 
