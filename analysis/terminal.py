@@ -53,7 +53,7 @@ def _table(results: StudyResults, plan: Design, found: Findings, width: int, enc
     for head, *_ in wanted:
         table.add_column(Text(head), justify="left" if head == "verdict" else "right", no_wrap=True)
     for i, setting in enumerate(shown, 1):
-        style = "bold" if setting is found.best else "red" if verdict(setting) == "collapse" else ""
+        style = "bold" if setting is found.leader_of(setting) else "red" if verdict(setting) == "collapse" else ""
         table.add_row(*(Text(column[i]) for column in wanted), style=style)
     return table
 

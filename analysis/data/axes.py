@@ -43,6 +43,7 @@ class Axis(NamedTuple):
 class Design:
     """The settings of a study, its x axes (the main one first) and the settings that each line joins.
 
+    `whole` are the settings of which every seed of the search has ended: one is called best among them alone.
     `searched` are the settings without the baseline where it lies beside the space, and without the fields by which it
     is `apart`: nothing was swept over these, so none of them is an axis.
     """
@@ -50,6 +51,7 @@ class Design:
     settings: tuple[Setting, ...]
     axes: tuple[Axis, ...]
     lines: tuple[tuple[str, tuple[Setting, ...]], ...]
+    whole: tuple[Setting, ...]
     searched: tuple[Setting, ...]
     apart: tuple[str, ...] = ()
 
@@ -87,7 +89,8 @@ def design(results: StudyResults) -> Design:
     shown = [axis for axis in axes if axis.continuous] if axes[0].continuous else axes[:1]
     rest = [axis.name for axis in axes if axis not in shown and not axis.continuous]
     lines = _lines(found, [*beside, *rest], spec) if found else ()
-    return Design(found, tuple(shown), lines, searched, beside)
+    whole = tuple(s for s in found if {row["suggestion_id"] for row in s.completed or s.rows} <= results.whole)
+    return Design(found, tuple(shown), lines, whole, searched, beside)
 
 
 def _searched(found: Sequence[Setting], beside: Sequence[str], spec: Mapping[str, Any]) -> tuple[Setting, ...]:

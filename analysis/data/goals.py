@@ -27,11 +27,17 @@ class Goals:
         return all((m := means[name]) is not None and b.excess(m) <= 0 for name, b in self.constraints.items())
 
     def front(self, found: Sequence[Setting]) -> tuple[Setting, ...]:
-        """Feasible settings that no other one beats in the means of all objectives; none without objectives."""
+        """Feasible settings that no other one of their data set beats in the means of all objectives.
+
+        None without objectives.
+        """
         judged = [(s, [m for name in self.objectives if (m := s.mean(name)) is not None]) for s in found]
         able = [(s, means) for s, means in judged if len(means) == len(self.objectives) > 0 and self.feasible(s)]
-        kept = front([means for _, means in able], list(self.objectives.values()))
-        return tuple(able[i][0] for i in kept)
+        kept: list[Setting] = []
+        for dataset in dict.fromkeys(s.get("dataset") for s, _ in able):
+            own = [(s, means) for s, means in able if s.get("dataset") == dataset]
+            kept += [own[i][0] for i in front([means for _, means in own], list(self.objectives.values()))]
+        return tuple(kept)
 
 
 def goals_of(spec: Mapping[str, Any]) -> Goals:
@@ -44,6 +50,11 @@ def goals_of(spec: Mapping[str, Any]) -> Goals:
         constraints={name: bound for name, bound in bounds.items() if bound != Bound()},
         confirm=confirm if isinstance(confirm, int) and fresh_seeds(spec) else 0,
     )
+
+
+def rivals(found: Sequence[Setting]) -> str:
+    """Whom a setting is compared with: no metric compares settings across data sets."""
+    return "no other of its data set" if len({s.get("dataset") for s in found}) > 1 else "no other"
 
 
 def restarts_said(spec: Mapping[str, Any]) -> str:

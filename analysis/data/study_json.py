@@ -14,6 +14,11 @@ def fresh_seeds(spec: Mapping[str, Any]) -> frozenset[int]:
     return frozenset(s for s in seeds if isinstance(s, int)) if isinstance(seeds, list) else frozenset()
 
 
+def search_seeds(spec: Mapping[str, Any]) -> frozenset[int]:
+    """The seeds by which settings are ranked."""
+    return frozenset(spec.get("seeds") or ()) - fresh_seeds(spec)
+
+
 def restarts_of(spec: Mapping[str, Any]) -> Restarts:
     """How trials become replicates: every seed is one where the study says nothing of restarts."""
     seeds = [seed for name in ("seeds", "confirm_seeds") for seed in spec.get(name) or ()]

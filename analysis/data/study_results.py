@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.data import under_way
-from analysis.data.study_json import fresh_seeds, restarts_of
+from analysis.data.study_json import fresh_seeds, restarts_of, search_seeds
 from vmi.results import parts
 from vmi.results.dropped import Drop, in_force, read_drops
 from vmi.results.rows import earlier_attempts, first_attempts
@@ -100,6 +100,22 @@ class StudyResults:
     def unconfirmed(self) -> Mapping[str, frozenset[str]]:
         """As `cut_short`, of the seeds of the confirmation: the others would flatter such a suggestion there."""
         return self._cut_short(lambda seed: seed in fresh_seeds(self.spec))
+
+    @cached_property
+    def whole(self) -> frozenset[str]:
+        """Suggestions of which every seed of the search has ended: they alone are ranked, by the driver as well."""
+        return self._ended_on(search_seeds(self.spec))
+
+    @cached_property
+    def whole_again(self) -> frozenset[str]:
+        """As `whole`, of the seeds of the confirmation."""
+        return self._ended_on(fresh_seeds(self.spec))
+
+    def _ended_on(self, seeds: Iterable[int]) -> frozenset[str]:
+        ended: dict[str, set[int]] = {}
+        for row in self.trials:
+            ended.setdefault(row["suggestion_id"], set()).add(row["seed"])
+        return frozenset(suggestion for suggestion, own in ended.items() if own.issuperset(seeds))
 
     def _cut_short(self, of: Callable[[int], bool]) -> Mapping[str, frozenset[str]]:
         found: dict[str, frozenset[str]] = {}

@@ -87,12 +87,12 @@ def _grid(pieces: Sequence[Markup]) -> Markup:
 
 def _score_title(metric: str, axis: Axis, plan: Design, found: Findings) -> str:
     name = labels.metric(metric)
-    best = found.best.interval(metric) if found.best and metric == found.score and axis is plan.x else None
+    leaders = found.leaders if metric == found.score and axis is plan.x else ()
     start = f"{name.short[0].upper()}{name.short[1:]}"
-    if best is None or found.best is None:
+    if not 0 < len(leaders) <= MAX_NAMED:
         return f"{start} over {axis.title}"
-    word = "leading in the search" if found.confirms else "best"
-    return f"{start}: {word} {labels.plus_minus(best, name.decimals)}, at {labels.setting(found.best)}"
+    said = [f"{labels.plus_minus(s.interval(metric), name.decimals)}, at {labels.setting(s)}" for s in leaders]
+    return f"{start}: {'leading in the search' if found.confirms else 'best'} {'; '.join(said)}"
 
 
 def _score_caption(plan: Design, axis: Axis) -> str:

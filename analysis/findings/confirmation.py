@@ -23,12 +23,13 @@ class Confirmed(NamedTuple):
 def confirmed(results: StudyResults, plan: Design, score: str | None, maximize: bool) -> tuple[Confirmed, ...]:
     """What was trained again, best on fresh seeds first; what breaks a constraint there, or has no value, last.
 
-    Without what was stopped on a fresh seed: the mean over the others would be too good.
+    Without what has not ended on each fresh seed, or was stopped on one: the mean over the others would be too good.
     """
+    able = results.whole_again - results.unconfirmed.keys()
     goals = goals_of(results.spec)
     by_id = {row["suggestion_id"]: setting for setting in plan.settings for row in setting.rows}
     groups: dict[str, list[Row]] = {}
-    for row in (row for row in results.confirmed if row["suggestion_id"] not in results.unconfirmed):
+    for row in (row for row in results.confirmed if row["suggestion_id"] in able):
         groups.setdefault(row["suggestion_id"], []).append(row)
     made = {i: setting_of(by_id[i].params, rows, results.spec) for i, rows in groups.items() if i in by_id}
     found = [Confirmed(by_id[i], fresh) for i, fresh in made.items() if fresh.rows]
@@ -41,13 +42,21 @@ def best_of(found: tuple[Confirmed, ...], goals: Goals, score: str | None) -> Co
     return held[0] if held else None
 
 
-def sentences(found: tuple[Confirmed, ...], goals: Goals, score: str | None, stopped: int) -> Iterator[str]:
-    """The confirmed best with the search's own figure beside it, or that there is none; how many were `stopped`."""
+def sentences(results: StudyResults, found: tuple[Confirmed, ...], goals: Goals, score: str | None) -> Iterator[str]:
+    """The confirmed best of each data set with the search's own figure beside it, or why there is none."""
     if not goals.confirm or score is None:
         return
+    for dataset in dict.fromkeys(c.searched.get("dataset") for c in found):
+        own = tuple(c for c in found if c.searched.get("dataset") == dataset)
+        yield from _sentence(results, own, goals, score)
+    if not found:
+        yield from _sentence(results, found, goals, score)
+
+
+def _sentence(results: StudyResults, found: tuple[Confirmed, ...], goals: Goals, score: str) -> Iterator[str]:
     best, name = best_of(found, goals, score), labels.metric(score)
     if best is None:
-        yield f"Nothing is confirmed on fresh seeds: {why_none(found, stopped)}."
+        yield f"Nothing is confirmed on fresh seeds: {why_none(results, found)}."
         return
     fresh, searched = best.fresh.interval(score), best.searched.interval(score)
     assert fresh is not None and searched is not None
@@ -60,10 +69,12 @@ def sentences(found: tuple[Confirmed, ...], goals: Goals, score: str | None, sto
     )
 
 
-def why_none(found: tuple[Confirmed, ...], stopped: int) -> str:
+def why_none(results: StudyResults, found: tuple[Confirmed, ...]) -> str:
     if found:
         return "what was trained again breaks a constraint there"
-    return "what was trained again was stopped on one of them" if stopped else "nothing was trained again yet"
+    if results.unconfirmed:
+        return "what was trained again was stopped on one of them"
+    return "nothing has ended on all of them yet" if results.confirmed else "nothing was trained again yet"
 
 
 def _order(fresh: Setting, goals: Goals, score: str | None, maximize: bool) -> tuple[bool, bool, float]:

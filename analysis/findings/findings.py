@@ -12,7 +12,7 @@ from analysis.data.classes import SHARE, unbalanced, unlabelled
 from analysis.data.goals import goals_of
 from analysis.data.mi_checks import Violation, primary, verdict, violations
 from analysis.data.settings import Interval, Setting, interval, paired_gain
-from analysis.data.study_json import restarts_of
+from analysis.data.study_json import restarts_of, search_seeds
 from analysis.data.study_results import StudyResults
 from analysis.findings import confirmation
 from analysis.findings import pareto as selection
@@ -25,20 +25,30 @@ MAX_LISTED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """The metric that settings are judged by, the best one, the references beside it, and the sentences.
+    """The metric that settings are judged by, the best of each data set, the references beside it, and the sentences.
 
-    Where a study `confirms` its leaders on fresh seeds, the best setting of the search only leads.
+    Where a study `confirms` its leaders on fresh seeds, the best setting of the search only leads. None is among the
+    `leaders` before all of its seeds have ended.
     """
 
     score: str | None
     maximize: bool
     confirms: bool
-    best: Setting | None
+    leaders: tuple[Setting, ...]
     unused: Interval | None
     kmeans: Interval | None
     majority: Interval | None
     violations: tuple[Violation, ...]
     sentences: tuple[str, ...]
+
+    @property
+    def best(self) -> Setting | None:
+        """The one leader; None where there is none, or several data sets have one each."""
+        return self.leaders[0] if len(self.leaders) == 1 else None
+
+    def leader_of(self, setting: Setting) -> Setting | None:
+        """The best setting of this one's data set: no metric compares settings across data sets."""
+        return next((s for s in self.leaders if s.get("dataset") == setting.get("dataset")), None)
 
 
 def findings(results: StudyResults, plan: Design) -> Findings:
@@ -46,8 +56,8 @@ def findings(results: StudyResults, plan: Design) -> Findings:
     score = _score(results)
     maximize = _direction(results, score) != "minimize"
     goals = goals_of(results.spec)
-    able = [s for s in plan.settings if goals.feasible(s)]
-    best = _best(able, score, maximize)
+    able = [s for s in plan.whole if goals.feasible(s)]
+    leaders = _leaders(able, score, maximize)
     unused = _reference("accuracy_majority", plan, unused_only=True)
     kmeans = _reference("accuracy_kmeans", plan, unused_only=False)
     majority = _reference(SHARE, plan, unused_only=False) if unbalanced(results.completed) else None
@@ -55,9 +65,9 @@ def findings(results: StudyResults, plan: Design) -> Findings:
     broken = violations(results.completed)
     again = confirmation.confirmed(results, plan, score, maximize)
     parts = [
-        *confirmation.sentences(again, goals, score, len(results.unconfirmed)),
-        *_best_sentences(able, score, maximize, beside, bool(goals.confirm)),
-        *_chosen(results, best, score),
+        *confirmation.sentences(results, again, goals, score),
+        *_best_sentences(results, leaders, score, beside, bool(goals.confirm)),
+        *_unfinished(results, plan, score),
         *selection.sentences(results, plan, goals, able),
         *_state(results, plan),
         *_equal(results, score),
@@ -69,7 +79,7 @@ def findings(results: StudyResults, plan: Design) -> Findings:
         score=score,
         maximize=maximize,
         confirms=bool(goals.confirm),
-        best=best,
+        leaders=leaders,
         unused=unused,
         kmeans=kmeans,
         majority=majority,
@@ -90,6 +100,13 @@ def _direction(results: StudyResults, score: str | None) -> Any:
     if score is None or score == results.spec.get("metric"):
         return results.spec.get("direction") if score else ""
     return METRICS[score].direction
+
+
+def _leaders(found: Sequence[Setting], score: str | None, maximize: bool) -> tuple[Setting, ...]:
+    """The best setting of each data set."""
+    datasets = dict.fromkeys(s.get("dataset") for s in found)
+    each = (_best([s for s in found if s.get("dataset") == d], score, maximize) for d in datasets)
+    return tuple(best for best in each if best is not None)
 
 
 def _best(found: Sequence[Setting], score: str | None, maximize: bool) -> Setting | None:
@@ -164,17 +181,24 @@ def _use_sentence(subject: str, weighted: Sequence[Setting], flags: Sequence[boo
 
 
 def _best_sentences(
-    found: Sequence[Setting],
-    score: str | None,
-    maximize: bool,
-    beside: str,
-    leads: bool,
+    results: StudyResults, leaders: Sequence[Setting], score: str | None, beside: str, leads: bool
 ) -> Iterator[str]:
-    """The best setting; of each data set where they vary, as no metric compares settings across data sets."""
-    datasets = dict.fromkeys(s.get("dataset") for s in found)
-    for dataset in datasets:
-        of_dataset = [s for s in found if s.get("dataset") == dataset]
-        yield from _best_sentence(_best(of_dataset, score, maximize), score, beside, leads)
+    for best in leaders:
+        yield from _best_sentence(best, score, beside, leads)
+        yield from _chosen(results, best, score)
+
+
+def _unfinished(results: StudyResults, plan: Design, score: str | None) -> Iterator[str]:
+    """What is not ranked, as the seeds that it still lacks may change its place."""
+    count = len(plan.settings) - len(plan.whole)
+    if not count or score is None:
+        return
+    if plan.whole:
+        yield f"Unfinished, and so not ranked: {labels.plural(count, 'setting')} of which not all seeds have ended."
+        return
+    seeds = labels.plural(len(search_seeds(results.spec)), "seed")
+    most = max(len(s.completed or s.rows) for s in plan.settings)
+    yield f"Unfinished: no setting has ended on all of its {seeds} yet ({most:,} at most), so none is called best."
 
 
 def _beside(unused: Interval | None, kmeans: Interval | None, majority: Interval | None) -> str:
@@ -184,9 +208,9 @@ def _beside(unused: Interval | None, kmeans: Interval | None, majority: Interval
     return f", beside {labels.listed(said)}" if said else ""
 
 
-def _best_sentence(best: Setting | None, score: str | None, beside: str, leads: bool) -> Iterator[str]:
-    found = best.interval(score) if best and score else None
-    if best is None or score is None or found is None:
+def _best_sentence(best: Setting, score: str | None, beside: str, leads: bool) -> Iterator[str]:
+    found = best.interval(score) if score else None
+    if score is None or found is None:
         return
     name = labels.metric(score)
     start = "Leading in the search, by the seeds that it was selected on" if leads else "Best setting"
@@ -196,9 +220,9 @@ def _best_sentence(best: Setting | None, score: str | None, beside: str, leads: 
     yield f"{text}{beside}."
 
 
-def _chosen(results: StudyResults, best: Setting | None, score: str | None) -> Iterator[str]:
+def _chosen(results: StudyResults, best: Setting, score: str | None) -> Iterator[str]:
     """With restarts, what all trials of the best setting reach beside the chosen ones."""
-    found, every = (best.interval(score), best.all_trials(score)) if best and score else (None, None)
+    found, every = (best.interval(score), best.all_trials(score)) if score else (None, None)
     if found is not None and every is not None and score is not None:
         said = restarts_of(results.spec).said(every, found)
         yield f"In {labels.metric(score).short} there, {said}. The choice within a group looked at no label."

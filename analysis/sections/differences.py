@@ -68,8 +68,8 @@ def reference_of(results: StudyResults, plan: Design, found: Findings) -> tuple[
     for name, neutral in NEUTRAL.items():
         if without := [s for s in plan.settings if s.get(name) == neutral]:
             return f"the same setting with {labels.symbol(name)} = {neutral}", _like(without, name)
-    best = found.best
-    return "the best setting (selected on these seeds)" if best else "no other", lambda setting: best
+    of = " of its data set" if len(found.leaders) > 1 else ""
+    return f"the best setting{of} (selected on these seeds)" if found.leaders else "no other", found.leader_of
 
 
 def _like(found: Sequence[Setting], name: str) -> Reference:

@@ -35,7 +35,7 @@ def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
     pieces = []
     for i, dataset in enumerate(dict.fromkeys(s.get("dataset") for s in plan.settings)):
         group = [s for s in plan.settings if s.get("dataset") == dataset]
-        every = _layouts(results, group, found.score, found.maximize)
+        every = _layouts(results, group, plan.whole, found.score, found.maximize)
         if len(every) > 1:
             pieces.append(_compared(every, len(_shared(group)), found.score, i, labels.value(dataset)))
     return join([element("h2", "Layouts"), *pieces]) if pieces else Markup("")
@@ -97,7 +97,7 @@ def _table(shown: Sequence[Layout], metric: str) -> Markup:
 def _own(each: Layout, metric: str) -> list[str]:
     own = each.leading.interval(metric) if each.leading else None
     if each.leading is None or own is None:
-        return ["none has a value and keeps every constraint", "–", "–"]
+        return ["none is finished, has a value and keeps every constraint", "–", "–"]
     params = tuple((n, v) for n, v in each.leading.params if n != "layout")
     said = labels.setting(Setting(params, ()))
     return [said, labels.plus_minus(own, labels.metric(metric).decimals), str(own.count)]
@@ -111,8 +111,11 @@ def _matched(each: Layout, first: Layout, metric: str) -> list[str]:
     return [over, str(len(each.matched)), labels.plus_minus(gain, decimals), str(gain.count) if gain else "–"]
 
 
-def _layouts(results: StudyResults, found: Sequence[Setting], metric: str, maximize: bool) -> list[Layout]:
+def _layouts(
+    results: StudyResults, found: Sequence[Setting], whole: Sequence[Setting], metric: str, maximize: bool
+) -> list[Layout]:
     """In the order of the space; none where layouts do not vary."""
+    ranked = set(map(id, whole))
     groups: dict[str, list[Setting]] = {}
     for setting in found:
         if (name := setting.get("layout")) is not None:
@@ -121,7 +124,9 @@ def _layouts(results: StudyResults, found: Sequence[Setting], metric: str, maxim
     sign = 1.0 if maximize else -1.0
     made = []
     for name, group in groups.items():
-        able = [(sign * m, s) for s in group if goals.feasible(s) and (m := s.mean(metric)) is not None]
+        able = [
+            (sign * m, s) for s in group if id(s) in ranked and goals.feasible(s) and (m := s.mean(metric)) is not None
+        ]
         leading = max(able, key=lambda pair: pair[0])[1] if able else None
         matched = _by_seed([s for s in group if _others(s) in shared], metric)
         made.append(Layout(name, tuple(group), matched, leading))

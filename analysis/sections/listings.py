@@ -48,7 +48,7 @@ def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
 
 
 def _css(setting: Setting, found: Findings) -> str:
-    return "best" if setting is found.best else "bad" if verdict(setting) == "collapse" else ""
+    return "best" if setting is found.leader_of(setting) else "bad" if verdict(setting) == "collapse" else ""
 
 
 def _trials(results: StudyResults, plan: Design) -> Markup:

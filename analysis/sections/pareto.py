@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from analysis.data import labels
 from analysis.data.axes import Design
-from analysis.data.goals import Goals, goals_of
+from analysis.data.goals import Goals, goals_of, rivals
 from analysis.data.settings import Interval, Setting
 from analysis.data.study_results import StudyResults
 from analysis.figures.style import GREY, RED, STYLES, figure, plotted
@@ -23,23 +23,23 @@ def section(results: StudyResults, plan: Design, found: Findings) -> Markup:
     """Empty where a study has one objective and confirms nothing."""
     goals = goals_of(results.spec)
     again = confirmed(results, plan, found.score, found.maximize)
-    return join([*_front(plan, goals, again), *_confirmed(goals, again, found.score, len(results.unconfirmed))])
+    return join([*_front(plan, goals, again), *_confirmed(results, goals, again, found.score)])
 
 
 def _front(plan: Design, goals: Goals, again: Sequence[Confirmed]) -> Iterator[Markup]:
     if not goals.objectives:
         return
-    kept = goals.front(plan.settings)
+    kept = goals.front(plan.whole)
     yield element("h2", "Front")
     if not kept:
-        yield element("p", "No setting has a value of every objective and keeps every constraint yet.")
+        yield element("p", "No finished setting has a value of every objective and keeps every constraint yet.")
         return
-    many = labels.plural(len(plan.settings), "setting")
-    title = f"{len(kept)} of {many} {'is' if len(kept) == 1 else 'are'} beaten by no other"
+    many = labels.plural(len(plan.whole), "setting")
+    title = f"{len(kept)} of {many} {'is' if len(kept) == 1 else 'are'} beaten by {rivals(plan.whole)}"
     caption = "Means over the seeds of the search, bars: 95 % intervals of both. Where bars overlap, which of two "
     caption += "settings beats the other is not decided by these seeds. What breaks a constraint is never on the front."
     caption += f" {labels.saw_labels(goals.objectives)}"
-    yield plot("pareto", plotted(picture(plan.settings, kept, again, goals)), title, caption)
+    yield plot("pareto", plotted(picture(plan.whole, kept, again, goals)), title, caption)
     metrics = tuple(dict.fromkeys((*goals.objectives, *goals.constraints)))
     heads = ["setting", "n", *(labels.metric(m).short for m in metrics)]
     rows = [("", [labels.setting(s), str(len(s.rows)), *_cells(s, metrics)]) for s in kept[:MAX_LISTED]]
@@ -85,12 +85,14 @@ def _hover(setting: Setting, *values: tuple[str, Interval]) -> str:
     return "<br>".join(labels.in_plot(line) for line in (labels.setting(setting), *lines))
 
 
-def _confirmed(goals: Goals, again: Sequence[Confirmed], score: str | None, stopped: int) -> Iterator[Markup]:
+def _confirmed(
+    results: StudyResults, goals: Goals, again: tuple[Confirmed, ...], score: str | None
+) -> Iterator[Markup]:
     if not goals.confirm or score is None:
         return
     yield element("h2", "Confirmed on fresh seeds")
     if not again:
-        why = why_none((), stopped)
+        why = why_none(results, again)
         yield element("p", f"{why[0].upper()}{why[1:]}: a search’s own best figure is selected, and optimistic.")
         return
     metrics = tuple(dict.fromkeys((score, *goals.objectives, *goals.constraints)))

@@ -7,6 +7,8 @@ from pathlib import Path
 from analysis.data.axes import design
 from analysis.data.study_results import open_study
 from analysis.findings.findings import Findings, findings
+from analysis.report import figures
+from analysis.sections.differences import reference_of
 from tests.analysis.factory import LAMBDA_SPACE, choice, grid, lambda_rows, store, trial
 
 
@@ -21,6 +23,47 @@ def test_where_data_sets_vary_each_has_its_own_best_setting(tmp_path: Path) -> N
     best = [s for s in sentences if s.startswith("Best setting")]
     assert len(best) == 2
     assert "data set = mnist" in best[0] and "data set = fashion_mnist" in best[1]
+
+
+def test_no_data_sets_best_is_taken_for_the_best_of_all(tmp_path: Path) -> None:
+    """Everything is easier on the second one: its best is no reference for the first one's settings."""
+    space = {"dataset": choice("mnist", "fashion_mnist"), "mi_weight": choice(1, 4)}
+    rows = [trial("s", **p) for p in grid(space, range(3))]
+    for row in rows:
+        row["accuracy_majority"] = 0.5 + 0.1 * (row["mi_weight"] == 4) + 0.2 * (row["dataset"] == "fashion_mnist")
+    results = open_study(store(tmp_path, rows, name="s", space=space, with_arrays=False))
+    plan = design(results)
+    made = findings(results, plan)
+    led = {s.params: leader.params for s in plan.settings if (leader := made.leader_of(s))}
+    assert made.best is None and len(led) == 4
+    assert all(dict(leader) == dict(own) | {"mi_weight": 4} for own, leader in led.items())
+    said, reference = reference_of(results, plan, made)
+    assert said == "the best setting of its data set (selected on these seeds)"
+    assert all(r.get("dataset") == s.get("dataset") for s in plan.settings if (r := reference(s)))
+    title = figures(results)["score-accuracy_majority-0"].title
+    assert "best 0.600 ± 0.000, at data set = mnist, λ = 4; 0.800 ± 0.000, at data set = fashion_mnist, λ = 4" in title
+
+
+def test_the_best_is_a_setting_of_which_every_seed_has_ended(tmp_path: Path) -> None:
+    """One lucky seed of λ = 8 is there, and four of λ = 4, of which the fifth has failed."""
+    space = {"mi_weight": choice(0, 4, 8)}
+    rows = [trial("s", **p) for p in grid(space, range(5)) if p["mi_weight"] < 8 or p["seed"] == 0]
+    for row in rows:
+        row["accuracy_majority"] = row["mi_weight"] / 10
+    rows[9] |= {"outcome": "failed", "reason": "x"}
+    made = found(tmp_path, rows, space)
+    assert made.best is not None and (made.best.get("mi_weight"), len(made.best.rows)) == (4, 4)
+    assert "Unfinished, and so not ranked: 1 setting of which not all seeds have ended." in made.sentences
+
+
+def test_before_a_setting_is_finished_none_is_called_best(tmp_path: Path) -> None:
+    space = {"mi_weight": choice(0, 4)}
+    rows = [trial("s", **p) for p in grid(space, range(2))]
+    results = open_study(store(tmp_path, rows, name="s", space=space, seeds=list(range(5)), with_arrays=False))
+    made = findings(results, design(results))
+    assert made.best is None and not any(s.startswith("Best") for s in made.sentences)
+    said = "Unfinished: no setting has ended on all of its 5 seeds yet (2 at most), so none is called best."
+    assert said in made.sentences
 
 
 def test_a_method_without_lambda_is_no_unused_code(tmp_path: Path) -> None:

@@ -90,6 +90,26 @@ def test_before_the_confirmation_nothing_is_called_best(tmp_path: Path) -> None:
     assert "Nothing was trained again yet" in text_of(render(results))
 
 
+def test_what_has_not_ended_on_every_fresh_seed_is_not_confirmed(tmp_path: Path) -> None:
+    results = study(tmp_path, [*rows(SEARCHED, range(2)), *rows({4: 0.9}, FRESH[:2])], **CONFIRM)
+    assert found(results).sentences[0] == "Nothing is confirmed on fresh seeds: nothing has ended on all of them yet."
+    assert "Nothing has ended on all of them yet: a search’s own best figure" in text_of(render(results))
+
+
+def test_a_front_is_of_one_data_set_and_of_finished_settings(tmp_path: Path) -> None:
+    """The second data set is better in both; on it λ = 4 lacks a seed."""
+    other = [
+        row | {"dataset": "mnist", "accuracy_majority": 0.9, "distortion_nats": 1 + row["mi_weight"]}
+        for row in [trial("s", dataset="mnist", mi_weight=w, seed=s) for w in (0, 4) for s in range(3 - (w == 4))]
+    ]
+    space = SPACE | {"dataset": choice("digits", "mnist")}
+    results = study(tmp_path, [*rows(SEARCHED, range(3)), *other], space=space, objectives=TWO)
+    plan = design(results)
+    kept = [(s.get("dataset"), s.get("mi_weight")) for s in goals_of(results.spec).front(plan.whole)]
+    assert sorted(kept) == [("digits", 0), ("digits", 1), ("digits", 2), ("digits", 4), ("mnist", 0)]
+    assert any(s.startswith("Beaten by no other of its data set in") for s in found(results).sentences)
+
+
 def test_a_constraint_decides_on_fresh_seeds_too(tmp_path: Path) -> None:
     again = rows({4: 0.8, 2: 0.6}, FRESH)
     for row in again:
