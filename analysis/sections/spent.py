@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.data import labels
 from analysis.data.axes import Design
-from analysis.data.settings import interval
+from analysis.data.settings import Setting, interval
 from analysis.data.study_results import StudyResults
 from analysis.html.cells import Head
 from analysis.html.explorer import Line, explorer
@@ -84,13 +84,16 @@ def _settings(plan: Design) -> Markup:
     names = [name for name, _ in plan.settings[0].params]
     heads = [*(Head(labels.symbol(n), n) for n in names), Head("n", "trials")]
     heads += [Head("s per trial", "train_seconds", 2), Head("s in all", "train_seconds_sum", 1)]
-    ordered = sorted(plan.settings, key=lambda s: -sum(s.values("train_seconds")))[:MAX_ROWS]
-    lines = []
-    for s in ordered:
-        times = s.values("train_seconds")
-        lines.append(Line("", [*(s.get(n) for n in names), len(times), interval(times), sum(times)]))
+    every = sorted(((s, _paid(s)) for s in plan.settings), key=lambda pair: -sum(pair[1]))[:MAX_ROWS]
+    lines = [Line("", [*(s.get(n) for n in names), len(t), interval(t), sum(t)]) for s, t in every]
     caption = "Training seconds per setting, the dearest first; completed trials of the search alone."
     if len(plan.settings) > MAX_ROWS:
         caption += f" The first {MAX_ROWS:,} of {len(plan.settings):,} settings."
     shown = explorer("cost", heads, lines, caption, len(names))
     return folded(f"Seconds of every setting ({len(plan.settings):,})", shown)
+
+
+def _paid(setting: Setting) -> list[float]:
+    """Seconds of each completed trial: a restart that was not chosen was paid for, too."""
+    rows = setting.completed or setting.rows
+    return [float(row["train_seconds"]) for row in rows if row.get("train_seconds") is not None]

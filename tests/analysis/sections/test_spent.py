@@ -25,3 +25,10 @@ def test_failed_trials_cost_too_and_a_missing_time_is_counted(tmp_path: Path) ->
 def test_no_trial_costs_nothing(tmp_path: Path) -> None:
     results = open_study(store(tmp_path, []))
     assert section(results, design(results)) == ""
+
+
+def test_restarts_that_were_not_chosen_were_paid_for(tmp_path: Path) -> None:
+    rows = [trial(seed=s) | {"train_seconds": 10.0 + s} for s in range(4)]
+    results = open_study(store(tmp_path, rows, space={}, restarts=2, choose_by="elbo_nats"))
+    text = Elements(section(results, design(results))).text
+    assert "46 s of training in 4 trials" in text and "46.0" in text.split("Seconds of every setting")[1]
