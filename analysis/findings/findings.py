@@ -125,12 +125,12 @@ def _reference(metric: str, plan: Design, unused_only: bool) -> Interval | None:
         return None
     by_group: dict[Any, list[float]] = {}
     for group, row in (item for s in plan.settings for item in s.by_group.items()):
-        if row.get(metric) is not None and (not unused_only or _is_plain(row)):
+        if row.get(metric) is not None and (not unused_only or is_plain(row)):
             by_group.setdefault(group, []).append(row[metric])
     return interval(sum(values) / len(values) for values in by_group.values())
 
 
-def _is_plain(row: Row) -> bool:
+def is_plain(row: Row) -> bool:
     """λ = 0, and none of the other terms that may make a code used."""
     return all(not row.get(name) for name, field in FIELDS.items() if field.uses_code) and row.get("kl_weight") == 1
 

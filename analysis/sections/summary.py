@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis.data import labels
 from analysis.data.axes import Design
 from analysis.data.goals import goals_of, phrases
 from analysis.data.study_results import StudyResults
 from analysis.figures import captions as plots
-from analysis.findings.findings import Findings
+from analysis.findings.findings import Findings, is_plain
 from analysis.html.markup import Markup, element, join, wrap
 from analysis.sections.spent import seconds
 from vmi.spec.datasets import told
-from vmi.spec.trial import CUT_SHORT
+from vmi.spec.trial import CUT_SHORT, Row
 from vmi.spec.words import duration
 
 
@@ -55,13 +57,24 @@ def figures(results: StudyResults, plan: Design, found: Findings) -> Markup:
     """The figures over settings."""
     pieces = [element("h2", "Score"), plots.scores(plan, found)]
     if found.unused is None and any(s.values("accuracy_majority") for s in plan.settings):
-        pieces.append(element("p", _no_level(results), "note soft"))
+        pieces.append(element("p", _no_level(plan), "note soft"))
     pieces += [element("h2", "Mutual information"), plots.information(plan, found)]
     pieces += [element("h2", "Rate and distortion"), plots.plane(plan)]
     return join(pieces)
 
 
-def _no_level(results: StudyResults) -> str:
-    if any(row["mi_weight"] == 0 for row in results.completed):
-        return "No level of an unused code is drawn: data set or layout vary, and it differs between them."
-    return "No level of an unused code is drawn: this study has no trial with λ = 0."
+def _no_level(plan: Design) -> str:
+    """Why there is no level of an unused code: what is missing first, as several reasons may hold."""
+    return f"No level of an unused code is drawn: {_why_no_level([row for s in plan.settings for row in s.rows])}."
+
+
+def _why_no_level(rows: Sequence[Row]) -> str:
+    unused = [row for row in rows if row["mi_weight"] == 0]
+    plain = [row for row in unused if is_plain(row)]
+    if not unused:
+        return "no setting has λ = 0"
+    if not plain:
+        return "what has λ = 0 has another term that may make the code used, or β other than 1"
+    if all(row.get("accuracy_majority") is None for row in plain):
+        return "what has λ = 0 has no accuracy"
+    return "data set or layout vary, and it differs between them"
