@@ -27,6 +27,8 @@ STANDARD_ERRORS = 4.0
 SANDWICH_IMAGES = 4096
 # A paper bound this near to its cap ln K is one that a reader would take for success.
 NEAR_CAP_NATS = 0.3
+# A category counts as used from a hundredth of the images on: of more categories not every one can have as many.
+MAX_TOLD_IDLE = 100
 
 Verdict = Literal["", "collapse", "categories lost"]
 
@@ -50,7 +52,7 @@ def verdict(setting: Setting) -> Verdict:
     """Whether the paper's bound of the primary categorical block looks like success and is none.
 
     "collapse": bound within NEAR_CAP_NATS of ln K while I_q(x;c) < ln K / 2, by means over seeds.
-    "categories lost": as high a bound while some seed leaves a category unused. Else "".
+    "categories lost": as high a bound while some seed leaves a category unused (see `idle`). Else "".
     """
     block = primary(setting.rows[0], "c") if setting.rows else None
     if block is None:
@@ -61,8 +63,20 @@ def verdict(setting: Setting) -> Verdict:
         return ""
     if encoder is not None and encoder < block.max_entropy_nats / 2:
         return "collapse"
-    used = setting.values("categories_used")
-    return "categories lost" if used and min(used) < block.size else ""
+    return "categories lost" if idle(setting) else ""
+
+
+def idle(setting: Setting) -> bool | None:
+    """Whether some seed leaves a category of the primary block unused; None where the count cannot tell."""
+    block, used = primary(setting.rows[0], "c"), setting.values("categories_used")
+    if block is None or not used or block.size > MAX_TOLD_IDLE:
+        return None
+    return min(used) < block.size
+
+
+def counted(block: latents.Block) -> str:
+    """What the categories are called that `categories_used` counts."""
+    return "used" if block.size <= MAX_TOLD_IDLE else "with 1 % of the images"
 
 
 def primary(row: Row, kind: str) -> latents.Block | None:

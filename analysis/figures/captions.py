@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.data import labels
 from analysis.data.axes import Axis, Design
-from analysis.data.mi_checks import primary, verdict
+from analysis.data.mi_checks import MAX_TOLD_IDLE, idle, primary, verdict
 from analysis.data.settings import Setting
 from analysis.figures import information as figures_mi
 from analysis.figures import scores as figures
@@ -146,21 +146,19 @@ def _card_caption(kind: str) -> str:
 
 def _used(plan: Design) -> Markup:
     sizes = {b.size for s in plan.settings if (b := primary(s.rows[0], "c")) is not None}
-    made = figures.categories_used(plan, plan.x, sizes.pop() if len(sizes) == 1 else None)
-    idle = sum(1 for s in plan.settings if _idle(s))
-    title = (
-        f"Categories lie idle in {labels.plural(idle, 'setting')}"
-        if idle
-        else "Every category is used in every setting"
-    )
+    available = sizes.pop() if len(sizes) == 1 else None
+    told = [idle(s) for s in plan.settings if s.values("categories_used") and primary(s.rows[0], "c")]
+    made = figures.categories_used(plan, plan.x, None if None in told else available)
     caption = f"Categories to which at least 1 % of the held-out images are assigned. {ENDS}{left_out(plan)}"
+    caption += f" Of more than {MAX_TOLD_IDLE} not all can be: their count says nothing of idle ones." * (None in told)
     caption += f" {labels.saw_labels(['categories_used'])}"
-    return plot("categories-used", plotted(made), title, caption)
+    return plot("categories-used", plotted(made), _used_title(told), caption)
 
 
-def _idle(setting: Setting) -> bool:
-    block, used = primary(setting.rows[0], "c"), setting.values("categories_used")
-    return block is not None and bool(used) and min(used) < block.size
+def _used_title(told: Sequence[bool | None]) -> str:
+    if count := told.count(True):
+        return f"Categories lie idle in {labels.plural(count, 'setting')}"
+    return "Categories with 1 % of the images" if None in told else "Every category is used in every setting"
 
 
 def assignment_plots(chosen: Sequence[tuple[Setting, Row, np.ndarray]]) -> Iterator[Markup]:

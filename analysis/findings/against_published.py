@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from analysis.data import labels
 from analysis.data.classes import unlabelled
+from analysis.data.mi_checks import counted
 from analysis.data.preset_groups import Group
 from analysis.data.settings import Interval, paired_gain
 from analysis.findings.published import Published, published
@@ -131,7 +132,8 @@ def _code(group: Group, preset: str) -> str:
     used = setting.mean("categories_used") if setting else None
     if block is None or setting is None or used is None:
         return ""
-    text = f"“{preset}” uses {labels.number(used, 1).removesuffix('.0')} of {block.size} categories"
+    some = f"{labels.number(used, 1).removesuffix('.0')} of {block.size} categories"
+    text = f"“{preset}” uses {some}" if counted(block) == "used" else f"“{preset}” has {some} {counted(block)}"
     bound, encoder = (setting.mean(f"{name}_{block.name}_nats") for name in ("mi_paper", "mi_encoder"))
     cap = labels.number(block.max_entropy_nats)
     reads = [f"the paper’s bound reads {labels.number(bound)}"] if bound is not None else []

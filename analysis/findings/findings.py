@@ -10,7 +10,7 @@ from analysis.data import labels
 from analysis.data.axes import Design
 from analysis.data.classes import SHARE, unbalanced, unlabelled
 from analysis.data.goals import goals_of
-from analysis.data.mi_checks import Violation, primary, verdict, violations
+from analysis.data.mi_checks import Violation, counted, primary, verdict, violations
 from analysis.data.settings import Interval, Setting, interval, paired_gain
 from analysis.data.study_json import restarts_of, search_seeds
 from analysis.data.study_results import StudyResults
@@ -256,7 +256,7 @@ def _evidence(s: Setting) -> str:
     paper, encoder = (labels.number(s.mean(f"{quantity}_{own}")) for quantity in ("mi_paper", "mi_encoder"))
     return (
         f"At {labels.setting(s)} the paper’s bound reads {paper} of ln {size} = {cap} nats, "
-        f"while I_q(x;c) is {encoder} nats and {used} of {size} categories used."
+        f"while I_q(x;c) is {encoder} nats and {used} of {size} categories {counted(block) if block else 'used'}."
     )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from analysis.data import labels
 from analysis.data.classes import SHARE, unbalanced, unlabelled
+from analysis.data.mi_checks import counted
 from analysis.data.preset_groups import Group, asked, groups
 from analysis.data.study_results import StudyResults
 from analysis.findings.against_published import conditions, sentences
@@ -89,7 +90,7 @@ def _lines(group: Group) -> Iterator[Line]:
         yield Line("training accuracy", "accuracy_train", 3)
         if unbalanced(row for setting in group.settings.values() for row in setting.rows):
             yield Line("always the majority class", SHARE, 3)
-        yield Line(f"categories used, of {category.size}", "categories_used", 1)
+        yield Line(f"categories {counted(category)}, of {category.size}", "categories_used", 1)
         yield Line("I_q(x;c), nats", f"mi_encoder_{category.name}_nats", 2)
         yield Line("the paper’s bound, nats", f"mi_paper_{category.name}_nats", 2)
         yield Line("KL of the category, nats", f"rate_{category.name}_nats", 2)

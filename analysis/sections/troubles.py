@@ -29,7 +29,8 @@ METHODS = (
     "Why no bootstrap over seeds: with five seeds its percentiles are too narrow. The one bootstrap here is that of "
     "parameter importance, over suggestions, of which there are many; its draws come from a fixed seed.",
     "A collapse is a paper bound within 0.3 nats of ln K with I_q(x;c) below half of ln K. “Categories "
-    "lost” is as high a bound while some seed leaves a category unused.",
+    "lost” is as high a bound while some seed leaves a category unused: one with less than a hundredth of the images. "
+    "Of more than 100 categories not all can have as many, so there none is called lost.",
     "With restarts a replicate is a group of seeds, and what is said of seeds holds of groups: each figure of a group "
     "is that of its one trial that an unsupervised metric chose, once all trials of the group had ended.",
     "Quantities are in nats per image.",

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from analysis.data.mi_checks import TOLERANCE_NATS, verdict, violations
+from analysis.data.mi_checks import TOLERANCE_NATS, idle, verdict, violations
 from analysis.data.settings import settings
 from tests.analysis.factory import LAMBDA_SPACE, lambda_rows, trial
 
@@ -77,6 +77,16 @@ def test_categories_lost_is_less_than_a_collapse() -> None:
     ]
     (setting,) = settings(rows, {"space": {}})
     assert verdict(setting) == "categories lost"
+
+
+@pytest.mark.parametrize(("size", "used", "lies"), [(100, 99, True), (100, 100, False), (101, 1, None), (200, 0, None)])
+def test_of_more_categories_than_can_have_a_hundredth_each_none_is_called_idle(
+    size: int, used: int, lies: bool | None
+) -> None:
+    cap = math.log(size)
+    high = {f"mi_paper_c{size}_nats": cap, f"mi_encoder_c{size}_nats": 0.9 * cap, "categories_used": used}
+    (setting,) = settings([trial(layout=f"n16+c{size}*") | high], {"space": {}})
+    assert (idle(setting), verdict(setting)) == (lies, "categories lost" if lies else "")
 
 
 def test_the_bound_of_an_informed_normal_block_makes_no_collapse_of_an_uninformed_code() -> None:

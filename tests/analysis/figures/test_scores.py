@@ -20,6 +20,7 @@ from analysis.figures import information as figures_mi
 from analysis.figures import scores as figures
 from analysis.figures.images import BACKGROUND, GAP, png_uri, tile, with_inputs
 from analysis.figures.style import RED
+from analysis.findings.findings import findings
 from tests.analysis.cases import CASES, layouts, searched, temperatures, usual, violated
 from tests.analysis.factory import choice, grid, store, trial
 
@@ -156,3 +157,15 @@ def test_very_many_settings_are_thinned_and_said(tmp_path: Path) -> None:
     made = figures.score(plan, "accuracy_majority", plan.x, None, None)
     assert sum(len(t.x) for t in made.data if t.mode == "markers") <= 2 * 335
     assert plots.left_out(plan) == " Drawn: every 3rd setting; all are in the tables."
+
+
+def test_of_more_than_a_hundred_categories_the_count_says_nothing_of_idle_ones(tmp_path: Path) -> None:
+    rows = [trial("s", layout=name, seed=s) | {"categories_used": 0} for name in ("c100*", "c200*") for s in range(2)]
+    space = {"layout": choice("c100*", "c200*")}
+    both = open_study(store(tmp_path, rows, name="s", space=space, with_arrays=False))
+    drawn = plots.information(design(both), findings(both, design(both)))
+    assert "Categories lie idle in 1 setting" in drawn
+    many = open_study(store(tmp_path, rows[2:], name="m", space=space, with_arrays=False))
+    drawn = plots.information(design(many), findings(many, design(many)))
+    assert "Categories with 1 % of the images" in drawn and "all 200 categories" not in drawn
+    assert "Of more than 100 not all can be: their count says nothing of idle ones." in drawn
