@@ -1,9 +1,9 @@
 """A data set of the user's own in one order, with one split and one name, whatever file or array it came from.
 
-Images are ordered by a hash of their content, so that the first of them are a random sample, and where nobody has declared
-a split the first fifth of each class is held out, copies of one image on the same side. So the name, which is the
-fingerprint of pixels, labels and split, is that of the content: no path, no format and no order of files is in it. Loads
-no torch.
+Images are ordered by a hash of their content, so that the first of them are a random sample, and where nobody has
+declared a split the first fifth of each class is held out, copies of one image on the same side. So the name, which is
+the fingerprint of pixels, labels and split, is that of the content: no path, no format and no order of files is in it.
+Loads no torch.
 Shapes: N images, C channels, H x W image plane, D pixels.
 """
 
