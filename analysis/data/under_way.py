@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -44,12 +44,12 @@ def settings(under_way: Sequence[Row], compared: Sequence[Row], spec: Mapping[st
     return tuple(sorted(made, key=lambda s: tuple(order_of(n, v, spec) for n, v in s.params)))
 
 
-def params_beside(
-    setting: Setting, under_way: Sequence[Row], compared: Sequence[Row], spec: Mapping[str, Any]
-) -> tuple[tuple[str, Any], ...]:
-    """The parameters of a finished setting, as those of `settings` beside it are told apart."""
-    value_of = values_in(spec)
-    return tuple((name, value_of(setting.rows[0], name)) for name in _names(under_way, compared, spec))
+def beside(
+    under_way: Sequence[Row], compared: Sequence[Row], spec: Mapping[str, Any]
+) -> Callable[[Setting], tuple[tuple[str, Any], ...]]:
+    """What gives the parameters of a finished setting, as those of `settings` beside it are told apart."""
+    names, value_of = _names(under_way, compared, spec), values_in(spec)
+    return lambda setting: tuple((name, value_of(setting.rows[0], name)) for name in names)
 
 
 def reached(setting: Setting) -> str:

@@ -45,7 +45,7 @@ class Line(NamedTuple):
 def room(results: StudyResults, finished: Sequence[Setting]) -> int:
     """How many finished settings a figure draws beside those of which trials are under way alone."""
     running, compared, spec = results.under_way, results.compared, results.spec
-    known = {under_way.params_beside(s, running, compared, spec) for s in finished} if running else set()
+    known = {*map(under_way.beside(running, compared, spec), finished)} if running else set()
     new = [s for s in under_way.settings(running, compared, spec) if s.params not in known]
     return MAX_LINES - min(NEW_LINES, len(new))
 
@@ -86,7 +86,8 @@ def _lines(results: StudyResults, chosen: Sequence[Setting], curves: Curves) -> 
     running, compared, spec = results.under_way, results.compared, results.spec
     if not running:
         return [Line(s, labels.setting(s), style, "") for s, style in zip(chosen, STYLES, strict=False)], 0
-    renamed = [replace(s, params=under_way.params_beside(s, running, compared, spec)) for s in chosen]
+    params = under_way.beside(running, compared, spec)
+    renamed = [replace(s, params=params(s)) for s in chosen]
     styles = {s.params: style for s, style in zip(renamed, STYLES, strict=False)}
     lines = [Line(s, labels.setting(s), styles[s.params], "") for s in renamed if s.params in styles]
     free, every = list(STYLES[len(styles) :]), under_way.settings(running, compared, spec)
