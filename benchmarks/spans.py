@@ -71,14 +71,14 @@ def watch() -> None:
         return
     from vmi.data import dataset
     from vmi.results.writer import ParquetRecorder
-    from vmi.training import accuracy, train
+    from vmi.training import accuracy, kmeans, train
     from vmi.worker import session
 
     cut(dataset, "load", LOADING)
     cut(accuracy, "load_libraries", LIBRARIES)
     cut(train, "run_steps", STEPS)
     cut(train, "_reports", REPORTS)
-    cut(accuracy, "kmeans_reference", REFERENCE)
+    cut(kmeans, "reference", REFERENCE)
     cut(ParquetRecorder, "commit", COMMITS)
     cut(session, "evaluate", EVALUATION)
     cut(train, "measure", EVALUATION)

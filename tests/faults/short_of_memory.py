@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import scipy.linalg.blas  # OpenBLAS ends the process where it finds no memory for its own buffers: it has them now
+import sklearn.cluster  # noqa: F401
 
 from vmi.training import accuracy
 from vmi.worker.messages import Task

@@ -92,11 +92,6 @@ def test_a_trial_has_every_metric_whatever_its_classes(name: str, shares: tuple[
         ]
 
 
-def test_kmeans_has_no_more_clusters_than_images() -> None:
-    few = small_images("few", THREE).first(7)
-    assert 0 <= accuracy.kmeans_accuracy(few, CATEGORIES) <= 1
-
-
 def unreadable(name: str) -> Dataset:
     """Images without labels, with labels that no table of classes holds: to look one up raises."""
     data = small_images(name)

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.coloured import held
 from support.packs import small_pack, trial, varied
 
@@ -55,8 +57,21 @@ def test_a_category_needs_one_image_in_a_hundred_to_count_as_used() -> None:
     assert accuracy.scores(held_out, labels, held_out, labels, 3, 2)["categories_used"] == 1
 
 
-def test_kmeans_reference_on_digits_is_far_above_chance() -> None:
-    assert 0.7 < accuracy.kmeans_reference(data.load("digits"), 10) < 0.9
+@settings(max_examples=300, deadline=None)
+@given(
+    images=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 4)), min_size=1, max_size=400),
+    same=st.booleans(),
+)
+def test_agreement_with_the_classes_is_scikit_learn_s_to_the_last_bit(
+    images: list[tuple[int, int]], same: bool
+) -> None:
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    categories, labels = np.array(images, dtype=np.int64).T
+    labels = np.minimum(categories, 4) if same else labels
+    counts = accuracy.contingency(categories, labels, 8, 5)
+    assert accuracy.normalized_mi(counts) == normalized_mutual_info_score(labels, categories)
+    assert accuracy.adjusted_rand(counts) == adjusted_rand_score(labels, categories)
 
 
 @pytest.mark.parametrize("layout", ["n16+c10*", "n2*+n30", "n4*+n4+c5*+c2", "c10*", "n16+c10"])

@@ -26,7 +26,7 @@ from vmi.nn.distributions import Categorical
 from vmi.spec.datasets import DatasetSpec
 from vmi.spec.errors import InputError, Problem
 from vmi.spec.rules import MAX_SEED, parse_hidden
-from vmi.training import accuracy
+from vmi.training import accuracy, kmeans
 
 VALIDATION_SHARE = 0.2
 VALIDATION_IMAGES = 4096
@@ -184,7 +184,7 @@ def _accuracies(seen: View) -> dict[str, float]:
     found = accuracy.scores(train_N, train_labels, held_out_N, labels, block.size, data.spec.classes)
     if not data.spec.is_labelled:
         return found
-    return found | {"accuracy_kmeans": accuracy.kmeans_accuracy(data.to(torch.device("cpu")), block.size)}
+    return found | {"accuracy_kmeans": kmeans.kept(data, block.size)}
 
 
 def _settings(data: Dataset) -> Settings:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmi.spec.errors import InputError, Problem, did_you_mean, one_of
-from vmi.spec.home import home
+from vmi.spec.home import cache_folder
 
 Defaults = Mapping[str, float | int | str]
 
@@ -180,5 +180,5 @@ def told(name: str) -> str:
 
 
 def data_folder() -> Path:
-    """Where data sets lie: VMI_DATA_DIR, else a cache folder of the user's."""
-    return Path(os.environ.get("VMI_DATA_DIR") or home() / ".cache" / "vmi-sweeps")
+    """Where data sets lie: VMI_DATA_DIR, else the user's cache."""
+    return Path(os.environ.get("VMI_DATA_DIR") or cache_folder())

@@ -41,5 +41,5 @@ VARIABLES: Mapping[str, str] = {
     "AZURE_STORAGE_CONNECTION_STRING": "account, key and endpoint in one",
     "NETRC": "the netrc file in which a W&B key is looked for",
     "TMPDIR": "parent of the temporary folder, where `RAY_TMPDIR` names none",
-    "HOME": "your home folder: data cache, W&B's settings, Ray's token",
+    "HOME": "your home folder: cache of data and k-means, W&B's settings, Ray's token",
 }

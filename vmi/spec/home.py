@@ -15,6 +15,11 @@ def home() -> Path:
         return Path("/")
 
 
+def cache_folder() -> Path:
+    """Where data sets are downloaded to, and k-means references are kept."""
+    return home() / ".cache" / "vmi-sweeps"
+
+
 def expanded(text: str, name: str) -> Path:
     """The path that a user named, "~" for a home. Raises InputError naming `name` for none, or for nobody's home."""
     if not text.strip():  # as of a variable of the shell that is not set: Path would take it for the current folder

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from vmi.data.dataset import Dataset
-
 Ints = NDArray[np.int64]
-KMEANS_IMAGES = 10_000
 USED_SHARE = 0.01
 
 
@@ -45,6 +42,49 @@ def accuracy(mapping: Ints, categories: Ints, labels: Ints) -> float:
     return float((mapping[categories] == labels).mean())
 
 
+def normalized_mi(counts_CY: Ints) -> float:
+    """I(category; class) over the mean of the two entropies: 1 where both are constant, 0 where one is.
+
+    Strehl & Ghosh 2002 (JMLR 3:583); with the arithmetic mean, and the same to the last bit, as scikit-learn has it.
+    """
+    counts_YC = np.ascontiguousarray(counts_CY[np.ix_(counts_CY.any(1), counts_CY.any(0))].T)
+    of_class, of_category, total = counts_YC.sum(1), counts_YC.sum(0), float(counts_YC.sum())
+    if len(of_class) <= 1 or len(of_category) <= 1:
+        return float(len(of_class) == len(of_category))
+    label, category = np.nonzero(counts_YC)
+    pairs = counts_YC[label, category].astype(np.float64)
+    share, log_total = pairs / total, math.log(total)
+    log_outer = -np.log(of_class[label] * of_category[category]) + log_total + log_total
+    terms = share * (np.log(pairs) - log_total) + share * log_outer
+    shared = max(0.0, float(np.where(np.abs(terms) < np.finfo(np.float64).eps, 0.0, terms).sum()))
+    return shared and float(shared / np.mean([_entropy(of_class), _entropy(of_category)]))
+
+
+def _entropy(counts: Ints) -> float:
+    """Of the shares of these counts, in nats."""
+    total = counts.sum().astype(np.float64)
+    return float(-np.sum(counts / total * (np.log(counts) - math.log(total))))
+
+
+def adjusted_rand(counts_CY: Ints) -> float:
+    """Agreement on pairs of images, 0 by chance (Hubert & Arabie 1985, J. Classification 2:193)."""
+    total, both = int(counts_CY.sum()), int((counts_CY**2).sum())
+    of_category, of_class = (int((counts_CY.sum(axis) ** 2).sum()) for axis in (1, 0))
+    together, apart = both - total, total**2 - of_category - of_class + both
+    split, merged = of_class - both, of_category - both
+    if split == merged == 0:
+        return 1.0
+    chance = (together + split) * (split + apart) + (together + merged) * (merged + apart)
+    return 2.0 * (together * apart - split * merged) / chance
+
+
+def load_libraries() -> None:
+    """Import what `scores` needs, before there is a pack: where memory ends, a library that cannot be mapped raises
+    ImportError, or ends the process, and is no longer known for want of memory.
+    """
+    importlib.import_module("scipy.optimize")
+
+
 def scores(
     train_categories: Ints, train_labels: Ints, categories: Ints, labels: Ints, size: int, classes: int
 ) -> dict[str, float]:
@@ -55,53 +95,15 @@ def scores(
     used = np.bincount(categories, minlength=size) >= USED_SHARE * len(categories)
     if not classes:
         return {"categories_used": float(used.sum())}
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-
     counts_CY = contingency(train_categories, train_labels, size, classes)
+    held_out_CY = contingency(categories, labels, size, classes)
     majority = majority_map(counts_CY)
     return {
         "accuracy_majority": accuracy(majority, categories, labels),
         "accuracy_hungarian": accuracy(hungarian_map(counts_CY), categories, labels),
         "accuracy_train": accuracy(majority, train_categories, train_labels),
-        "nmi": float(normalized_mutual_info_score(labels, categories)),
-        "ari": float(adjusted_rand_score(labels, categories)),
+        "nmi": normalized_mi(held_out_CY),
+        "ari": adjusted_rand(held_out_CY),
         "categories_used": float(used.sum()),
         "majority_class_share": float((labels == np.bincount(train_labels).argmax()).mean()),
     }
-
-
-def load_libraries() -> None:
-    """Import what scores and references need, before there is a pack: where memory ends, a library that cannot be
-    mapped raises ImportError, or ends the process, and is no longer known for want of memory.
-    """
-    for name in ("scipy.optimize", "sklearn.metrics", "sklearn.cluster"):
-        importlib.import_module(name)
-
-
-_REFERENCES: dict[tuple[str, int], float] = {}
-
-
-def kmeans_reference(data: Dataset, clusters: int) -> float:
-    """`kmeans_accuracy`, computed once per process for each data set and number of clusters."""
-    key = (data.spec.name, clusters)
-    if key not in _REFERENCES:
-        _REFERENCES[key] = kmeans_accuracy(data.to(torch.device("cpu")), clusters)
-    return _REFERENCES[key]
-
-
-def forget_references() -> None:
-    """The next reference is computed, as in a new process."""
-    _REFERENCES.clear()
-
-
-def kmeans_accuracy(data: Dataset, clusters: int) -> float:
-    """Held-out majority accuracy of k-means on the pixels (scikit-learn, fixed seed, 10,000 images at most)."""
-    from sklearn.cluster import KMeans
-
-    fit = data.train.pixels_ND[:KMEANS_IMAGES].numpy().astype(np.float32)
-    clusters = min(clusters, len(fit))
-    model = KMeans(clusters, n_init=4, random_state=0).fit(fit)
-    held_out = model.predict(data.held_out.pixels_ND.numpy().astype(np.float32))
-    labels = data.train.labels_N[:KMEANS_IMAGES].numpy()
-    mapping = majority_map(contingency(model.labels_.astype(np.int64), labels, clusters, data.spec.classes))
-    return accuracy(mapping, held_out.astype(np.int64), data.held_out.labels_N.numpy())

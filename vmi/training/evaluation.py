@@ -20,7 +20,7 @@ from vmi.information.mi_card import Pass, card
 from vmi.nn.distributions import Categorical, Distribution
 from vmi.nn.ops import sigmoid
 from vmi.objective.codes import Noise, draw_noise, sample, side_by_side
-from vmi.training import accuracy
+from vmi.training import accuracy, kmeans
 from vmi.training.pack import Pack
 from vmi.training.traversals import member_arrays
 from vmi.training.view_scores import view_scores
@@ -83,7 +83,7 @@ def _metrics(
     block = pack.layout.primary("c")
     reference = {}
     if block and data.spec.is_labelled:
-        reference = {"accuracy_kmeans": accuracy.kmeans_reference(whole, block.size)}
+        reference = {"accuracy_kmeans": kmeans.reference(whole, block.size)}
     return [{name: v[k] for name, v in cards.items()} | scores[k] | reference for k in range(pack.size)]
 
 

@@ -33,7 +33,7 @@ from vmi.spec.datasets import data_folder, spec_of
 from vmi.spec.layout import parse
 from vmi.spec.reports import LEAST_STEPS, REPORTS
 from vmi.spec.trial import PackSpec, Trial
-from vmi.training import accuracy, cuda_graph
+from vmi.training import cuda_graph, kmeans
 from vmi.training.out_of_memory import is_out_of_memory
 from vmi.training.pack import Pack
 from vmi.training.train import launch_steps, run_steps
@@ -240,11 +240,12 @@ class _Bench:
             return ZERO
         key = (kind.dataset, block.size)
         if key not in self._references:
-            accuracy.forget_references()
             dataset = load(kind.dataset, self._folder)
-            self._references[key] = self._time(lambda: accuracy.kmeans_reference(dataset, block.size))
+            kmeans.kept(dataset, block.size)  # once on a machine: from then on its workers look it up
+            kmeans.forget()
+            self._references[key] = self._time(lambda: kmeans.reference(dataset, block.size))
         else:
-            accuracy.kmeans_reference(load(kind.dataset, self._folder), block.size)
+            kmeans.reference(load(kind.dataset, self._folder), block.size)
         return self._references[key]
 
     def _time(self, action: Callable[[], object]) -> Seconds:

@@ -12,9 +12,8 @@ from typing import NamedTuple
 import torch
 
 from vmi.data import dataset
-from vmi.spec.datasets import spec_of
 from vmi.spec.trial import Judge
-from vmi.training import accuracy
+from vmi.training import accuracy, kmeans
 from vmi.training.out_of_memory import ExhaustedError, is_out_of_memory
 from vmi.training.precision import tf32
 from vmi.training.train import train
@@ -154,12 +153,14 @@ def _attempt(
 
 
 def _loaded(session: Session) -> dataset.Dataset:
-    """The task's images where they are trained on, and the libraries that its evaluation takes."""
+    """The task's images where they are trained on; what its evaluation takes beside them is there from then on."""
     task, pack = session.task, session.members.pack
-    if pack is not None and pack.layout.primary("c") and spec_of(task.dataset).is_labelled:
-        accuracy.load_libraries()
     own_images.hold(task.dataset)
-    return dataset.load(task.dataset, Path(task.data_folder)).to(torch.device(task.device))
+    data = dataset.load(task.dataset, Path(task.data_folder))
+    if pack is not None and (block := pack.layout.primary("c")) and data.spec.is_labelled:
+        accuracy.load_libraries()
+        kmeans.reference(data, block.size)
+    return data.to(torch.device(task.device))
 
 
 def _look(halted: Callable[[], bool]) -> None:
