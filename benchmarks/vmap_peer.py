@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from vmi.nn.layers import flatten_parameters
-from vmi.nn.optim import MemberAdam
+from vmi.nn.optim import LearningRate, MemberAdam
 from vmi.spec.datasets import spec_of
 from vmi.training.pack import Pack
 
@@ -57,7 +57,7 @@ def vmapped(pack: Pack) -> Pack:
     pack.encoder.trunk = VmapTrunk(trunks(sum(b.parameters for b in pack.layout.blocks)))
     pack.auxiliary.trunk = VmapTrunk(trunks(sum(b.parameters for b in pack.layout.informed)))
     pack.decoder.trunk = VmapTrunk(decoders)
-    rates = [trial.config.learning_rate for trial in pack.trials]
+    rates = [LearningRate.of(trial.config) for trial in pack.trials]
     pack.vae_adam = MemberAdam(flatten_parameters([pack.encoder, pack.decoder]), rates)
     pack.q_adam = MemberAdam(flatten_parameters([pack.auxiliary]), rates)
     pack.vae_parameters = [*pack.encoder.parameters(), *pack.decoder.parameters()]

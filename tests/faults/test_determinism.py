@@ -43,7 +43,13 @@ def everything(layout: str, phase_order: str = "q_first") -> list[Trial]:
         {"generator_mi_weight": 2.0, "capacity_weight": 2.0, "capacity_steps": 30, "capacity_normal_nats": 3.0},
         {"view_strength": 1.0, "view_flip": 0.5, "view_crop": 0.2, "view_elastic": 0.1}
         | (VIEWS if "c" in layout else {}),
-        {"factor_weight": 1.0, "mi_weight": 8.0, "temperature": 1.0, "temperature_final": 0.2},
+        {
+            "factor_weight": 1.0,
+            "mi_weight": 8.0,
+            "temperature": 1.0,
+            "temperature_final": 0.2,
+            "learning_rate_decay": 0.1,
+        },
     ]
     return [
         trial(layout=layout, phase_order=phase_order, steps=STEPS, seed=k, **given) for k, given in enumerate(weights)

@@ -94,10 +94,14 @@ class Again:
 def captured_is_eager(device: str) -> str:
     """Replayed steps give what launched ones give, over an epoch's end."""
     worst, same, capture = 0.0, 0, cuda_graph.cuda_graph if device != "cpu" else Again
-    cases = [(preset, network, 5) for preset in PRESETS for network in NETWORKS if (preset, network) != AUTHORS_MLP]
-    cases += [("corrected", network, 1) for network in NETWORKS]
-    for preset, network, size in cases:
-        eager, replaying = (pack_of(size, device, preset=preset, **NETWORKS[network]) for _ in range(2))
+    pairs = [(preset, network) for preset in PRESETS for network in NETWORKS if (preset, network) != AUTHORS_MLP]
+    cases: list[tuple[int, dict[str, Any]]] = [
+        (5, {"preset": preset, **NETWORKS[network]}) for preset, network in pairs
+    ]
+    cases += [(1, {"preset": "corrected", **network}) for network in NETWORKS.values()]
+    cases += [(5, {"preset": "corrected", "learning_rate_decay": 0.1})]
+    for size, fields in cases:
+        eager, replaying = (pack_of(size, device, **fields) for _ in range(2))
         pixels = images(device)
         launch_steps(eager, pixels, LEAST_STEPS + 8)
         assert cuda_graph.replayed(replaying, pixels, LEAST_STEPS, capture), cuda_graph.reasons()
@@ -112,7 +116,8 @@ def captured_is_eager(device: str) -> str:
 def alone_is_in_a_pack(device: str) -> str:
     """A member's numbers do not depend on who stands beside it; on a CPU in all their bits."""
     worst = 0.0
-    for fields in ({"preset": "corrected"}, {"preset": "factor_vae"}, {"precision": "bfloat16"}, NETWORKS["conv"]):
+    others: list[dict[str, Any]] = [{"precision": "bfloat16"}, {"learning_rate_decay": 0.1}, NETWORKS["conv"]]
+    for fields in ({"preset": "corrected"}, {"preset": "factor_vae"}, *others):
         whole = pack_of(5, device, **fields)
         launch_steps(whole, images(device), 30)
         of_pack = losses(whole)

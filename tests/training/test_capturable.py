@@ -26,6 +26,7 @@ from vmi.training.pack import Pack
 # One member of each method, so that every term of the objective is there.
 METHODS: tuple[dict[str, Any], ...] = (
     {"mi_weight": 4},
+    {"mi_weight": 4, "learning_rate_decay": 0.1},
     {"mi_weight": 0, "kl_weight": 0, "capacity_weight": 30, "capacity_normal_nats": 5, "capacity_steps": 8},
     {"mi_weight": 0, "tc_weight": 5},
     {"mi_weight": 0, "factor_weight": 10},
@@ -55,7 +56,7 @@ CAPTURABLE = {
         upsample_bicubic2d""",
     # From the step's own number (`vmi.data.philox`), and from no generator, which a graph would have to be told of.
     "noise": "bitwise_xor bitwise_and __rshift__ flip sqrt_",
-    # Its counts are tensors of the device, its rates numbers that stay.
+    # Its counts are tensors of the device, its rates numbers that stay, or the device's.
     "optimiser": "_fused_adam_",
 }
 ALLOWED = {name for names in CAPTURABLE.values() for name in names.split()}

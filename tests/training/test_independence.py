@@ -34,6 +34,7 @@ ODD: dict[str, dict[str, Any]] = {
         "hidden": "7", "layout": "n3*+c3*+n2", "batch_size": 17, "tc_weight": 2, "mmd_weight": 1, "factor_weight": 1,
         "generator_mi_weight": 1, "view_strength": 1.0, "view_mi_weight": 1, "view_kl_weight": 2,
         "view_pair_mi_weight": 1, "encoder_mi_weight": 1, "view_flip": 0.5, "view_elastic": 0.1,
+        "learning_rate_decay": 0.1,
     },
     "odd planes": {"network": "conv", "hidden": "3-5-9", "batch_size": 127},
     "one plane": {"network": "conv", "hidden": "1-1-4", "batch_size": 17},

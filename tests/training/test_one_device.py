@@ -41,7 +41,8 @@ class OneDevice(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += 1
-        found = func(*args, **(kwargs or {}))
+        # Adam with a rate of the device has no kernel for meta tensors; it gives nothing.
+        found = None if func is torch.ops.aten._fused_adam_.tensor_lr else func(*args, **(kwargs or {}))
         devices = {leaf.device.type for leaf in tree_leaves((args, kwargs, found)) if isinstance(leaf, Tensor)}
         if devices - {META.type}:
             raise RuntimeError(f"{func} touches {', '.join(sorted(devices))}")
@@ -86,7 +87,7 @@ def test_a_step_of_every_preset_stays_on_its_device(digits: Dataset, fields: dic
 @pytest.mark.parametrize("fields", [
     {"layout": "n2*+n30"}, {"layout": "c10*+c3+n4*"}, {"likelihood": "bernoulli"},
     {"view_strength": 1.0, "view_target_strength": 0.5, "view_flip": 0.5, "view_crop": 0.2, "view_elastic": 0.1},
-    {"mi_weight": 0, "tc_weight": 5, "tc_estimator": "stratified"},
+    {"mi_weight": 0, "tc_weight": 5, "tc_estimator": "stratified"}, {"learning_rate_decay": 0.1},
 ])  # fmt: skip
 def test_so_does_one_of_other_layouts_likelihoods_and_views(digits: Dataset, fields: dict[str, Any]) -> None:
     for network in NETWORKS.values():

@@ -105,6 +105,7 @@ def test_schedules_and_extra_terms_of_a_late_member_follow_its_own_steps(digits:
         trial(seed=5, kl_weight=0.5, mmd_weight=100, **shared),
         trial(seed=6, mi_weight=0, tc_weight=5, **shared),
         trial(seed=7, generator_mi_weight=4, **shared),
+        trial(seed=8, learning_rate_decay=0.02, factor_weight=1, **shared),
     ]
     found = run(Pack(trials[:2]), digits, trials[2:], stop(These({trials[0].trial_id})))
     same_as_alone(found, trials[1:], digits)

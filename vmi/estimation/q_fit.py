@@ -18,7 +18,7 @@ from vmi.data.random_streams import seeded
 from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
 from vmi.nn.layers import StackedMLP, flat_buffers, flatten_parameters
 from vmi.nn.networks import distribution_of
-from vmi.nn.optim import MemberAdam
+from vmi.nn.optim import LearningRate, MemberAdam
 from vmi.spec.layout import Block
 
 CHUNK = 1000
@@ -78,7 +78,7 @@ def fit(block: Block, pairs: Pairs, seeds: Sequence[int], purpose: str, settings
     """Fit Q from each of the seeds, whose Q does not depend on the others; `purpose` names the random streams."""
     device = pairs.images_VD.device
     q = _untrained(block, pairs, [seeded(seed, f"{purpose} initialise") for seed in seeds], settings)
-    adam = MemberAdam(flatten_parameters([q.network]), [settings.learning_rate] * len(seeds))
+    adam = MemberAdam(flatten_parameters([q.network]), [LearningRate(settings.learning_rate)] * len(seeds))
     parameters, best = list(q.network.parameters()), Best([adam.flat_KP, *flat_buffers([q.network])])
     batch = min(settings.batch_size, pairs.images)
     minibatches = Minibatches(pairs.images, batch, [seeded(seed, f"{purpose} order") for seed in seeds])

@@ -21,10 +21,13 @@ def fused_adam_(
     first: list[Tensor],
     second: list[Tensor],
     steps: list[Tensor],
-    rate: float,
+    rate: float | Tensor,
     betas: tuple[float, float],
 ) -> None:
-    """One update of each parameter and its two moments, in place; `steps` count this one already. Epsilon is 1e-8."""
+    """One update of each parameter and its two moments, in place; `steps` count this one already. Epsilon is 1e-8.
+
+    A rate that is a tensor [] lies on the device of the parameters.
+    """
     torch._fused_adam_(
         parameters,
         gradients,

@@ -27,7 +27,7 @@ from torch.nn.functional import leaky_relu
 from vmi.data.random_streams import Counted, seeded
 from vmi.nn.layers import StackedLinear, flatten_parameters
 from vmi.nn.ops import baddbmm, softplus
-from vmi.nn.optim import MemberAdam
+from vmi.nn.optim import LearningRate, MemberAdam
 from vmi.objective.term import Forward, Members, Statistics, Term
 from vmi.spec.config import DISCRIMINATOR, TrialConfig
 
@@ -119,7 +119,7 @@ class Factor:
         self._weighted = weighted
         initial = [seeded(config.seed, "discriminator") for config in configs]
         self.discriminator = Discriminator(dimensions, initial, dtype).to(device)
-        rates = [config.learning_rate for config in configs]
+        rates = [LearningRate.of(config) for config in configs]
         self.adam = MemberAdam(flatten_parameters([self.discriminator]), rates, BETAS)
         self.parameters = [*self.discriminator.parameters()]
 

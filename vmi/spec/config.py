@@ -188,6 +188,10 @@ class TrialConfig:
     learning_rate: float = declared(
         1e-3, "of Adam, for encoder, decoder and Q", range=Range(0, 10, open_low=True), symbol="learning rate"
     )
+    learning_rate_decay: float = declared(
+        1.0, "the learning rate at the last step as a share of the first, reached geometrically; 1: constant",
+        range=Range(0, 1, open_low=True), before=1.0, label="learning rate, last over first",
+    )  # fmt: skip
     batch_size: int = declared(
         128, "images of a step", range=Range(2, 1e6), symbol="batch size", label="batch size (images)"
     )

@@ -18,7 +18,7 @@ from vmi.data.minibatches import Minibatches
 from vmi.data.random_streams import Counted, by_counter, seeded
 from vmi.nn import networks
 from vmi.nn.layers import flat_buffers, flatten_parameters, lower_precision
-from vmi.nn.optim import MemberAdam
+from vmi.nn.optim import LearningRate, MemberAdam
 from vmi.objective.annealing import geometric
 from vmi.objective.codes import Noise, draw_noise, noise_of
 from vmi.objective.term import Members
@@ -78,7 +78,7 @@ class Pack:
         self.decoder = networks.Decoder(self.architecture, initial, self.dtype).to(self.device)
         self.auxiliary = networks.auxiliary(self.architecture, initial, self.dtype).to(self.device)
         lower_precision([self.encoder, self.decoder, self.auxiliary], self.architecture.precision)
-        rates = [trial.config.learning_rate for trial in self.trials]
+        rates = [LearningRate.of(trial.config) for trial in self.trials]
         # Two buffers: Q's update between the phases must not touch what the encoder's and decoder's backward needs.
         self.vae_adam = MemberAdam(flatten_parameters([self.encoder, self.decoder]), rates)
         self.q_adam = MemberAdam(flatten_parameters([self.auxiliary]), rates)
