@@ -15,7 +15,7 @@ from vmi.results.schema import trials_schema
 from vmi.results.where import DEEPEST, LONGEST, where
 from vmi.spec.errors import InputError
 
-TEXTS, WHOLE = ("paper", "it's", "", "λ", "and"), (-3, 0, 1, 2, 2**53 + 1)
+TEXTS, WHOLE = ("paper", "it's", "", "λ", "and"), (-3, 0, 1, 2, 2**53 + 1, 2**63 - 2, 2**63 - 1)
 REAL, TIMES = (-0.5, 0.0, 0.1, 1.0, 4.0), ("2026-01-02 03:04:05", "2026-11-27")
 SCHEMA = pa.schema(
     [("text", pa.string()), ("whole", pa.int64()), ("real", pa.float64()), ("time", pa.timestamp("us", tz="UTC"))]
@@ -112,6 +112,7 @@ def test_the_rows_are_those_that_duckdb_takes_by_the_same_text(
         ("prest is null", "did you mean 'preset'?"),
         ("preset = 1", "preset 1"),
         ("seed = 'one'", "a finite number"),
+        (f"seed = {2**63}", "a whole number of at most 64 bits"),
         ("mi_weight = 1e999", "a finite number"),
         ("finished_at > 'yesterday'", "a time in single quotes"),
         ("seed = 1\x1b[2J", "at character 9"),

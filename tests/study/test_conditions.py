@@ -143,6 +143,7 @@ def test_without_conditions_points_are_the_product() -> None:
         ({"mi_weight_normal": {"layout": ("n2*+n14+c1",)}}, "layout[0] = 'n2*+n14+c1': a value of space.layout"),
         ({"mi_weight_normal": {"layout": ("n2*+n14+c1",)}}, "did you mean 'n2*+n14+c10*'?"),
         ({"mi_weight_normal": {"mi_weight": (1, 3)}}, "mi_weight[1] = 3: a value of space.mi_weight: 1, 4"),
+        ({"mi_weight_normal": {"batch_size": (16.0,)}}, "batch_size[0] = 16.0: a value of space.batch_size: 8, 16"),
         ({"mi_weight_normal": {"mi_weight": (True,)}}, "mi_weight[0] = True: a value of"),
         ({"mi_weight_normal": {"mi_weight_normal": (1,)}}, "mi_weight_normal depends on mi_weight_normal"),
         (
@@ -153,7 +154,7 @@ def test_without_conditions_points_are_the_product() -> None:
     ],
 )
 def test_a_bad_condition_is_refused(conditions: Any, said: str) -> None:
-    assert said in message(study(conditions=conditions))
+    assert said in message(study(space={**SPACE, "batch_size": choice(8, 16)}, conditions=conditions))
 
 
 def test_a_range_is_no_parent() -> None:

@@ -11,7 +11,7 @@ import pytest
 from support.images import small_images
 
 from vmi.cli.plan import Request, plan_lines
-from vmi.search.trial_count import planned_trials
+from vmi.search.trial_count import planned_trials, values_of
 from vmi.spec.errors import InputError
 from vmi.spec.goals import Bound
 from vmi.study.checks import validate
@@ -85,7 +85,9 @@ def test_a_good_study_is_taken() -> None:
         ({"confirm": 1, "confirm_seeds": (7, 7)}, "confirm_seeds[1] = 7: different seeds; index 0 is the same"),
         ({"confirm": 1, "confirm_seeds": (7, 1)}, "confirm_seeds = (7, 1): seeds that the search does not use: a"),
         *[({"restarts": x}, f"restarts = {x!r}: how many seeds form one replicate: a whole number from 1")
-          for x in (0, -1, 2.0, "2", None, True)],
+          for x in (0, -1, 2.0, "2", None, True, 10_001)],
+        ({"restarts": 10**5000}, "a whole number from 1 to 10000"),
+        ({"confirm": 10**5000, "confirm_seeds": (9,)}, "a whole number from 0 to 1000"),
         ({"restarts": 3},
          "restarts = 3: at most the 2 seeds, of which so many form one replicate (nearest: 2, or 3 seeds)"),
         ({"restarts": 8, "seeds": range(20)},
@@ -147,6 +149,7 @@ def test_goals_are_part_of_what_was_asked_for_and_absent_where_there_are_none() 
 
 def test_the_plan_tells_of_every_goal_and_counts_the_confirmation(tmp_path: Path) -> None:
     assert planned_trials(study(**GOOD)) == 8 * 2 + 2 * 3
+
     assert list(plan_lines(study(**GOOD), Request(results=tmp_path)))[:5] == [
         "s: 22 trials (tpe, 2 seeds each) on digits",
         "objectives: maximize accuracy_majority, minimize distortion_nats; the front is ranked by accuracy_majority",
@@ -158,6 +161,13 @@ def test_the_plan_tells_of_every_goal_and_counts_the_confirmation(tmp_path: Path
         line.startswith("pruner: median, by accuracy_majority")
         for line in plan_lines(study(pruner="median"), Request(results=tmp_path))
     )
+
+
+def test_what_a_baseline_does_not_give_is_its_default_and_not_what_is_searched_first() -> None:
+    space = {"layout": choice("n8+c10*", "n4+c10*")}
+    assert values_of(study(space=space, baseline={"mi_weight": 0}), "layout") == ("n8+c10*", "n4+c10*", "n16+c10*")
+    assert values_of(study(space=space, baseline={"layout": "n4+c10*"}), "layout") == ("n8+c10*", "n4+c10*")
+    assert values_of(study(space=space), "layout") == ("n8+c10*", "n4+c10*")
 
 
 def test_a_smoke_run_confirms_one_on_two_seeds() -> None:

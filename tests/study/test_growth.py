@@ -115,6 +115,20 @@ def test_a_metric_that_nobody_named_stays_and_one_that_contradicts_is_said_besid
     assert [p.field for p in after(old, bad).problems] == ["metric", "searcher", "fixed.steps"]
 
 
+def test_values_in_another_order_are_no_growth() -> None:
+    again = replace(BASE, space={"mi_weight": choice(4, 0)})
+    made, problems = after(BASE, again)
+    assert not problems and made.space == BASE.space and growth(described(BASE), described(made)) == []
+
+
+def test_an_axis_can_join_where_a_text_is_searched_beside_some_values_alone() -> None:
+    space: dict[str, Domain] = {"preset": choice("vae", "invariant"), "layout": choice("n16", "c10*")}
+    old = replace(BASE, metric="elbo_nats", space=space, conditions={"layout": {"preset": ("vae",)}})
+    validate(old)
+    made, problems = after(old, replace(old, space={**old.space, "kl_weight": choice(1, 2)}))
+    assert not problems and made.space["kl_weight"] == choice(1, 2)
+
+
 def test_two_baselines_contradict() -> None:
     found = after(replace(BASE, baseline={"mi_weight": 1}), replace(BASE, baseline={"mi_weight": 2})).problems
     assert [problem.field for problem in found] == ["baseline.mi_weight"]
@@ -130,6 +144,7 @@ def test_conditions_grow_with_what_they_depend_on() -> None:
     assert not problems and made.conditions == {"mi_weight_normal": {"layout": (n, nc)}}
     validate(made)
     assert ids(old) | ids(new) <= ids(made)
+    assert "conditions of mi_weight_normal" in growth(described(old), described(made))
     parentless = replace(new, conditions={})
     assert [p.field for p in after(old, parentless).problems] == ["conditions.mi_weight_normal"]
 

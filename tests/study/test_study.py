@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmi.search.grid import GridSearcher
+from vmi.spec.config import FIELD_TYPES, FIELDS
 from vmi.spec.errors import InputError
 from vmi.spec.goals import Bound
 from vmi.spec.resolving import resolve
@@ -139,6 +141,19 @@ def test_a_huge_grid_is_counted_and_not_enumerated() -> None:
     found = message(study(space=huge, seeds=range(1)))
     assert "trials = 1001000000: at most 100000; this is 1001000000 points x 1 seeds" in found
     assert time.process_time() - start < 0.5
+
+
+def test_many_searched_numbers_are_checked_at_once_and_two_that_do_not_fit_are_named() -> None:
+    numbers = [
+        name for name, field in FIELDS.items()
+        if field.range and FIELD_TYPES[name] is float and not field.follows and name != "capacity_normal_nats"
+    ]  # fmt: skip
+    assert len(numbers) > 20
+    space: dict[str, Any] = {name: uniform(0.1, 0.5) for name in numbers}
+    many = study(space={"layout": choice("n2*+c10*", "n4*+c5*"), **space}, searcher="random", suggestions=4)
+    validate(many)
+    lacking = study(space={"layout": choice("n2*+c10*", "c10*"), **space}, searcher="random", suggestions=4)
+    assert "tc_weight = 0.1: 0 for layout 'c10*'" in message(lacking)
 
 
 def test_seeds_are_held_without_being_enumerated() -> None:
@@ -273,6 +288,15 @@ def test_override() -> None:
     validate(override(base, dataset="mnist", smoke=True))
 
 
+def test_the_data_set_of_a_scale_gives_way_to_one_that_is_named() -> None:
+    scales = {"small": {"dataset": "mnist"}, "large": {"dataset": "mnist", "steps": 9}}
+    base = study(fixed={"dataset": "digits"}, scales=scales)
+    for scale, name in (("small", "s"), ("large", "s-large")):
+        assert override(base, scale=scale, dataset="mnist") == override(base, scale=scale)
+        other = override(base, scale=scale, dataset="digits")
+        assert (other.name, other.fixed["dataset"]) == (f"{name}-digits", "digits")
+
+
 def test_smoke_cuts_a_study() -> None:
     space = {"mi_weight": choice(0, 1, 2), "batch_size": integers(8, 64, 8), "steps": choice(10, 20)}
     small = override(study(space=space, seeds=range(5)), smoke=True)
@@ -294,6 +318,14 @@ def test_load_reads_a_file_that_cannot_be_imported(tmp_path: Path) -> None:
     path.write_text(GOOD + ONE + "alias = study\nif __name__ == '__main__':\n    raise SystemExit(9)\n")
     assert load(path).name == "a"
     assert load(str(path)) == load(path)
+
+
+def test_a_file_may_declare_dataclasses_whose_annotations_are_texts(tmp_path: Path) -> None:
+    path = tmp_path / "study.py"
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    path.write_text(head + "@dataclass\nclass Mine:\n    width: int = 3\n" + GOOD + ONE)
+    before = set(sys.modules)
+    assert load(path).name == "a" and not [name for name in set(sys.modules) - before if "study_file" in name]
 
 
 @pytest.mark.parametrize(

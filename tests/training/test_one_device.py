@@ -80,8 +80,8 @@ def cases() -> Iterator[Any]:
 
 @pytest.mark.parametrize("fields", list(cases()))
 def test_a_step_of_every_preset_stays_on_its_device(digits: Dataset, fields: dict[str, Any]) -> None:
-    for size, steps in ((1, 1), (5, 2)):
-        assert stepped(pack_of(size, **fields), digits, steps) > 100
+    for size in (1, 5):
+        assert stepped(pack_of(size, **fields), digits, steps=1) > 100
 
 
 @pytest.mark.parametrize("fields", [

@@ -20,7 +20,7 @@ from vmi.spec.requests import request_of, requests_of
 from vmi.spec.version import STUDY_VERSION
 from vmi.storage.paths import AnyPath, local
 from vmi.study.checks import NAME, validate
-from vmi.study.growth import grown, growth
+from vmi.study.growth import grown, growth, rewritten
 from vmi.study.study import Study
 from vmi.study.study_json import spec, study_of
 from vmi.worker.messages import checkpoint_seconds
@@ -109,17 +109,16 @@ def _lost(before: Study, after: Study) -> Problem | None:
 
     (A field that was fixed, and is searched only beside some values of another, has its default elsewhere.)
     """
-    if before.searcher != "grid" or before.space.keys() == after.space.keys():
+    fresh = [*(name for name in after.space if name not in before.space), *rewritten(before, after)]
+    if before.searcher != "grid" or not fresh:
         return None
     kept = {suggestion.suggestion_id for suggestion in GridSearcher(after).ask(EVERYTHING)}
     gone = [suggestion for suggestion in GridSearcher(before).ask(EVERYTHING) if suggestion.suggestion_id not in kept]
     if not gone:
         return None
-    fresh = ", ".join(name for name in after.space if name not in before.space)
     point = ", ".join(f"{name} {value}" for name, value in gone[0].params.items())
-    return Problem(
-        "space", fresh, "axes beside which every trial that is there is a point", f"none would be at {point}"
-    )
+    allowed = "axes and conditions beside which every trial that is there is a point"
+    return Problem("space", ", ".join(fresh), allowed, f"none would be at {point}")
 
 
 def _described(study: Study) -> dict[str, Any]:

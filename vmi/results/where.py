@@ -127,5 +127,7 @@ def _value(token: str, kind: pa.DataType) -> pa.Scalar | str:
     number = math.nan if text is not None else float(token)
     if not math.isfinite(number):
         return "a finite number"
-    is_whole = pa.types.is_integer(kind) and re.fullmatch(r"[+-]?\d{1,18}", token)
-    return pa.scalar(int(token), pa.int64()) if is_whole else pa.scalar(number, pa.float64())
+    if not pa.types.is_integer(kind) or not re.fullmatch(r"[+-]?\d+", token):
+        return pa.scalar(number, pa.float64())
+    # Beside a float64 an int64 of 19 digits would be met by its neighbours.
+    return pa.scalar(int(token), pa.int64()) if abs(int(token)) < 1 << 63 else "a whole number of at most 64 bits"

@@ -35,7 +35,8 @@ def values_of(study: Study, field: str) -> tuple[str, ...]:
     domain = study.space.get(field)
     default = study.fixed.get(field, getattr(TrialConfig, field))
     searched = domain.values if isinstance(domain, Choice) else (default,)
-    return tuple(dict.fromkeys((*searched, study.baseline.get(field, searched[0]))))
+    beside = (study.baseline.get(field, default),) if study.baseline else ()  # it does not take what is searched
+    return tuple(dict.fromkeys((*searched, *beside)))
 
 
 def steps_of(study: Study) -> int | None:

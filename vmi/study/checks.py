@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmi.spec.arrays import picture_shape
@@ -18,7 +19,7 @@ from vmi.study import conditions as dependence
 from vmi.study import seeds
 from vmi.study import space as domains
 from vmi.study.condition_checks import condition_problems
-from vmi.study.goal_checks import goal_problems, named
+from vmi.study.goal_checks import MAX_CONFIRM, goal_problems, named
 from vmi.study.space import Choice, Domain
 from vmi.study.study import Study
 
@@ -29,6 +30,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SEARCHERS = ("grid", "tpe", "random")
 MAX_SUGGESTIONS = 100_000
 MAX_TRIALS = 100_000
+# Of fields that are right by themselves, how many combinations are looked at all; and, beyond, of their texts.
+MAX_PROBES = 4096
+MAX_WORDS = 64
 
 
 class _Valid(NamedTuple):
@@ -151,7 +155,7 @@ def _count_problems(study: Study, valid: _Valid) -> Iterator[Problem]:
 
 def _confirmations(study: Study) -> int:
     fresh, again = study.confirm_seeds, study.confirm
-    return len(fresh) * again if isinstance(fresh, tuple) and isinstance(again, int) and again > 0 else 0
+    return len(fresh) * again if isinstance(fresh, tuple) and isinstance(again, int) and 0 < again <= MAX_CONFIRM else 0
 
 
 def _cross_problems(valid: _Valid) -> Iterator[Problem]:
@@ -160,9 +164,7 @@ def _cross_problems(valid: _Valid) -> Iterator[Problem]:
         return
     parents = {parent for allowed in valid.conditions.values() for parent in allowed}
     axes = {n: d.values if n in parents and isinstance(d, Choice) else _extremes(d) for n, d in valid.space.items()}
-    if math.prod(len(axis) for axis in axes.values()) > MAX_TRIALS:
-        axes = {name: (axis[0], axis[-1]) for name, axis in axes.items()}
-    points = [{**valid.fixed, **point} for point in dependence.points(axes, valid.conditions)]
+    points = [{**valid.fixed, **point} for point in _probes(axes, valid.conditions)]
     points += [{**valid.fixed, **valid.baseline}] if valid.baseline else []
     seen: dict[tuple[str, str], Problem] = {}
     for point in points:
@@ -170,6 +172,27 @@ def _cross_problems(valid: _Valid) -> Iterator[Problem]:
             if problem.field not in valid.bad:
                 seen.setdefault((problem.field, problem.allowed), problem)
     yield from seen.values()
+
+
+def _probes(axes: Mapping[str, tuple[Any, ...]], conditions: dependence.Conditions) -> Iterator[Mapping[str, Any]]:
+    """Every combination; where there are too many, those in which at most two numbers are not at one and the same end.
+
+    No rule relates more than two numbers.
+    """
+    if math.prod(map(len, axes.values())) <= MAX_PROBES:
+        yield from dependence.points(axes, conditions)
+        return
+    words = {name: axis for name, axis in axes.items() if isinstance(axis[0], str)}
+    if math.prod(map(len, words.values())) > MAX_WORDS:
+        words = {name: (axis[0], axis[-1]) for name, axis in words.items()}
+    numbers = [name for name in axes if name not in words]
+    for end, other in ((0, -1), (-1, 0)):
+        at_end = {name: (axes[name][end],) for name in numbers}
+        for pair in combinations(numbers, 2):
+            moved = {name: (axes[name][other],) for name in pair}
+            # In their own order, which conditions follow.
+            some = {**at_end, **moved, **words}
+            yield from dependence.points({name: some[name] for name in axes}, conditions)
 
 
 def _extremes(domain: Domain) -> tuple[Any, ...]:

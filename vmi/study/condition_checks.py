@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vmi.spec.errors import Problem, did_you_mean, one_of
+from vmi.spec.resolving import coerce
 from vmi.study.space import Choice
 
 MAX_LISTED = 10
@@ -43,7 +44,7 @@ def _value_problems(where: str, parent: str, allowed: object, domain: object) ->
         yield Problem(where, allowed, f"a field searched with choice(...); space.{parent} is a range")
         return
     for index, value in enumerate(allowed):
-        if isinstance(value, bool) or value not in domain.values:
+        if isinstance(value, bool) or value not in domain.values or coerce(parent, value)[1]:
             hint = did_you_mean(value, map(str, domain.values)) if isinstance(value, str) else ""
             yield Problem(f"{where}[{index}]", value, f"a value of space.{parent}: {_listed(domain.values)}", hint)
 

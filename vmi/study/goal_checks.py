@@ -133,8 +133,9 @@ def _confirm_problems(study: Study) -> Iterator[Problem]:
 def _restart_problems(study: Study) -> Iterator[Problem]:
     """A count of restarts that cannot be, and seeds that do not make whole groups of so many."""
     count = study.restarts
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        yield Problem("restarts", count, "how many seeds form one replicate: a whole number from 1")
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= seeds.MAX_SEEDS:
+        allowed = f"how many seeds form one replicate: a whole number from 1 to {seeds.MAX_SEEDS}"
+        yield Problem("restarts", count, allowed)
         return
     found = len(study.seeds) if isinstance(study.seeds, tuple) else 0
     if 0 < found < count:

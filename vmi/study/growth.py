@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from itertools import product
 from typing import Any, NamedTuple
 
 from vmi.spec.config import FIELDS
 from vmi.spec.errors import Problem
 from vmi.spec.requests import contains
 from vmi.spec.resolving import AUTOMATIC, resolve
+from vmi.study.conditions import canonical, points
 from vmi.study.space import Choice, Domain, Float, Integer, size
 from vmi.study.space import values as values_of
 from vmi.study.study import Study, Unasked
@@ -71,7 +71,14 @@ def growth(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     }
     said = [f"{name} {had} → {has}" for name, (had, has) in counts.items() if had != has]
     said += [_axis_said(name, old, domain) for name, domain in new.space.items() if domain != old.space.get(name)]
+    said += [f"conditions of {name}" for name in rewritten(old, new)]
     return said + (["a baseline"] if new.baseline and not old.baseline else [])
+
+
+def rewritten(old: Study, new: Study) -> list[str]:
+    """The fields of both that have come to be searched beside other values than before."""
+    mine, theirs = (canonical(study.conditions) for study in (old, new))
+    return [name for name in new.space if name in old.space and mine.get(name) != theirs.get(name)]
 
 
 def _axis_said(name: str, old: Study, domain: Domain) -> str:
@@ -133,14 +140,16 @@ def _point(name: str, side: Mapping[str, Any]) -> Choice | None:
     if FIELDS[name].follows in space:
         return None
     words = {n: d["values"] for n, d in space.items() if d["kind"] == "choice" and isinstance(d["values"][0], str)}
-    points = [dict(zip(words, values, strict=True)) for values in product(*words.values())]
-    return Choice(tuple(dict.fromkeys(getattr(resolve({**fixed, **point}), name) for point in points)))
+    conditions = side.get("conditions", {})
+    within = {n: {p: v for p, v in conditions.get(n, {}).items() if p in words} for n in words}
+    found = (resolve({**fixed, **point}) for point in points(words, within))
+    return Choice(tuple(dict.fromkeys(getattr(config, name) for config in found)))
 
 
 def _union(old: Domain, new: Domain) -> Domain | None:
     """One domain that has the values of both; None where no domain has just these."""
     if isinstance(old, Choice) and isinstance(new, Choice):
-        first, then = (new, old) if set(old.values) <= set(new.values) else (old, new)
+        first, then = (new, old) if set(old.values) < set(new.values) else (old, new)
         return Choice(tuple(dict.fromkeys((*first.values, *then.values))))
     for wide, narrow in ((old, new), (new, old)):
         if isinstance(narrow, Choice) and all(contains(wide.spec(), value) for value in narrow.values):

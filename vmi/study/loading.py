@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 from vmi.spec.errors import InputError, Problem
 from vmi.study.study import Study
+
+NAME = "vmi_study_file"
 
 
 def load(path: str | Path) -> Study:
@@ -37,16 +40,20 @@ def _bad_file(path: Path, allowed: str, hint: str = "") -> InputError:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    namespace: dict[str, Any] = {"__name__": "vmi_study_file", "__file__": str(path)}
+    module = ModuleType(NAME)
+    module.__file__ = str(path)
+    sys.modules[NAME] = module  # where dataclasses, and whatever else looks at annotations, looks them up
     try:
-        exec(_compiled(path), namespace)
+        exec(_compiled(path), module.__dict__)
     except InputError:
         raise
     except (Exception, SystemExit) as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         at = f" at line {lines[-1]}" if lines else ""
         raise _bad_file(path, f"a file that runs; it raises {type(error).__name__}{at}: {error}") from error
-    return namespace
+    finally:
+        del sys.modules[NAME]
+    return module.__dict__
 
 
 def _compiled(path: Path) -> CodeType:

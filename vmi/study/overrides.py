@@ -51,7 +51,7 @@ def override(
     if not isinstance(study.fixed, Mapping) or not isinstance(study.space, Mapping):
         return study  # `validate` says what is wrong with it
     changed = _scaled(study, scale)
-    declared = None if "dataset" in study.space else study.fixed.get("dataset", TrialConfig.dataset)
+    declared = None if "dataset" in changed.space else changed.fixed.get("dataset", TrialConfig.dataset)
     if dataset is not None and dataset != declared:
         # What is no data set is refused as such, not as a part of a name.
         ending = dataset if find(dataset) else _slug(dataset)

@@ -73,7 +73,7 @@ def _less(request: Spec, gone: Sequence[Row], left: Sequence[Row]) -> dict[str, 
     less = replace(study, space=kept, conditions=conditions, seeds=_seeds(study, study.seeds, stays))
     fresh = _seeds(study, study.confirm_seeds, stays)
     less = replace(less, confirm_seeds=fresh, confirm=study.confirm if fresh else 0)
-    if study.baseline and all(not stays(name, value) for name, value in study.baseline.items()):
+    if not all(stays(name, value) for name, value in study.baseline.items()):
         less = replace(less, baseline={})
     if not less.seeds:
         return {}

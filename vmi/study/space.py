@@ -180,7 +180,8 @@ def _range_problems(name: str, where: str, domain: Float | Integer) -> Iterator[
         kind = "whole numbers" if isinstance(domain, Integer) else "finite numbers"
         yield Problem(where, bounds, f"{kind} for low and high")
         return
-    for problem in {p.allowed: p for bound in bounds[:2] for p in field_problems(name, bound)}.values():
+    beyond = {p.allowed: p for bound in bounds[:2] for p in field_problems(name, bound)}
+    for problem in beyond.values():
         yield Problem(where, bounds, f"low and high {problem.allowed}", problem.hint)
     if not isinstance(domain.log, bool):
         yield Problem(where, domain.log, "log is True or False")
@@ -188,7 +189,8 @@ def _range_problems(name: str, where: str, domain: Float | Integer) -> Iterator[
         yield Problem(where, bounds, "low must be at most high")
     if domain.log and domain.low <= 0:
         yield Problem(where, bounds, "low must be above 0 in a logarithmic range")
-    yield from _step_problems(where, domain)
+    if not beyond:
+        yield from _step_problems(where, domain)
 
 
 def _step_problems(where: str, domain: Float | Integer) -> Iterator[Problem]:
