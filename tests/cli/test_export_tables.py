@@ -53,7 +53,10 @@ def test_both_tables_are_written_and_read_by_the_tools_they_are_for(results: vmi
         (["abc"], ["DIR", "the folder for the model"]),
         (["--csv", "there.csv", "--optuna", "there.csv"], ["--csv", "--optuna", "does not exist yet"]),
         (["--csv", "new.csv", "--onnx"], ["--onnx", "only with a trial"]),
-        (["--csv", "there.csv/new.csv"], ["--csv", "a file that can be written"]),
+        (["--csv", "there.csv/new.csv"], ["--csv", "a file in a folder", "there.csv is a file"]),
+        (["--csv", "new.csv", "--optuna", "there.csv/new.log"], ["--optuna", "there.csv is a file"]),
+        (["--csv", "new.csv", "--optuna", "./new.csv"], ["--optuna", "another place than --csv"]),
+        (["abc", "new", "--csv", "folder/../new"], ["--csv", "another place than DIR"]),
         (["--csv", ""], ["--csv"]),
     ],
 )

@@ -172,6 +172,7 @@ def test_a_checkpoint_s_member_has_the_account_of_the_pack_s(tmp_path: Path) -> 
 BAD_MODELS = {
     "another number of pixels": (Network(784), r"encode.*\[64, 64\]"),
     "a block left out": (wrap("n3+c4", lambda x: [x[:, :4]], painted), r"\[\[64, 4\]\].*n3 as mean"),
+    "a decoder that gives a pair": (wrap("n4", lambda x: [(x[:, :4], x[:, :4])], lambda code: (code,)), "decode"),
     "a Normal block without variance": (wrap("n4", lambda x: [x[:, :4]], painted), "log variance"),
     "too few categories": (wrap("c10", lambda x: [x[:, :9]], painted), r"\[64, 9\].*\[64, 10\]"),
     "numbers that are not finite": (wrap("c10", lambda x: [x[:, :10] / 0], painted), "finite"),

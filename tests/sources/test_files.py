@@ -324,6 +324,12 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
 }
 
 
+def test_lists_that_are_no_arrays_are_refused_beside_all_else() -> None:
+    with pytest.raises(InputError) as error:
+        Dataset.from_arrays([[0.1, 0.2], [0.3]], [b"\xff", b"a"])
+    assert [problem.field.partition(": ")[2] for problem in error.value.problems] == ["images", "labels"]
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_no_data_set_is_refused_with_what_was_found(case: str, tmp_path: Path) -> None:
     written, said = BAD[case]

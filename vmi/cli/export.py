@@ -12,7 +12,7 @@ from vmi.cli.arguments import Debug
 from vmi.cli.run import guarded
 from vmi.spec.errors import InputError, Problem, printable
 from vmi.spec.home import expanded
-from vmi.storage.paths import AnyPath, local, opened, path_of
+from vmi.storage.paths import AnyPath, file_on, local, opened, path_of
 
 if TYPE_CHECKING:
     from analysis.data.study_results import StudyResults
@@ -44,7 +44,7 @@ def export(
     """Write what others read: a trial's model as plain torch with a card, the trials as CSV, the study for Optuna."""
 
     def action() -> int:
-        folder, problems = opened(results), [*_missing(trial_id, dir, onnx, csv, optuna), *_taken(csv, optuna)]
+        folder, problems = opened(results), [*_missing(trial_id, dir, onnx, csv, optuna), *_taken(dir, csv, optuna)]
         if trial_id is not None and dir is not None:
             _export_model(folder, trial_id, dir, onnx, problems)
         if csv or optuna or problems:
@@ -66,12 +66,18 @@ def _missing(
         yield Problem("--onnx", onnx, "only with a trial, whose model it writes")
 
 
-def _taken(*files: str | None) -> Iterator[Problem]:
-    for name, file in zip(("--csv", "--optuna"), files, strict=True):
-        if file is not None and (not file.strip() or path_of(file, name).exists()):
-            yield Problem(name, file, "a file that does not exist yet")
-    if files[0] is not None and files[0] == files[1]:
-        yield Problem("--optuna", files[1], "another file than --csv")
+def _taken(dir: str | None, csv: str | None, optuna: str | None) -> Iterator[Problem]:
+    """Places that are there already, that cannot be, or that are given twice."""
+    seen: dict[AnyPath, str] = {}
+    for name, place in (("DIR", dir), ("--csv", csv), ("--optuna", optuna)):
+        path = path_of(place, name) if place and place.strip() else None
+        whole = path.resolve() if isinstance(path, Path) else path
+        if whole is not None and (other := seen.setdefault(whole, name)) != name:
+            yield Problem(name, place, f"another place than {other}")
+        elif place is not None and name != "DIR" and (whole is None or whole.exists()):
+            yield Problem(name, place, "a file that does not exist yet")
+        elif whole is not None and name != "DIR" and (file := file_on(whole)):
+            yield Problem(name, place, f"a file in a folder; {file} is a file")
 
 
 def _export_tables(folder: AnyPath, csv: str | None, optuna: str | None, problems: list[Problem]) -> None:

@@ -99,8 +99,8 @@ def check(model: FixedModel, layout: Layout, data: Dataset) -> None:
         decoded_ND = model.decode(code_NL)
     except Exception as error:
         raise InputError([Problem("decode", _said(error), expected)], where) from error
-    if list(decoded_ND.shape) != shape:
-        raise InputError([Problem("decode", list(decoded_ND.shape), expected)], where)
+    if _shapes(decoded_ND) != shape:
+        raise InputError([Problem("decode", _shapes(decoded_ND), expected)], where)
     low, high = float(decoded_ND.min()), float(decoded_ND.max())
     if not (low >= -PIXEL_TOLERANCE and high <= 1 + PIXEL_TOLERANCE):
         raise InputError([Problem("decode", f"pixels from {low:.3g} to {high:.3g}", expected)], where)

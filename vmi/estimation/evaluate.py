@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -80,6 +81,7 @@ def evaluate(
 ) -> Account:
     """`vmi.evaluate` (`vmi.api.models`) of a data set that is named in this process, or given. Raises InputError."""
     dataset = as_dataset(data)
+    seeds, seed, resamples = (int(n) if isinstance(n, np.integer) else n for n in (seeds, seed, resamples))
     _check_options(dataset, seeds, seed, resamples)
     with frozen(model):
         seen = view(model, dataset)

@@ -54,12 +54,15 @@ def arrays(
         (labels, partial(labels_of, where=where)),
         (split, partial(sides_of, where=where)),
     ]
-    for given, taken in parts:
+    for name, (given, taken) in zip(("images", "labels", "split"), parts, strict=True):
         try:
             found.append(None if given is None else taken(np.asarray(given)))
         except InputError as error:
             found.append(None)
             problems += error.problems
+        except (ValueError, TypeError) as error:  # rows of several lengths, bytes that are no text
+            found.append(None)
+            problems.append(Problem(f"{where}: {name}", type(given).__name__, f"one array; NumPy: {error}"))
     if not problems:
         count = len(found[0]) if found[0] is not None else 0
         for name, part in (("labels", found[1]), ("split", found[2])):
