@@ -167,6 +167,34 @@ def test_replayed_failures_are_failed() -> None:
     assert [trial.state for trial in searcher._optuna.trials] == [TrialState.FAIL]  # 400 is outside the space
 
 
+BESIDE = {
+    "auto": ({"likelihood_variance": choice("auto"), "mi_weight": uniform(0, 4)}, {}),
+    "a preset of equal numbers": ({"preset": choice("custom"), "mi_weight": uniform(0, 4)}, {"preset": "corrected"}),
+    "a step below what Optuna tells apart": ({"mi_weight": uniform(0.001, 10, step=1e-7)}, {}),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_a_finished_search_asks_for_nothing_more_where_optuna_does_not_take_its_points(case: str) -> None:
+    space, called = BESIDE[case]
+    made = study(searcher="random", suggestions=20, space=space)
+    validate(made)
+    found = run(OptunaSearcher(made, 0), 4, lambda suggestion: float(suggestion.params["mi_weight"]))
+    again = OptunaSearcher(made, 0)
+    again.replay([({**row, **called}, ended(row["mi_weight"])) for row in rows(made, found)])
+    assert len(found) == 20 and again.ask(9) == [] and again.done
+
+
+def test_a_point_whose_field_is_at_its_default_elsewhere_now_teaches_nothing() -> None:
+    before = study(searcher="random", fixed={"kl_weight": 5}, space={"layout": choice("n8+c10*", "n4+c10*")})
+    (one,) = [s for s in OptunaSearcher(before, 0).ask(2) if s.params["layout"] == "n4+c10*"]
+    space = {**before.space, "kl_weight": uniform(1, 10)}
+    after = study(searcher="random", space=space, conditions={"kl_weight": {"layout": ("n8+c10*",)}})
+    searcher = OptunaSearcher(after, 0)
+    searcher.replay([(rows(before, [one])[0], ended(1.0))])
+    assert searcher._optuna.trials == []
+
+
 @pytest.mark.parametrize("name", ["tpe", "random"])
 def test_a_small_discrete_space_is_exhausted_without_repeats(name: str) -> None:
     made = study(searcher=name, suggestions=500, space={"mi_weight": choice(1, 2, 4), "batch_size": integers(8, 24, 8)})

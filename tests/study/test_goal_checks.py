@@ -16,7 +16,7 @@ from vmi.spec.errors import InputError
 from vmi.spec.goals import Bound
 from vmi.study.checks import validate
 from vmi.study.overrides import override
-from vmi.study.space import at_least, at_most, choice, log_uniform
+from vmi.study.space import at_least, at_most, choice, log_uniform, uniform
 from vmi.study.study import Study
 from vmi.study.study_json import differences, spec
 
@@ -241,3 +241,13 @@ def test_metrics_that_look_at_labels_are_refused_where_there_are_none() -> None:
     # What the layout lacks as well is said once, and nothing is offered that needs labels.
     said = message(study(fixed={"dataset": "blind", "layout": "n2*"}, metric="mi_encoder_nats"))
     assert "1 problem\n" in said and "one that layout 'n2*' can give" in said and "accuracy" not in said
+
+
+def test_a_plan_warns_of_what_lies_at_the_ends_of_ranges_and_in_the_baseline(tmp_path: Path) -> None:
+    free = {"fixed": {"layout": "n2*+n30", "entropy_weight": 0}, "metric": "elbo_nats"}
+    inside = study(space={"mi_weight": uniform(2, 8)}, searcher="random", **free)
+    beside = study(space={"mi_weight": uniform(0, 1)}, searcher="random", baseline={"mi_weight": 8}, **free)
+    without = study(space={"mi_weight": uniform(0, 1)}, searcher="random", **free)
+    for made, warned in ((inside, True), (beside, True), (without, False)):
+        said = [line for line in plan_lines(made, Request(results=tmp_path)) if line.startswith("warning: mi_weight")]
+        assert any("unbounded above" in line for line in said) is warned

@@ -25,7 +25,7 @@ from vmi.spec.requests import in_view
 from vmi.spec.resolving import AUTOMATIC, resolve
 from vmi.spec.words import counted
 from vmi.storage.paths import AnyPath, file_on
-from vmi.study.checks import validate
+from vmi.study.checks import corners, validate
 from vmi.study.study import Study
 
 CPU = Target("cpu", 1)
@@ -90,10 +90,9 @@ def plan_lines(study: Study, request: Request) -> Iterator[str]:
     yield from _packs(extent, target.workers, sizing, extent.planner(costs, target.device, request.prefer))
     yield from cut_line(extent, target, costs, request.prefer)
     yield from _assumed(request, sizing)
-    if extent.is_grid:
-        configs = [resolve({**study.fixed, **s.params}) for s in extent.suggestions]
-        for warning in dict.fromkeys(printable(w) for config in configs for w in warnings(config)):
-            yield f"warning: {warning}"
+    points = ({**study.fixed, **s.params} for s in extent.suggestions) if extent.is_grid else corners(study)
+    for warning in dict.fromkeys(printable(w) for point in points for w in warnings(resolve(point))):
+        yield f"warning: {warning}"
     yield from map(printable, prediction_lines(extent, target, costs, request.command, request.prefer))
     yield from simulation_lines(extent, target, costs, request.simulate, request.prefer)
 

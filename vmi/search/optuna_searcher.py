@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vmi.search.score import Ending, directions, ending
 from vmi.search.searcher import Finished, baseline_of, stored_suggestion, suggestion_of
+from vmi.spec.errors import InputError
 from vmi.spec.trial import Outcome, Suggestion
 from vmi.study import conditions, space
 from vmi.study.space import Choice, Domain, Float
@@ -50,6 +51,7 @@ class OptunaSearcher:
         self._first = [self._baseline] if self._baseline else []  # handed out before anything is drawn
         self._running: dict[str, optuna.trial.Trial] = {}  # by suggestion
         self._endings: dict[str, Ending] = {}  # of finished suggestions
+        self._beside: dict[str, Ending] = {}  # of stored suggestions that Optuna does not take as points of the space
         self._drawn: set[str] = set()  # by this object, in its own sequence
         self._left = study.suggestions or 0
         self._draws = self._repeats = 0
@@ -85,7 +87,10 @@ class OptunaSearcher:
         if self._is_baseline(suggestion.suggestion_id):
             self._first = [] if ended else self._first
             return
-        if self._is_known(suggestion.suggestion_id) or not self._add(suggestion.params, ended):
+        if self._is_known(suggestion.suggestion_id):
+            return
+        if not self._is_point(suggestion) or not self._add(suggestion.params, ended):
+            self._beside |= {suggestion.suggestion_id: ended} if ended else {}
             return
         self._left -= 1
         if ended is None:
@@ -94,6 +99,13 @@ class OptunaSearcher:
             self._first.append(suggestion)
         else:
             self._endings[suggestion.suggestion_id] = ended
+
+    def _is_point(self, stored: Suggestion) -> bool:
+        """Whether the space has it: a field that is searched beside fewer values now is at its default elsewhere."""
+        try:
+            return suggestion_of(self._study, stored.params).suggestion_id == stored.suggestion_id
+        except InputError:
+            return False
 
     def _add(self, params: Mapping[str, Any], ended: Ending | None) -> bool:
         """Put a stored point into Optuna's study; False where it does not fit the space."""
@@ -117,6 +129,12 @@ class OptunaSearcher:
             self._repeat(trial, suggestion.suggestion_id)
             return None
         self._drawn.add(suggestion.suggestion_id)
+        if ended := self._beside.pop(suggestion.suggestion_id, None):
+            # It is one of this search after all: by another name of its preset, "auto", or a step too small for Optuna.
+            self._endings[suggestion.suggestion_id] = ended
+            self._finish(trial, ended)
+            self._left, self._repeats = self._left - 1, 0
+            return None
         self._running[suggestion.suggestion_id] = trial
         self._left -= 1
         self._repeats = 0

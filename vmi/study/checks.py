@@ -162,16 +162,22 @@ def _cross_problems(valid: _Valid) -> Iterator[Problem]:
     """Fields that are right by themselves and wrong together, each problem once."""
     if "dataset" in valid.bad:  # the defaults and limits of another data set would be reported
         return
-    parents = {parent for allowed in valid.conditions.values() for parent in allowed}
-    axes = {n: d.values if n in parents and isinstance(d, Choice) else _extremes(d) for n, d in valid.space.items()}
-    points = [{**valid.fixed, **point} for point in _probes(axes, valid.conditions)]
-    points += [{**valid.fixed, **valid.baseline}] if valid.baseline else []
     seen: dict[tuple[str, str], Problem] = {}
-    for point in points:
+    for point in corners(valid):
         for problem in _resolve_problems(point):
             if problem.field not in valid.bad:
                 seen.setdefault((problem.field, problem.allowed), problem)
     yield from seen.values()
+
+
+def corners(study: Study | _Valid) -> Iterator[Mapping[str, Any]]:
+    """The ends of a sound study's ranges, and its baseline: where fields do not go together, it shows here."""
+    parents = {parent for allowed in study.conditions.values() for parent in allowed}
+    axes = {n: d.values if n in parents and isinstance(d, Choice) else _extremes(d) for n, d in study.space.items()}
+    for point in _probes(axes, study.conditions):
+        yield {**study.fixed, **point}
+    if study.baseline:
+        yield {**study.fixed, **study.baseline}
 
 
 def _probes(axes: Mapping[str, tuple[Any, ...]], conditions: dependence.Conditions) -> Iterator[Mapping[str, Any]]:
