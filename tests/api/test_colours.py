@@ -20,6 +20,7 @@ from vmi.estimation.model import from_folder
 from vmi.estimation.q_fit import Settings
 from vmi.results.store import Store
 from vmi.spec.arrays import TRAVERSAL_ROWS, layout_shapes
+from vmi.spec.errors import InputError
 from vmi.spec.layout import parse
 
 SHAPE, LAYOUT = (3, 10, 7), "n2*+c10*"
@@ -57,6 +58,19 @@ def test_a_kept_model_has_its_account(folder: Path) -> None:
         account = vmi.evaluate(model, held(SHAPE), settings=QUICK, seeds=1, resamples=100)
         for name in ("mi_encoder_nats", "rate_nats", "mi_view_nats"):
             assert account.estimates[name].value == pytest.approx(row[name], abs=1e-4), (row["network"], name)
+
+
+def test_a_kept_model_is_found_beside_files_that_cannot_be_read(folder: Path) -> None:
+    ids = list(Store(folder.parent, "coloured").finished())
+    for name in ("._0.pt", "0.pt"):
+        (folder / "models" / name).write_bytes(b"none")
+    try:
+        assert [from_folder(folder, trial_id).name for trial_id in ids]
+        with pytest.raises(InputError, match=r"a trial whose model is whole(.|\n)*0\.pt"):
+            from_folder(folder, "0" * 16)
+    finally:
+        for name in ("._0.pt", "0.pt"):
+            (folder / "models" / name).unlink()
 
 
 def test_the_page_draws_the_inputs_in_their_colours(folder: Path, browser: Browser) -> None:

@@ -12,6 +12,7 @@ from support.commands import vmi as command
 from support.runs import inside, run, tables
 
 import vmi
+from vmi.driver.own_data import register_beside
 from vmi.results.store import Store
 from vmi.sources import kept
 from vmi.spec.datasets import place_of
@@ -94,6 +95,24 @@ def test_what_was_kept_and_is_no_longer_what_it_was_is_an_error_that_names_it(pl
     pixels.write_bytes(pixels.read_bytes()[:-9])
     with pytest.raises(StoreError, match=r"train_pixels\.npy"):
         kept.load(name)
+
+
+def test_images_of_another_study_that_cannot_be_read_stop_nothing_and_a_folder_may_be_named_from_within(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert inside(place / "study.py", "--results", tmp_path, cwd=place).code == 0
+    (own,) = (path.name for path in (tmp_path / kept.FOLDER).iterdir())
+    other = tmp_path / kept.FOLDER / "data-0123456789abcdef"
+    other.mkdir()
+    (other / kept.SPEC).write_text("{")
+    known: list[str] = []
+    monkeypatch.setattr(kept, "register", lambda spec, where: known.append(spec.name))
+    (study,) = (path.parent for path in tmp_path.glob("*/study.json"))
+    for where, below in ((study, "."), (tmp_path, study / "checkpoints" / "pack" / "1.pt")):
+        monkeypatch.chdir(where)
+        register_beside(Path(below))
+        assert known == [own]
+        known.clear()
 
 
 @pytest.mark.parametrize("file", ["train_pixels.npy", "spec.json"])

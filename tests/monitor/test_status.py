@@ -20,6 +20,7 @@ from support.runs import OFF, ROOT, Ended, Run, inside, until
 from typer.testing import CliRunner
 
 from vmi.cli.app import app
+from vmi.monitor import status as status_module
 from vmi.monitor.status import Status, describe, status_lines, status_of
 from vmi.monitor.watch import watch
 from vmi.spec.errors import InputError
@@ -259,3 +260,17 @@ def test_a_damaged_store_is_named_with_exit_code_3(tmp_path: Path, file: str) ->
     for command in (("status", tmp_path / "s"), ("status", tmp_path), ("watch", tmp_path / "s")):
         said = vmi(*command)
         assert said.code == 3 and str(path) in said.err and path.read_text() == "nonsense"
+
+
+def test_beside_a_damaged_study_the_others_are_said_and_none_is_left_out_unsaid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("broken", "sound", "trials"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "study.json").write_bytes(sealed({"name": name, "planned": 3}))
+    (tmp_path / "broken" / "study.json").write_text("nonsense")
+    said = vmi("status", tmp_path)
+    assert said.code == 3 and "broken" in said.err
+    assert "sound: 0 of 3 trials" in said.out and "trials: 0 of 3 trials" in said.out
+    monkeypatch.setattr(status_module, "MAX_STUDIES", 0)
+    assert list(status_module.status_lines(tmp_path)) == ["and 3 studies more"]

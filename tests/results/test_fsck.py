@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support.commands import here
 from support.store_lab import content, parts, record, three_commits, tree, trial
@@ -24,6 +25,7 @@ from vmi.results.quarantine import quarantine
 from vmi.results.schema import SCHEMA_VERSION, TABLES, VERSION_KEY
 from vmi.results.store import Store
 from vmi.storage.checksum import IN_STUDY, sealed, unsealed
+from vmi.storage.folder import Files
 
 
 @pytest.fixture
@@ -220,3 +222,39 @@ def test_the_report_of_a_damaged_study_is_made_and_says_so(store: Store, tmp_pat
     said = here(tmp_path, "report", store.folder)
     assert said.code == 3 and "prediction.json" in said.err and (store.folder / "report.html").exists()
     assert unsealed(store.study_file.read_bytes())["planned"] == 6
+
+
+class Away(Files):
+    """A store that does not answer when it is asked for the first file of a kind."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def read(self, path: Path) -> bytes:
+        if path.suffix == self.kind:
+            raise TimeoutError(f"{path}: no answer")
+        return super().read(path)
+
+
+@pytest.mark.parametrize("kind", [".json", ".pt", ".parquet"])
+def test_a_store_that_stays_away_is_not_damaged_and_nothing_is_moved(store: Store, kind: str) -> None:
+    before = tree(store.root)
+    for action in (check, quarantine):
+        with pytest.raises(TimeoutError):
+            action(store.folder, Away(kind))
+    assert tree(store.root) == before
+
+
+def test_of_a_compaction_that_was_cut_short_each_row_is_there_once_after_a_trial_was_withdrawn(store: Store) -> None:
+    trials, curves = (store.folder_of(table) for table in ("trials", "curves"))
+    old = {path: path.read_bytes() for path in trials.iterdir()}
+    compact(trials, "trials", store.files)
+    for path, data in old.items():
+        path.write_bytes(data)  # as a kill leaves them, before they are removed
+    (lost,) = [path for path in curves.iterdir() if trial(0).trial_id in pq.read_table(path)["trial_id"].to_pylist()]
+    lost.unlink()
+    quarantine(store.folder)
+    left = [i for path in trials.iterdir() for i in pq.read_table(path)["trial_id"].to_pylist()]
+    assert sorted(left) == sorted(trial(seed).trial_id for seed in (2, 3, 4, 5))
+    assert check(store.folder).sound

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vmi.spec.config import TrialConfig
@@ -55,7 +56,8 @@ def register_beside(path: AnyPath) -> None:
     """Make known what is kept beside the results that this path belongs to: a study, or a file of one."""
     from vmi.sources import kept
 
-    for _ in range(4):
+    path = path.absolute() if isinstance(path, Path) else path
+    for _ in range(5):  # up from results/STUDY/checkpoints/PACK/FILE
         kept.register_kept(path)
         path = path.parent
 

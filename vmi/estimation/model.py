@@ -130,13 +130,22 @@ def kept_member(
 ) -> Pack:
     """As `from_folder`, as a pack of one; `field` is what the caller calls the id."""
     there: list[str] = []
+    unread: list[Problem] = []
     for path in sorted((folder / "models").glob("*.pt"), key=str):
-        with _reading(path):
-            saved = checkpoint.Saved(path.read_bytes(), str(path))
-            ids = [trial.trial_id for trial in saved.trials]
-            if trial_id in ids:
-                return saved.pack(device, [trial_id])
-        there += ids
+        if str(path).rpartition("/")[2].startswith("."):  # a copy through macOS leaves such files
+            continue
+        try:
+            with _reading(path):
+                saved = checkpoint.Saved(path.read_bytes(), str(path))
+                ids = [trial.trial_id for trial in saved.trials]
+                if trial_id in ids:
+                    return saved.pack(device, [trial_id])
+        except InputError as error:  # of another trial, as far as is known
+            unread += error.problems
+        else:
+            there += ids
+    if unread:
+        raise InputError([Problem(field, trial_id, "a trial whose model is whole"), *unread])
     if not there:
         raise InputError([Problem("model", str(folder), f"a study's results with models/*.pt: {HOW_TO_KEEP}")])
     allowed = f"a trial whose model was kept: {HOW_TO_KEEP}"
@@ -203,6 +212,8 @@ def _reading(path: Place) -> Iterator[None]:
     """What may go wrong with a file, as InputError."""
     try:
         yield
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError([Problem("model", str(path), "an existing checkpoint (.pt) of a pack")]) from error
     except CheckpointError as error:

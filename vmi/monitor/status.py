@@ -123,20 +123,31 @@ def studies_in(folder: AnyPath) -> list[AnyPath]:
     if _is_study(folder) or not folder.is_dir():
         return [folder]
     found = (folder / name for name in sorted(LOCAL.names(folder)))
-    return [path for path in found if path.is_dir() and _is_study(path)][:MAX_STUDIES]
+    return [path for path in found if path.is_dir() and _is_study(path)]
 
 
 def status_lines(folder: AnyPath) -> Iterator[str]:
-    """What `vmi status` prints of a study's folder or of a folder of results."""
-    found = studies_in(folder)
+    """What `vmi status` prints of a study's folder or of a folder of results.
+
+    Raises StoreError with what is damaged, once all else is said.
+    """
+    found, damage = studies_in(folder), list[str]()
     if not found:
         yield f"no store yet: no study in {folder}"
-    for path in found:
-        status = status_of(path, time.time())
+    for path in found[:MAX_STUDIES]:
+        try:
+            status = status_of(path, time.time())
+        except StoreError as error:
+            damage.append(str(error))
+            continue
         if status.exists:
             yield from map(printable, describe(status))
         else:
             yield printable(f"no store yet: {path} holds no study{_near(path)}")
+    if len(found) > MAX_STUDIES:
+        yield f"and {len(found) - MAX_STUDIES} studies more"
+    if damage:
+        raise StoreError("\n".join(damage))
 
 
 def describe(status: Status) -> Iterator[str]:
@@ -257,7 +268,10 @@ def _number(driver: Driver, name: str) -> float:
 
 def _is_study(folder: AnyPath) -> bool:
     try:
-        return any((folder / name).exists() for name in ("study.json", lock.FILE, "trials"))
+        trials = folder / "trials"
+        if any((folder / name).exists() for name in ("study.json", lock.FILE)):
+            return True
+        return trials.exists() and not (trials / "study.json").exists()  # else a study of this name
     except PermissionError:  # somebody else's, beside one's own
         return False
 

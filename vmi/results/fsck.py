@@ -112,6 +112,8 @@ def _sealed(folder: AnyPath, names: Iterable[str], files: Files, counts: dict[st
             counts["JSON files"] += 1
         except FileNotFoundError:
             continue
+        except (ConnectionError, TimeoutError):  # a store that stays away is not damaged
+            raise
         except OSError as error:
             yield Damaged(folder / name, f"cannot be read: {error.strerror or error}")
         except ValueError as error:
@@ -135,6 +137,8 @@ def _wrong_with(path: AnyPath, files: Files) -> str:
     """What is wrong with a file that carries its hash, or with an archive of torch's; "" where nothing is."""
     try:
         data = files.read(path)
+    except (ConnectionError, TimeoutError):
+        raise
     except OSError as error:
         return "" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
     named = _HASH.fullmatch(path.name)

@@ -40,13 +40,21 @@ def quarantine(folder: AnyPath, files: Files = LOCAL) -> list[AnyPath]:
         move(folder, wrong, files)
         moved += wrong
         if not wrong:
+            if found.incomplete and not found.newer:
+                # Else what a compaction has replaced would count again once the part that holds it is withdrawn.
+                _finish(folder, files)
+                found = check(folder, files)
             moved += _withdrawn(folder, found.incomplete, files)
             if not found.incomplete:
                 break
     if not found.newer:
-        for table in TABLES:
-            finish(folder / table, table, files)
+        _finish(folder, files)
     return moved
+
+
+def _finish(folder: AnyPath, files: Files) -> None:
+    for table in TABLES:
+        finish(folder / table, table, files)
 
 
 def move(folder: AnyPath, paths: Iterable[AnyPath], files: Files = LOCAL) -> None:
@@ -57,6 +65,8 @@ def move(folder: AnyPath, paths: Iterable[AnyPath], files: Files = LOCAL) -> Non
             data = files.read(path)
         except FileNotFoundError:
             continue
+        except (ConnectionError, TimeoutError):  # a store that stays away is not damaged
+            raise
         except OSError:
             data = None
         if data is None or path.name in TABLES:  # quarantine/trials is to be a folder

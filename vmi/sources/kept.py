@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from typing import Any
@@ -55,12 +56,16 @@ def class_names(name: str) -> tuple[str, ...]:
 
 
 def register_kept(root: AnyPath) -> None:
-    """Make known what is kept beside these results."""
+    """Make known what is kept beside these results.
+
+    What cannot be read is not known then, and who needs it says so: it may be of another study, or of somebody else.
+    """
     folder = root / FOLDER
-    if folder.is_dir():
-        for entry in folder.iterdir():
+    with contextlib.suppress(PermissionError):
+        for entry in folder.iterdir() if folder.is_dir() else ():
             if entry.name.startswith("data-") and (entry / SPEC).is_file():
-                register(kept_spec(entry), str(entry))
+                with contextlib.suppress(StoreError):
+                    register(kept_spec(entry), str(entry))
 
 
 def damaged(root: AnyPath) -> dict[AnyPath, str]:
