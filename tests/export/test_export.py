@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 import vmi
 from vmi.cli.app import app
+from vmi.cli.results import model_of
 from vmi.data.dataset import load
 from vmi.estimation.q_fit import Settings
 from vmi.export import model as plain
@@ -91,8 +92,8 @@ def test_a_trial_of_a_study_is_the_same_model(results: vmi.Results, tmp_path: Pa
     run(results.folder, row["trial_id"], tmp_path / "m")
     images = digits.images(digits.held_out, slice(20), torch.float32)
     models = [vmi.load_model(tmp_path / "m"), vmi.load_model(results, row["trial_id"])]
-    models.append(vmi.load_model(str(results.folder), row["trial_id"]))
-    assert [model.layout for model in models] == ["n16+c10*"] * 3 and {m.dataset for m in models} == {"digits"}
+    models += [vmi.load_model(str(results.folder), row["trial_id"]), model_of(tmp_path / "m", None, None, 1)]
+    assert [model.layout for model in models] == ["n16+c10*"] * 4 and {m.dataset for m in models} == {"digits"}
     with torch.no_grad():
         (first, *others) = [torch.cat([*m.encode(images)[0], m.encode(images)[1].softmax(-1)], 1) for m in models]
     assert all(torch.allclose(first, other, atol=1e-5) for other in others)

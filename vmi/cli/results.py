@@ -18,7 +18,7 @@ from vmi.results.store import Store
 from vmi.spec.datasets import DATASETS, find
 from vmi.spec.errors import InputError, Problem, StoreError, did_you_mean, one_of, printable
 from vmi.spec.redaction import redacted
-from vmi.storage.paths import AnyPath
+from vmi.storage.paths import AnyPath, local
 
 if TYPE_CHECKING:
     from vmi.estimation.model import Wrapped
@@ -30,6 +30,7 @@ def model_of(model: AnyPath, member: str | None, data: str | None, seeds: int) -
     """The model to evaluate. Raises one InputError with what is wrong with the file, the data set and the count."""
     from vmi.estimation.evaluate import MAX_SEEDS
     from vmi.estimation.model import from_checkpoint, from_folder
+    from vmi.export.folder import is_exported, read
 
     problems = (
         [] if is_whole(seeds, 1, MAX_SEEDS) else [Problem("--seeds", seeds, f"a whole number from 1 to {MAX_SEEDS}")]
@@ -38,8 +39,11 @@ def model_of(model: AnyPath, member: str | None, data: str | None, seeds: int) -
         problems.append(Problem("--data", data, one_of(list(DATASETS)), did_you_mean(data, DATASETS)))
     register_beside(model)
     try:
-        is_study = (model / "models").is_dir() or (model / "study.json").is_file()
-        found = from_folder(model, member) if is_study else from_checkpoint(model, member)
+        exported, is_study = local(model), (model / "models").is_dir() or (model / "study.json").is_file()
+        if exported is not None and is_exported(exported):
+            found = read(exported, member)
+        else:
+            found = from_folder(model, member) if is_study else from_checkpoint(model, member)
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
     if problems:
