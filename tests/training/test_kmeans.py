@@ -35,6 +35,15 @@ def test_on_digits_it_is_far_above_chance() -> None:
     assert 0.7 < kmeans.reference(dataset.load("digits"), 10) < 0.9
 
 
+def test_a_part_of_a_data_set_has_its_own_and_leaves_that_of_the_whole_alone(images: Dataset) -> None:
+    part = Dataset(
+        images.spec, Split(*(t[::2] for t in images.train)), Split(*(t.flip(0)[:9] for t in images.held_out))
+    )
+    assert kmeans.computed(part, 2) != kmeans.computed(images, 2)
+    for data in (part, images, part):
+        assert kmeans.reference(data, 2) == kmeans.computed(data, 2)
+
+
 def test_it_has_no_more_clusters_than_images(images: Dataset) -> None:
     assert 0 <= kmeans.computed(images.first(7), 10) <= 1
 

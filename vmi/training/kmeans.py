@@ -23,15 +23,21 @@ from vmi.training.accuracy import accuracy, contingency, majority_map
 IMAGES = 10_000
 STARTS = 4
 
-_known: dict[tuple[str, int], float] = {}
+_known: dict[tuple[str, int], tuple[Dataset, float]] = {}
 
 
 def reference(data: Dataset, clusters: int) -> float:
-    """`kept` of the data set of this name, looked up once per process."""
+    """`kept`, looked up once per process as long as these are the same tensors: a part of a data set has its name."""
     key = (data.spec.name, clusters)
-    if key not in _known:
-        _known[key] = kept(data, clusters)
-    return _known[key]
+    of, found = _known.get(key, (None, 0.0))
+    if of is None or any(ours is not theirs for ours, theirs in zip(_tensors(of), _tensors(data), strict=True)):
+        found = kept(data, clusters)
+        _known[key] = data, found
+    return found
+
+
+def _tensors(data: Dataset) -> list[torch.Tensor]:
+    return [*data.train, *data.held_out]
 
 
 def forget() -> None:
