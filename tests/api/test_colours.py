@@ -16,9 +16,10 @@ from analysis.figures.images import GAP
 from analysis.report import write
 from tests.analysis.browsing import PHONE, Browser, assert_quiet
 from vmi.data.dataset import load
-from vmi.estimation.model import from_folder
+from vmi.estimation.model import from_checkpoint, from_folder
 from vmi.estimation.q_fit import Settings
 from vmi.results.store import Store
+from vmi.spec import datasets
 from vmi.spec.arrays import TRAVERSAL_ROWS, layout_shapes
 from vmi.spec.errors import InputError
 from vmi.spec.layout import parse
@@ -64,13 +65,26 @@ def test_a_kept_model_is_found_beside_files_that_cannot_be_read(folder: Path) ->
     ids = list(Store(folder.parent, "coloured").finished())
     for name in ("._0.pt", "0.pt"):
         (folder / "models" / name).write_bytes(b"none")
+    (folder / "models" / "1.pt").mkdir()
     try:
         assert [from_folder(folder, trial_id).name for trial_id in ids]
-        with pytest.raises(InputError, match=r"a trial whose model is whole(.|\n)*0\.pt"):
+        with pytest.raises(InputError, match=r"a trial whose model is whole(.|\n)*0\.pt(.|\n)*1\.pt"):
             from_folder(folder, "0" * 16)
     finally:
+        (folder / "models" / "1.pt").rmdir()
         for name in ("._0.pt", "0.pt"):
             (folder / "models" / name).unlink()
+
+
+def test_of_a_kept_model_whose_images_are_gone_the_images_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial_id = next(iter(Store(folder.parent, "coloured").finished()))
+    path = next((folder / "models").glob("*.pt"))
+    monkeypatch.setattr(datasets, "_own", {})
+    for action in (lambda: from_folder(folder, trial_id), lambda: from_checkpoint(path)):
+        with pytest.raises(InputError, match=r"dataset = 'coloured_.*the model was trained on are missing"):
+            action()
 
 
 def test_the_page_draws_the_inputs_in_their_colours(folder: Path, browser: Browser) -> None:

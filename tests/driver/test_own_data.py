@@ -115,6 +115,33 @@ def test_images_of_another_study_that_cannot_be_read_stop_nothing_and_a_folder_m
         known.clear()
 
 
+def test_kept_images_that_may_not_be_read_are_left_out_and_a_store_that_stays_away_does_not_damage_them(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = images()
+    own = kept.keep(vmi.Dataset.from_arrays(x, y), tmp_path)
+    (tmp_path / kept.FOLDER / "data-0").mkdir()
+    known, is_file = list[str](), Path.is_file
+
+    def denied(path: Path, **more: bool) -> bool:
+        if path.parent.name == "data-0":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path, **more)
+
+    monkeypatch.setattr(kept, "register", lambda spec, where: known.append(where))
+    monkeypatch.setattr(Path, "is_file", denied)
+    kept.register_kept(tmp_path)
+    assert known == [str(own)]
+
+    def away(path: Path, **more: str) -> str:
+        raise TimeoutError(f"{path}: no answer")
+
+    monkeypatch.setattr(Path, "read_text", away)
+    for action in (kept.register_kept, kept.damaged):
+        with pytest.raises(TimeoutError):
+            action(tmp_path)
+
+
 @pytest.mark.parametrize("file", ["train_pixels.npy", "spec.json"])
 def test_fsck_names_kept_images_that_were_changed_and_the_next_run_keeps_them_anew(
     place: Path, tmp_path: Path, file: str

@@ -274,3 +274,11 @@ def test_beside_a_damaged_study_the_others_are_said_and_none_is_left_out_unsaid(
     assert "sound: 0 of 3 trials" in said.out and "trials: 0 of 3 trials" in said.out
     monkeypatch.setattr(status_module, "MAX_STUDIES", 0)
     assert list(status_module.status_lines(tmp_path)) == ["and 3 studies more"]
+
+
+@pytest.mark.parametrize("own", ["study.json", "driver.json", "trials"])
+def test_a_study_that_is_named_as_a_table_does_not_make_a_study_of_the_results(tmp_path: Path, own: str) -> None:
+    (tmp_path / "trials").mkdir()
+    assert status_module.studies_in(tmp_path) == [tmp_path]  # rows alone are a study, too
+    (tmp_path / "trials" / own).mkdir()
+    assert status_module.studies_in(tmp_path) == [tmp_path / "trials"]

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from support.commands import here
@@ -213,6 +214,11 @@ def test_compact_says_what_it_did_and_a_damaged_study_is_left_alone(store: Store
     broken = tree(store.root)
     said = here(tmp_path, "compact", store.folder)
     assert said.code == 3 and path.name in said.err and tree(store.root) == broken
+    other = Store(store.root, "t")  # after the damaged one
+    for seed in (0, 1):
+        record(other, [seed])
+    said = here(tmp_path, "compact", store.root)
+    assert said.code == 3 and path.name in said.err and parts(other)["trials"] == 1
 
 
 def test_the_report_of_a_damaged_study_is_made_and_says_so(store: Store, tmp_path: Path) -> None:
@@ -258,3 +264,53 @@ def test_of_a_compaction_that_was_cut_short_each_row_is_there_once_after_a_trial
     left = [i for path in trials.iterdir() for i in pq.read_table(path)["trial_id"].to_pylist()]
     assert sorted(left) == sorted(trial(seed).trial_id for seed in (2, 3, 4, 5))
     assert check(store.folder).sound
+
+
+def test_of_compactions_that_overlap_each_row_counts_once_after_a_trial_was_withdrawn(store: Store) -> None:
+    trials, curves = (store.folder_of(table) for table in ("trials", "curves"))
+
+    def has_lost(path: Path) -> bool:
+        return trial(0).trial_id in pq.read_table(path)["trial_id"].to_pylist()
+
+    # The part with the lost trial comes first: it is not the one that both compactions hold.
+    old = {path: path.read_bytes() for path in sorted(trials.iterdir(), key=has_lost, reverse=True)}
+    made: dict[Path, bytes] = {}
+    for absent in list(old)[:2]:
+        for path in (*old, *made):
+            path.unlink(missing_ok=True)
+        for path in old.keys() - {absent}:
+            path.write_bytes(old[path])
+        compact(trials, "trials", store.files)
+        made |= {path: path.read_bytes() for path in trials.iterdir()}
+    for path, data in made.items():
+        path.write_bytes(data)
+    (lost,) = filter(has_lost, curves.iterdir())
+    rows = pq.read_table(lost)
+    lost.unlink()
+    publish(curves, rows.filter(pc.not_equal(rows["trial_id"], trial(0).trial_id)))
+    quarantine(store.folder)
+    assert len(made) == 2 and set(content(store)) == {trial(seed).trial_id for seed in range(1, 6)}
+    assert check(store.folder).sound
+
+
+def test_a_withdrawal_that_was_cut_short_leaves_each_row_once_and_the_part_in_quarantine(store: Store) -> None:
+    class Stuck(Files):
+        def unlink(self, path: Path) -> None:
+            if path == part:
+                raise OSError(f"{path}: cannot be removed")
+            super().unlink(path)
+
+    trials, lost = store.folder_of("trials"), trial(0).trial_id
+    compact(trials, "trials", store.files)
+    (part,) = trials.iterdir()
+    data = part.read_bytes()
+    for path in store.folder_of("curves").iterdir():
+        if lost in pq.read_table(path)["trial_id"].to_pylist():
+            path.unlink()
+    with pytest.raises(OSError, match="cannot be removed"):
+        quarantine(store.folder, Stuck())
+    left = {trial(seed).trial_id for seed in (2, 3, 4, 5)}
+    assert part.exists() and set(content(store)) == left
+    quarantine(store.folder)
+    assert not part.exists() and set(content(store)) == left and check(store.folder).sound
+    assert (store.folder / "quarantine" / "trials" / part.name).read_bytes() == data

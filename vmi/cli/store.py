@@ -25,10 +25,17 @@ def compact_study(folder: AnyPath) -> int:
     from vmi.results.compaction import compact
 
     need_study(folder)
+    wrong: list[str] = []
     for path in studies_in(folder):
-        done = [compact(path / table, table) for table in TABLES]
+        try:
+            done = [compact(path / table, table) for table in TABLES]
+        except StoreError as error:
+            wrong.append(str(error))
+            continue
         said = ", ".join(f"{table} {before} -> {after}" for table, before, after in done)
         typer.echo(printable(f"{path}: parts before and after: {said}"))
+    if wrong:
+        raise StoreError("\n".join(wrong))
     return 0
 
 

@@ -17,7 +17,7 @@ Shapes: N images, D pixels, L width of the code (the blocks side by side), Z dim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,7 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from vmi.nn.distributions import Categorical, DiagonalNormal
+from vmi.spec.datasets import DATASETS, find
 from vmi.spec.errors import InputError, Problem, did_you_mean, near, one_of
+from vmi.spec.trial import Trial
 from vmi.training import checkpoint
 from vmi.training.checkpoint import CheckpointError, Place
 from vmi.training.pack import Pack
@@ -129,7 +131,7 @@ def kept_member(
     folder: Folder, trial_id: str | None, device: str | torch.device = "cpu", field: str = "member"
 ) -> Pack:
     """As `from_folder`, as a pack of one; `field` is what the caller calls the id."""
-    there: list[str] = []
+    there: dict[str, Trial] = {}
     unread: list[Problem] = []
     for path in sorted((folder / "models").glob("*.pt"), key=str):
         if str(path).rpartition("/")[2].startswith("."):  # a copy through macOS leaves such files
@@ -137,19 +139,25 @@ def kept_member(
         try:
             with _reading(path):
                 saved = checkpoint.Saved(path.read_bytes(), str(path))
-                ids = [trial.trial_id for trial in saved.trials]
-                if trial_id in ids:
+                found = {trial.trial_id: trial for trial in saved.trials}
+                if trial_id in found and not list(_data_problems([found[trial_id]])):
                     return saved.pack(device, [trial_id])
         except InputError as error:  # of another trial, as far as is known
             unread += error.problems
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError as error:
+            unread.append(Problem("model", str(path), "a file that can be read", error.strerror or str(error)))
         else:
-            there += ids
+            there |= found
+    if trial_id in there:
+        raise InputError(list(_data_problems([there[trial_id]])), where=str(folder))
     if unread:
         raise InputError([Problem(field, trial_id, "a trial whose model is whole"), *unread])
     if not there:
         raise InputError([Problem("model", str(folder), f"a study's results with models/*.pt: {HOW_TO_KEEP}")])
     allowed = f"a trial whose model was kept: {HOW_TO_KEEP}"
-    raise InputError([Problem(field, trial_id, allowed, near(str(trial_id), there))])
+    raise InputError([Problem(field, trial_id, allowed, near(str(trial_id), list(there)))])
 
 
 def name_of(model: FixedModel) -> str:
@@ -204,7 +212,18 @@ def _parameters(distribution: Categorical | DiagonalNormal) -> Parameters:
 
 def _restored(path: Place, device: str | torch.device) -> Pack:
     with _reading(path):
-        return checkpoint.restore(path, device)[0]
+        saved = checkpoint.Saved(path.read_bytes(), str(path))
+        if problems := list(_data_problems(saved.trials)):
+            raise InputError(problems, where=str(path))
+        return saved.pack(device)
+
+
+def _data_problems(trials: Iterable[Trial]) -> Iterator[Problem]:
+    """The data sets of these trials that this process does not know."""
+    for name in dict.fromkeys(trial.config.dataset for trial in trials):
+        if find(name) is None:
+            allowed = f"{', '.join(DATASETS)}, or images that are kept in .data beside the results"
+            yield Problem("dataset", name, allowed, "the data that the model was trained on are missing")
 
 
 @contextmanager

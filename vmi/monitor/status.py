@@ -271,7 +271,7 @@ def _is_study(folder: AnyPath) -> bool:
         trials = folder / "trials"
         if any((folder / name).exists() for name in ("study.json", lock.FILE)):
             return True
-        return trials.exists() and not (trials / "study.json").exists()  # else a study of this name
+        return trials.exists() and not _is_study(trials)  # else one that was named so
     except PermissionError:  # somebody else's, beside one's own
         return False
 

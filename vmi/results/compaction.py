@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vmi.results.lineage import Held, owners, shares, strength
 from vmi.results.parts import Found, Part, decode, encode, load, part_name, read_part, taken_of
@@ -152,6 +153,15 @@ def encoded(rows: pa.Table, held: Held) -> bytes:
     if not isinstance(again, Part) or again.held != held or not _same(rows, again.table):
         raise StoreError("a compacted part did not read back as it was written; nothing was replaced")
     return data
+
+
+def left(held: Held, stay: pa.ChunkedArray) -> Held:
+    """How many rows of each held part stay: none of one is said too, so that its own file never counts again."""
+    found, start = [], 0
+    for name, rows in held:
+        found.append((name, pc.sum(stay.slice(start, rows)).as_py() or 0))
+        start += rows
+    return tuple(found)
 
 
 def _same(a: pa.Table, b: pa.Table) -> bool:

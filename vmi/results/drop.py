@@ -16,9 +16,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vmi.results.compaction import encoded, joined, read_all, remove, sound
+from vmi.results.compaction import encoded, joined, left, read_all, remove, sound
 from vmi.results.dropped import Drop, in_force, write_drops
-from vmi.results.lineage import Held
 from vmi.results.parts import part_name
 from vmi.results.quarantine import put_away
 from vmi.results.rows import first_attempts
@@ -101,7 +100,7 @@ def _replace(store: Store, table: str, names: Sequence[str], trial_ids: pa.Array
         return
     rows, held = joined(parts, table, folder)
     stay = pc.invert(pc.is_in(rows["trial_id"], trial_ids))
-    data = encoded(rows.filter(stay), _left(held, stay))
+    data = encoded(rows.filter(stay), left(held, stay))
     put_new(folder, part_name(data), data, store.files)
     remove(folder, names, store.files)
 
@@ -115,12 +114,3 @@ def _kept(store: Store, paths: Sequence[AnyPath]) -> bool:
             return False
         put_away(store.folder, path, data, store.files)
     return True
-
-
-def _left(held: Held, stay: pa.ChunkedArray) -> Held:
-    """How many rows of each held part stay: none of one is said too, so that its own file never counts again."""
-    left, start = [], 0
-    for name, rows in held:
-        left.append((name, pc.sum(stay.slice(start, rows)).as_py() or 0))
-        start += rows
-    return tuple(left)

@@ -2,7 +2,7 @@
 
 Nothing is deleted and nothing is guessed: each file goes to the same place below quarantine/. A completed trial whose
 curves or arrays are gone loses its row, as a trial with a row is never trained again: the other rows of its part are
-published as a part of their own, and the part that had them all goes into quarantine too.
+published as a part that holds what it held, and the part that had them all goes into quarantine too.
 
 A quarantine that was cut short is finished by the next one. Nobody else may write meanwhile.
 """
@@ -15,13 +15,13 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vmi.results.compaction import finish
+from vmi.results.compaction import encoded, finish, left
 from vmi.results.fsck import QUARANTINE, Incomplete, check
-from vmi.results.parts import Part, publish, read_part
+from vmi.results.parts import Part, is_plain, part_name, read_part
 from vmi.results.rows import attempts
 from vmi.results.schema import TABLES, schema_of
 from vmi.spec.errors import StoreError
-from vmi.storage.durable import LOCAL, Files, make_folders, named, put_exclusive, put_replacing
+from vmi.storage.durable import LOCAL, Files, make_folders, named, put_exclusive, put_new, put_replacing
 from vmi.storage.paths import AnyPath, below
 
 # A trial that loses one row may have another one that counts then, and lacks something too.
@@ -107,9 +107,13 @@ def _withdrawn(folder: AnyPath, incomplete: Iterable[Incomplete], files: Files) 
         part = read_part(path, files)
         if not isinstance(part, Part):
             raise StoreError(f"{path}: changed while it was checked: {part}")
-        rest = part.table.filter(pc.invert(pc.is_in(attempts(part.table), pa.array(keys, pa.string()))))
-        if rest.num_rows:
+        stay = pc.invert(pc.is_in(attempts(part.table), pa.array(keys, pa.string())))
+        rest = part.table.filter(stay)
+        if rest.num_rows or not is_plain(part):
+            # With what it holds: of two compactions that overlap the other one's rows would count again.
             bare = rest.replace_schema_metadata(schema_of("trials", (), "").metadata)
-            publish(path.parent, bare, files)
+            data = encoded(bare, left(part.held, stay))
+            put_away(folder, path, files.read(path), files)  # first: from then on `finish` may remove it
+            put_new(path.parent, part_name(data), data, files)
         move(folder, [path], files)
     return list(rows)

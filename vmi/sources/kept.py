@@ -61,11 +61,13 @@ def register_kept(root: AnyPath) -> None:
     What cannot be read is not known then, and who needs it says so: it may be of another study, or of somebody else.
     """
     folder = root / FOLDER
+    entries: list[AnyPath] = []
     with contextlib.suppress(PermissionError):
-        for entry in folder.iterdir() if folder.is_dir() else ():
+        entries += folder.iterdir() if folder.is_dir() else ()
+    for entry in entries:
+        with contextlib.suppress(PermissionError, StoreError):
             if entry.name.startswith("data-") and (entry / SPEC).is_file():
-                with contextlib.suppress(StoreError):
-                    register(kept_spec(entry), str(entry))
+                register(kept_spec(entry), str(entry))
 
 
 def damaged(root: AnyPath) -> dict[AnyPath, str]:
@@ -83,6 +85,8 @@ def damaged(root: AnyPath) -> dict[AnyPath, str]:
             load(spec.name)
         except StoreError as error:
             found[entry] = str(error)
+        except (ConnectionError, TimeoutError):  # a store that stays away is not damaged
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             found[entry] = f"{entry / SPEC}: {error}"
     return found
@@ -100,6 +104,8 @@ def _described(folder: AnyPath) -> dict[str, Any]:
     try:
         found = json.loads((folder / SPEC).read_text(encoding="utf-8"))
         return {**found, "class_names": [*found["class_names"]]}
+    except (ConnectionError, TimeoutError):
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from error
 
@@ -116,6 +122,8 @@ def _array(folder: AnyPath, name: str) -> Array:
         if here is None:
             return np.asarray(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
         return np.asarray(np.load(here, mmap_mode="c", allow_pickle=False))
+    except (ConnectionError, TimeoutError):
+        raise
     except (OSError, ValueError, EOFError) as error:
         raise StoreError(f"{path}: {error}") from error
 
