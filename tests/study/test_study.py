@@ -1,14 +1,11 @@
-"""Studies: every bad field at once, spec and differences, overrides, loading by path."""
+"""Studies: every bad field at once, trials, spec and differences."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import math
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +19,8 @@ from vmi.spec.goals import Bound
 from vmi.spec.resolving import resolve
 from vmi.spec.trial import Suggestion
 from vmi.study.checks import validate
-from vmi.study.loading import load
 from vmi.study.overrides import override
-from vmi.study.space import choice, integers, log_uniform, uniform
+from vmi.study.space import choice, integers, uniform
 from vmi.study.study import Study, trials
 from vmi.study.study_json import differences, spec
 
@@ -143,7 +139,7 @@ def test_a_huge_grid_is_counted_and_not_enumerated() -> None:
     assert time.process_time() - start < 0.5
 
 
-def test_many_searched_numbers_are_checked_at_once_and_two_that_do_not_fit_are_named() -> None:
+def test_many_searched_numbers_are_checked_at_once_and_what_does_not_fit_is_named() -> None:
     numbers = [
         name for name, field in FIELDS.items()
         if field.range and FIELD_TYPES[name] is float and not field.follows and name != "capacity_normal_nats"
@@ -154,6 +150,34 @@ def test_many_searched_numbers_are_checked_at_once_and_two_that_do_not_fit_are_n
     validate(many)
     lacking = study(space={"layout": choice("n2*+c10*", "c10*"), **space}, searcher="random", suggestions=4)
     assert "tc_weight = 0.1: 0 for layout 'c10*'" in message(lacking)
+
+
+@pytest.mark.parametrize("numbers", [{}, {"mi_weight": uniform(1, 2)}, {"steps": choice(5, 7, 9)}])
+def test_of_many_texts_each_is_looked_at_however_few_numbers_are_beside_them(numbers: dict[str, Any]) -> None:
+    layouts = [f"n{n}*+c10*" for n in range(2, 10)]
+    texts = {
+        "hidden": choice(*(f"{n}-8" for n in range(8, 72))),
+        "likelihood": choice("gaussian", "bernoulli"),
+        "phase_order": choice("q_first", "vae_first"),
+        "precision": choice("float32", "bfloat16"),
+    }
+    fixed = {"tc_weight": 1.0}
+    for middle, said in (("n11*+c10*", ""), ("c10*", "tc_weight = 1.0: 0 for layout 'c10*'")):
+        space = {"layout": choice(*layouts[:4], middle, *layouts[4:]), **texts, **numbers}
+        made = study(space=space, fixed=fixed, searcher="random", suggestions=4)
+        assert said in message(made) if said else validate(made) is None
+
+
+def test_among_many_numbers_what_depends_on_a_middle_value_is_looked_at() -> None:
+    fields = (name for name, field in FIELDS.items() if field.range and field.range.high >= 1e6)
+    space: dict[str, Any] = {
+        name: uniform(1, 2) for name in fields if FIELD_TYPES[name] is float and name != "mi_weight"
+    }
+    space |= {"layout": choice("n2*+c10*", "c10*"), "batch_size": choice(16, 32, 64)}
+    inside = {"layout": ("n2*+c10*",)}
+    conditions = {name: inside for name in ("tc_weight", "mmd_weight", "factor_weight") if name in space}
+    wrong = {**conditions, "tc_weight": {"batch_size": (32,)}}
+    assert "tc_weight" in message(study(space=space, conditions=wrong, searcher="random", suggestions=4))
 
 
 def test_seeds_are_held_without_being_enumerated() -> None:
@@ -269,93 +293,6 @@ def test_differences_are_field_by_field() -> None:
     assert found["seeds"] == "seeds = [0, 1, 2]: the stored study has [0, 1]"
     assert found["fixed.kl_weight"] == "fixed.kl_weight = 2.0: the stored study has none"
     assert found["fixed.steps"] == "fixed.steps = 'absent': the stored study has 9"
-
-
-def test_override() -> None:
-    base = study(fixed={"dataset": "digits", "steps": 500}, baseline={"steps": 9, "mi_weight": 0})
-    assert override(base) == base
-    assert override(base, dataset="digits").name == "s"
-    other = override(base, dataset="fashion_mnist", steps=7, seeds=[4])
-    assert (other.name, other.fixed, other.seeds) == (
-        "s-fashion_mnist",
-        {"dataset": "fashion_mnist", "steps": 7},
-        (4,),
-    )
-    assert other.baseline == {"mi_weight": 0}
-    assert override(base, dataset="mnist", name="mine").name == "mine"
-    searched = study(space={"dataset": choice("digits"), **SPACE})
-    assert override(searched, dataset="digits").space == SPACE
-    validate(override(base, dataset="mnist", smoke=True))
-
-
-def test_the_data_set_of_a_scale_gives_way_to_one_that_is_named() -> None:
-    scales = {"small": {"dataset": "mnist"}, "large": {"dataset": "mnist", "steps": 9}}
-    base = study(fixed={"dataset": "digits"}, scales=scales)
-    for scale, name in (("small", "s"), ("large", "s-large")):
-        assert override(base, scale=scale, dataset="mnist") == override(base, scale=scale)
-        other = override(base, scale=scale, dataset="digits")
-        assert (other.name, other.fixed["dataset"]) == (f"{name}-digits", "digits")
-
-
-def test_smoke_cuts_a_study() -> None:
-    space = {"mi_weight": choice(0, 1, 2), "batch_size": integers(8, 64, 8), "steps": choice(10, 20)}
-    small = override(study(space=space, seeds=range(5)), smoke=True)
-    assert small.name == "s-smoke"
-    assert small.fixed == {"steps": 20}
-    assert small.space == {"mi_weight": choice(0, 2), "batch_size": choice(8, 64)}
-    assert small.seeds == (0, 1)
-    sampled = study(space={"mi_weight": log_uniform(1, 2)}, searcher="tpe", suggestions=24)
-    assert override(sampled, smoke=True).suggestions == 4
-    assert override(dataclasses.replace(sampled, suggestions=2), smoke=True).suggestions == 2
-
-
-GOOD = "from vmi.study.space import choice\nfrom vmi.study.study import Study\n"
-ONE = "study = Study(name='a', space={'mi_weight': choice(0)})\n"
-
-
-def test_load_reads_a_file_that_cannot_be_imported(tmp_path: Path) -> None:
-    path = tmp_path / "lambda.py"
-    path.write_text(GOOD + ONE + "alias = study\nif __name__ == '__main__':\n    raise SystemExit(9)\n")
-    assert load(path).name == "a"
-    assert load(str(path)) == load(path)
-
-
-def test_a_file_may_declare_dataclasses_whose_annotations_are_texts(tmp_path: Path) -> None:
-    path = tmp_path / "study.py"
-    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
-    path.write_text(head + "@dataclass\nclass Mine:\n    width: int = 3\n" + GOOD + ONE)
-    before = set(sys.modules)
-    assert load(path).name == "a" and not [name for name in set(sys.modules) - before if "study_file" in name]
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "no such file"),
-        ("", "it declares no `study`"),
-        ("study = 3", "`study` is a int"),
-        ("x = (", "Python; line 1: '(' was never closed"),
-        ("\x00", "Python; "),
-        ("\n\nraise RuntimeError('bad luck')", "raises RuntimeError at line 3: bad luck"),
-        ("import no_such_module", "raises ModuleNotFoundError at line 1"),
-        ("import sys\nsys.exit(3)", "raises SystemExit at line 2: 3"),
-        (GOOD + ONE.replace("study =", "mine ="), "it declares no `study` (rename 'mine' to study)"),
-        (GOOD + ONE + ONE.replace("study =", "other ="), "one study; it declares study, other"),
-    ],
-)  # fmt: skip
-def test_load_says_what_is_wrong_and_where(tmp_path: Path, content: str | None, said: str) -> None:
-    path = tmp_path / "lambda.py"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(InputError) as caught:
-        load(path)
-    assert said in str(caught.value)
-    assert str(path)[:40] in str(caught.value)
-
-
-def test_load_refuses_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a folder"):
-        load(tmp_path)
 
 
 def test_nan_in_a_study_is_a_problem_and_not_a_crash() -> None:

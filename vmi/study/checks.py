@@ -183,22 +183,26 @@ def corners(study: Study | _Valid) -> Iterator[Mapping[str, Any]]:
 def _probes(axes: Mapping[str, tuple[Any, ...]], conditions: dependence.Conditions) -> Iterator[Mapping[str, Any]]:
     """Every combination; where there are too many, those in which at most two numbers are not at one and the same end.
 
-    No rule relates more than two numbers.
+    No rule relates more than two numbers. Texts, and what others depend on, take all their values at either end.
     """
     if math.prod(map(len, axes.values())) <= MAX_PROBES:
         yield from dependence.points(axes, conditions)
         return
-    words = {name: axis for name, axis in axes.items() if isinstance(axis[0], str)}
-    if math.prod(map(len, words.values())) > MAX_WORDS:
-        words = {name: (axis[0], axis[-1]) for name, axis in words.items()}
+    parents = {parent for allowed in conditions.values() for parent in allowed}
+    words = {name: axis for name, axis in axes.items() if isinstance(axis[0], str) or name in parents}
+    every, few = (
+        words
+        if math.prod(map(len, words.values())) <= most
+        else {name: tuple(dict.fromkeys((axis[0], axis[-1]))) for name, axis in words.items()}
+        for most in (MAX_TRIALS, MAX_WORDS)
+    )
     numbers = [name for name in axes if name not in words]
     for end, other in ((0, -1), (-1, 0)):
         at_end = {name: (axes[name][end],) for name in numbers}
-        for pair in combinations(numbers, 2):
-            moved = {name: (axes[name][other],) for name in pair}
-            # In their own order, which conditions follow.
-            some = {**at_end, **moved, **words}
-            yield from dependence.points({name: some[name] for name in axes}, conditions)
+        yield from dependence.points({name: (at_end | every)[name] for name in axes}, conditions)
+        for pair in combinations(numbers, min(2, len(numbers))):
+            moved = at_end | {name: (axes[name][other],) for name in pair} | few
+            yield from dependence.points({name: moved[name] for name in axes}, conditions)
 
 
 def _extremes(domain: Domain) -> tuple[Any, ...]:
