@@ -56,7 +56,7 @@ class MemberAdam:
         # Members of one learning rate are one call of the kernel.
         self._constant = _grouped({k: rate.first for k, rate in enumerate(rates) if rate.decay == 1})
         self._falling = {k: rate for k, rate in enumerate(rates) if rate.decay != 1}
-        self._schedule = self._on_card() if self._falling and ops.on_card(flat_KP) else None
+        self._schedule = self._scheduled() if self._falling and ops.on_card(flat_KP) else None
         self._gathered_KP = torch.zeros_like(flat_KP) if flat_KP.shape[1] <= SMALL else None
         self._views: tuple[Views, Views, Views] | None = None
 
@@ -106,7 +106,7 @@ class MemberAdam:
             counts = self.steps_K.tolist()
             yield from _grouped({k: rate.after(counts[k]) for k, rate in self._falling.items()})
 
-    def _on_card(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _scheduled(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of the F members whose rate falls: place, first rate, decay, number of the last update."""
         device, rates = self.flat_KP.device, self._falling.values()
         columns = [r.first for r in rates], [r.decay for r in rates], [max(r.steps - 1, 1) for r in rates]

@@ -102,6 +102,8 @@ class OptunaSearcher:
 
     def _is_point(self, stored: Suggestion) -> bool:
         """Whether the space has it: a field that is searched beside fewer values now is at its default elsewhere."""
+        if not self._study.conditions:
+            return True
         try:
             return suggestion_of(self._study, stored.params).suggestion_id == stored.suggestion_id
         except InputError:

@@ -49,12 +49,12 @@ def arrays(
     """Arrays as `Images`. Raises InputError with everything that is wrong with them."""
     found: list[Array | None] = []
     problems: list[Problem] = []
-    parts: list[tuple[Any, Callable[[Any], Array | None]]] = [
-        (images, partial(pixels_of, shape=shape, where=where)),
-        (labels, partial(labels_of, where=where)),
-        (split, partial(sides_of, where=where)),
+    parts: list[tuple[str, Any, Callable[[Any], Array | None]]] = [
+        ("images", images, partial(pixels_of, shape=shape, where=where)),
+        ("labels", labels, partial(labels_of, where=where)),
+        ("split", split, partial(sides_of, where=where)),
     ]
-    for name, (given, taken) in zip(("images", "labels", "split"), parts, strict=True):
+    for name, given, taken in parts:
         try:
             found.append(None if given is None else taken(np.asarray(given)))
         except InputError as error:

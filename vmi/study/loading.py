@@ -52,7 +52,7 @@ def _run(path: Path) -> dict[str, Any]:
         at = f" at line {lines[-1]}" if lines else ""
         raise _bad_file(path, f"a file that runs; it raises {type(error).__name__}{at}: {error}") from error
     finally:
-        del sys.modules[NAME]
+        sys.modules.pop(NAME, None)  # a file may load another one
     return module.__dict__
 
 

@@ -54,8 +54,9 @@ def kept(data: Dataset, clusters: int) -> float:
             return found
     found = computed(data, clusters)
     with contextlib.suppress(OSError):  # a home that can't be written to keeps nothing, and nothing is lost
+        said = json.dumps({"dataset": data.spec.name, "clusters": clusters, "accuracy": found})
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, json.dumps({"dataset": data.spec.name, "clusters": clusters, "accuracy": found}))
+        _write(path, said)
     return found
 
 
@@ -84,7 +85,7 @@ def _content(data: Dataset) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """All of it or nothing, also beside others that write the same."""
+    """All of it or nothing, also beside others that write the same. (Training knows no store.)"""
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         temporary.write_text(text)
