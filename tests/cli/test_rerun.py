@@ -75,7 +75,8 @@ def test_a_member_of_a_pack_is_bitwise_the_same_alone_and_nothing_in_the_results
     metrics += [name for name in row if "_n16_" in name and row[name] is not None]
     arrays = [name for name, kind in zip(*_kinds(study), strict=True) if isinstance(kind, pa.FixedShapeTensorType)]
     assert line == f"bitwise the same: {len(metrics)} metrics, 10 reports of its curve, {len(arrays)} arrays"
-    assert files(Path(str(study.root))) == before and list(tmp_path.iterdir()) == []
+    assert files(Path(str(study.root))) == before
+    assert {path.name for path in tmp_path.iterdir()} <= {".cache"}  # of the home: k-means of the digits
 
 
 def test_what_is_kept_is_a_store_that_opens(study: Store, tmp_path: Path) -> None:
