@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from analysis.data import under_way
 from analysis.data.study_json import fresh_seeds, restarts_of, search_seeds
 from vmi.results import parts
 from vmi.results.dropped import Drop, in_force, read_drops
-from vmi.results.rows import earlier_attempts, first_attempts
+from vmi.results.rows import KEYS, distinct, earlier_attempts, first_attempts
 from vmi.results.schema import TABLES
 from vmi.results.study_file import flaw
 from vmi.spec.errors import InputError, Problem, StoreError, near
@@ -154,12 +154,12 @@ class StudyResults:
     def curve(self, row: Row) -> tuple[Row, ...]:
         """The reports of a trial's kept attempt, by step; of one under way those so far."""
         table = self.curves_table if "outcome" in row else self.live_curves[row["pack_id"]]
-        mine = _rows_of(table, [row])
+        mine = _rows_of(table, [row], KEYS["curves"])
         return tuple(sorted(({k: _finite(v) for k, v in r.items()} for r in mine.to_pylist()), key=_step))
 
     def arrays(self, rows: Iterable[Row]) -> Mapping[str, Mapping[str, np.ndarray]]:
         """Arrays by trial_id, then by column name; shapes as in vmi.spec.arrays."""
-        table = _rows_of(self.arrays_table, list(rows))
+        table = _rows_of(self.arrays_table, list(rows), KEYS["arrays"])
         names = [n for n in table.column_names if isinstance(table.schema.field(n).type, pa.FixedShapeTensorType)]
         ids = table["trial_id"].to_pylist() if table.num_rows else []
         return {trial: {n: a for n in names if (a := _tensor(table[n], i)) is not None} for i, trial in enumerate(ids)}
@@ -264,14 +264,15 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _rows_of(table: pa.Table, rows: list[Row]) -> pa.Table:
-    """The table's rows that belong to (trial_id, attempt) of `rows`, the first of each."""
+def _rows_of(table: pa.Table, rows: list[Row], keys: Sequence[str]) -> pa.Table:
+    """The table's rows that belong to (trial_id, attempt) of `rows`, each once: a commit that was cut short, and made
+    again in the same attempt, has left its curves twice."""
     wanted = {(row["trial_id"], row["attempt"]) for row in rows}
     if not table.num_rows or not wanted:
         return table.slice(0, 0)
     table = table.filter(pc.is_in(table["trial_id"], pa.array(sorted({trial for trial, _ in wanted}), pa.string())))
-    keys = zip(table["trial_id"].to_pylist(), table["attempt"].to_pylist(), strict=True)
-    return table.filter(pa.array([key in wanted for key in keys], pa.bool_()))
+    attempts_of = zip(table["trial_id"].to_pylist(), table["attempt"].to_pylist(), strict=True)
+    return distinct(table.filter(pa.array([one in wanted for one in attempts_of], pa.bool_())), keys)
 
 
 def _tensor(column: pa.ChunkedArray, index: int) -> np.ndarray | None:

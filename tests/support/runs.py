@@ -140,9 +140,10 @@ def parts(root: Path, study: str) -> int:
 
 
 def tables(root: Path, study: str) -> Mapping[str, dict[tuple[Any, ...], dict[str, Any]]]:
-    """All rows of a study without what they cost, by table; every trial and every report is there once.
+    """All rows of a study without what they cost, by table; every trial is there once.
 
-    Rows of a commit that was cut short, which join no row of trials, are left out, as every reader does.
+    Of a commit that was cut short, rows that join no row of trials are left out, and what was published again in the
+    same attempt counts once, as for every reader; it has to be the same.
     """
     found = {}
     attempts = {i: row["attempt"] for i, row in Store(root, study).finished().items()}
@@ -150,8 +151,10 @@ def tables(root: Path, study: str) -> Mapping[str, dict[tuple[Any, ...], dict[st
         everything = Store(root, study).read(table).checked().to_pylist()
         rows = [row for row in everything if table == "trials" or attempts.get(row["trial_id"]) == row["attempt"]]
         keys = [(row["trial_id"], row.get("step") if table == "curves" else None) for row in rows]
-        assert len(set(keys)) == len(keys), f"{table}: a row is there twice"
-        found[table] = {key: {k: v for k, v in r.items() if k not in COSTS} for key, r in zip(keys, rows, strict=True)}
+        assert table != "trials" or len(set(keys)) == len(keys), "a trial is there twice"
+        told = [{k: v for k, v in row.items() if k not in COSTS} for row in rows]
+        found[table] = dict(zip(keys, told, strict=True))
+        assert all(found[table][key] == row for key, row in zip(keys, told, strict=True)), f"{table} again, and other"
     return found
 
 

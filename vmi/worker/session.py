@@ -157,9 +157,8 @@ class Session:
         standing = progress.pack.standing() if progress.pack else {}
         self.shares.charge({**standing, **progress.failed}, progress.seconds)
         self.reports += progress.reports
-        self.outcomes |= {**progress.failed, **self._pruned(progress), **(stopped := self._stopped(progress))}
         self.race.note(progress.reports)
-        self.outcomes |= {**progress.failed, **self._pruned(progress)}
+        self.outcomes |= {**progress.failed, **self._pruned(progress), **(stopped := self._stopped(progress))}
         self.reached |= standing | dict.fromkeys(self.outcomes, self.steps)
         self._last, self._scored = progress, set()
         if stopped or self.rhythm.due(EVALUATION_SHARE if progress.done else 1.0):

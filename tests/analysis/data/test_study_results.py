@@ -65,6 +65,17 @@ def test_duplicates_count_once_and_curves_follow_the_kept_attempt(tmp_path: Path
     assert [report["step"] for report in results.curve(kept)] == [100, 200, 300]
 
 
+def test_what_a_commit_cut_short_had_published_of_a_curve_counts_once(tmp_path: Path) -> None:
+    row = trial()
+    folder = store(tmp_path, [row])
+    before = open_study(folder)
+    reports = before.curves_table.to_pylist()
+    publish(folder, "curves", reports[:2])
+    results = open_study(folder)
+    assert results.curves_table.num_rows == before.curves_table.num_rows + 2
+    assert results.curve(results.trials[0]) == before.curve(before.trials[0])
+
+
 def test_a_damaged_part_is_named_and_the_rest_read(tmp_path: Path) -> None:
     folder = usual(tmp_path)
     part = sorted((folder / "trials").glob("part-*"))[0]
