@@ -3,7 +3,14 @@
 import vmi
 
 # What two cores train in minutes a trial.
-IMAGES = {"hidden": "512-256", "batch_size": 250, "learning_rate": 2e-3, "steps": 3000, "view_elastic": 0.1}
+IMAGES = {
+    "hidden": "512-256",
+    "batch_size": 250,
+    "learning_rate": 2e-3,
+    "learning_rate_decay": 0.02,
+    "steps": 3000,
+    "view_elastic": 0.1,
+}
 
 study = vmi.Study(
     name="invariant",
