@@ -93,7 +93,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     hold = Hold(home, "*/curves/part-*", after="trials/part-*", count=1)
     first = Run(script, "--local", "--pack-size", "2", cwd=home, **OFF, **hold.environment)
     with hold.reached(first.process):
-        assert until(lambda: beaten(folder).get("finished") == 2)
+        assert until(lambda: [beaten(folder).get(name) for name in ("finished", "running")] == [2, 2])
         watching = watcher(folder)
         assert watching.stdout and "2 of 4 trials finished" in watching.stdout.readline()
         while_running, root = vmi("status", folder), vmi("status", home / "results")
