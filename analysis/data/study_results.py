@@ -265,8 +265,10 @@ def _finite(value: Any) -> Any:
 
 
 def _rows_of(table: pa.Table, rows: list[Row], keys: Sequence[str]) -> pa.Table:
-    """The table's rows that belong to (trial_id, attempt) of `rows`, each once: a commit that was cut short, and made
-    again in the same attempt, has left its curves twice."""
+    """The table's rows that belong to (trial_id, attempt) of `rows`, the first of each of `keys`.
+
+    A commit that was cut short, and made again in the same attempt, has left some twice.
+    """
     wanted = {(row["trial_id"], row["attempt"]) for row in rows}
     if not table.num_rows or not wanted:
         return table.slice(0, 0)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,10 +141,9 @@ def parts(root: Path, study: str) -> int:
 
 
 def tables(root: Path, study: str) -> Mapping[str, dict[tuple[Any, ...], dict[str, Any]]]:
-    """All rows of a study without what they cost, by table; every trial is there once.
+    """All rows of a study without what they cost, by table; every trial and every report is there once.
 
-    Of a commit that was cut short, rows that join no row of trials are left out, and what was published again in the
-    same attempt counts once, as for every reader; it has to be the same.
+    Rows of a commit that was cut short, which join no row of trials, are left out, as every reader does.
     """
     found = {}
     attempts = {i: row["attempt"] for i, row in Store(root, study).finished().items()}
@@ -151,10 +151,9 @@ def tables(root: Path, study: str) -> Mapping[str, dict[tuple[Any, ...], dict[st
         everything = Store(root, study).read(table).checked().to_pylist()
         rows = [row for row in everything if table == "trials" or attempts.get(row["trial_id"]) == row["attempt"]]
         keys = [(row["trial_id"], row.get("step") if table == "curves" else None) for row in rows]
-        assert table != "trials" or len(set(keys)) == len(keys), "a trial is there twice"
-        told = [{k: v for k, v in row.items() if k not in COSTS} for row in rows]
-        found[table] = dict(zip(keys, told, strict=True))
-        assert all(found[table][key] == row for key, row in zip(keys, told, strict=True)), f"{table} again, and other"
+        twice = {key: count for key, count in Counter(keys).items() if count > 1}
+        assert not twice, f"{table}: there more than once (trial, step): {twice}"
+        found[table] = {key: {k: v for k, v in r.items() if k not in COSTS} for key, r in zip(keys, rows, strict=True)}
     return found
 
 
