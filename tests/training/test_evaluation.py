@@ -15,7 +15,7 @@ from support.packs import small_pack, trial, varied
 from vmi.data import dataset as data
 from vmi.spec.arrays import HISTOGRAM_BINS, MANIPULATED_INPUTS, TRAVERSAL_ROWS, is_picture, layout_shapes
 from vmi.spec.metrics import METRICS, available
-from vmi.training import accuracy
+from vmi.training import accuracy, evaluation
 from vmi.training.evaluation import Evaluation, evaluate
 from vmi.training.pack import Pack
 from vmi.training.train import train
@@ -150,3 +150,14 @@ def test_a_member_s_evaluation_does_not_depend_on_its_pack_mates() -> None:
     together, alone = evaluated(Pack(varied(3))), evaluated(Pack(varied(3)[2:]))
     assert together[2].metrics == alone[0].metrics
     assert all(np.array_equal(together[2].arrays[name], array) for name, array in alone[0].arrays.items())
+
+
+def test_nor_on_how_many_are_scored_with_it_where_the_images_take_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "CHUNK", 20)
+    digits = data.load("digits")
+    (*_, last) = train(Pack(varied(6)), digits)
+    assert last.pack is not None
+    together = evaluate(last.pack, digits)
+    for members in ([0], [5], [1, 2], [0, 3, 5], [0, 1, 2, 4], [1, 2, 3, 4, 5]):
+        found = evaluate(last.pack.keep(members), digits)
+        assert [of.metrics for of in found] == [together[k].metrics for k in members], members

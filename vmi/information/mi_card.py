@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vmi.information import bounds
 from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
+from vmi.nn.ops import added
 from vmi.spec.layout import Block, Layout
 
 # The pairwise sandwich of a Normal block takes at most this many held-out images: its cap is ln 4096 = 8.3 nats.
@@ -37,7 +38,7 @@ def card(layout: Layout, passed: Pass, sandwich_images: int = SANDWICH_IMAGES) -
     categorical block both have it (mi_decoder_bound, mi_paper), of the categorical one.
     """
     own = {block: block_card(block, passed, i, q, sandwich_images) for i, (block, q) in enumerate(_with_q(layout))}
-    rate_K = torch.stack([values["rate"] for values in own.values()]).sum(0)
+    rate_K = added([values["rate"] for values in own.values()])
     distortion_K = passed.distortion_K.double()
     result = {"distortion_nats": distortion_K, "rate_nats": rate_K, "elbo_nats": -(distortion_K + rate_K)}
     for primary in (layout.primary("n"), layout.primary("c")):

@@ -17,6 +17,7 @@ from vmi.information import bounds
 from vmi.information.bootstrap import Statistic
 from vmi.information.mi_card import SANDWICH_IMAGES, double
 from vmi.nn.distributions import Categorical, DiagonalNormal, Distribution
+from vmi.nn.ops import added
 from vmi.spec.layout import Block
 
 
@@ -65,7 +66,7 @@ def view_terms(block: Block, posterior: Categorical, crossed_1N: Tensor) -> dict
 
 def total_rate(statistics: Mapping[str, Statistic]) -> Statistic:
     """The rate of all blocks, from the terms of each under its stored name."""
-    return Statistic(torch.stack([s.terms_KN for name, s in statistics.items() if name.startswith("rate_")]).sum(0))
+    return Statistic(added([s.terms_KN for name, s in statistics.items() if name.startswith("rate_")]))
 
 
 def _sandwiched(q: DiagonalNormal, code_1NX: Tensor) -> tuple[DiagonalNormal, Tensor]:

@@ -8,13 +8,15 @@ never alone.
 
 Functions of every element are bitwise the same too: of most torch pads the last vector of a tensor, but of the sigmoid
 and of softplus it computes what is left over by the C library, whose last bits are others; and what is left over
-depends on how many members there are. The squared error of images is one autograd function, as composed it passes over
-memory twice as often. Shapes: K member, B batch, D pixels.
+depends on how many members there are. Sums over parts are made one after the other, as torch's reductions add five and
+more in an order that depends on it too. The squared error of images is one autograd function, as composed it passes
+over memory twice as often. Shapes: K member, B batch, D pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -36,6 +38,11 @@ def bmm(a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
 def baddbmm(c_K1N: Tensor, a_KMI: Tensor, b_KIN: Tensor) -> Tensor:
     """c + a b: [K, M, N]."""
     return c_K1N + _thin(a_KMI, b_KIN) if _has_one(a_KMI, b_KIN) else torch.baddbmm(c_K1N, a_KMI, b_KIN)
+
+
+def added(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors of one shape, at least one, in their order."""
+    return reduce(torch.add, parts)
 
 
 def _has_one(a_KMI: Tensor, b_KIN: Tensor) -> bool:

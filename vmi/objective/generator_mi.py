@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vmi.nn.ops import added
 from vmi.objective.mutual_information import expected_log_q
 from vmi.objective.term import Forward, Statistics, Term
 
@@ -34,4 +35,4 @@ class GeneratorMI(Term):
 def _log_q(forward: Forward, generated_KBD: Tensor) -> Tensor:
     """E log Q(code|x) of the informed blocks over these images: [K]."""
     scored = forward.score(generated_KBD)
-    return torch.stack(expected_log_q(scored, forward.informed(forward.prior_codes))).sum(0)
+    return added(expected_log_q(scored, forward.informed(forward.prior_codes)))

@@ -18,7 +18,7 @@ from vmi.data.random_streams import seeded
 from vmi.information.likelihood import Decoded, distortion
 from vmi.information.mi_card import Pass, card
 from vmi.nn.distributions import Categorical, Distribution
-from vmi.nn.ops import sigmoid
+from vmi.nn.ops import added, sigmoid
 from vmi.objective.codes import Noise, draw_noise, sample, side_by_side
 from vmi.training import accuracy, kmeans
 from vmi.training.pack import Pack
@@ -96,7 +96,7 @@ def held_out_pass(pack: Pack, data: Dataset, look: Callable[[], None] = lambda: 
         noise = draw_noise(pack.layout, generators, images_KND.shape[1], pack.dtype, pack.device)
         pieces.append(_pass(pack, images_KND, noise))
     count = len(data.held_out.labels_N)
-    distortion_K = torch.stack([piece.distortion_K for piece in pieces]).sum(0) / count
+    distortion_K = added([piece.distortion_K for piece in pieces]) / count
     return Pass(
         posterior=_joined([piece.posterior for piece in pieces]),
         hard_codes=_joined([piece.hard_codes for piece in pieces]),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vmi.information.likelihood import Decoded, distortion
 from vmi.nn.dense import frozen
-from vmi.nn.ops import sigmoid
+from vmi.nn.ops import added, sigmoid
 from vmi.objective.codes import Noise, prior_codes, sample, side_by_side
 from vmi.objective.mutual_information import code_entropy, expected_log_q
 from vmi.objective.term import Forward, Statistics
@@ -65,7 +65,7 @@ def q_phase(pack: Pack, forward: Forward) -> None:
     if not pack.layout.informed:
         return
     codes = [code.detach() for code in forward.informed(forward.codes)]
-    loss_K = -torch.stack(expected_log_q(pack.auxiliary(forward.decoded.image_KBD.detach()), codes)).sum(0)
+    loss_K = -added(expected_log_q(pack.auxiliary(forward.decoded.image_KBD.detach()), codes))
     for term in pack.terms:
         if (asked_K := term.of_q(forward)) is not None:
             loss_K = loss_K - asked_K

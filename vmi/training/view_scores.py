@@ -21,6 +21,7 @@ from vmi.data.random_streams import seeded
 from vmi.information import bounds
 from vmi.information.mi_card import double
 from vmi.nn.distributions import Categorical, Distribution
+from vmi.nn.ops import added
 from vmi.spec.config import TrialConfig
 from vmi.spec.layout import Layout
 
@@ -85,7 +86,7 @@ def compared_with_views(
             for i in places:
                 of_views[i].append(_compared(own[i].log_probs_KBC, _log_probs(again[i])))
         for i, parts in of_views.items():
-            of_chunks[i].append(Compared(*(torch.stack(terms).mean(0) for terms in zip(*parts, strict=True))))
+            of_chunks[i].append(Compared(*(added(terms) / VIEWS for terms in zip(*parts, strict=True))))
         done += count
     return {i: Compared(*(torch.cat(terms, 1) for terms in zip(*parts, strict=True))) for i, parts in of_chunks.items()}
 
